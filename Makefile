@@ -1,0 +1,32 @@
+# What people do with this repository. `make demo` to see it, `make test` to trust it.
+.PHONY: demo test lint bench fuzz setup-tests screenshots
+
+# Builds everything (the dashboard included) and runs the daemon with a simulated plant.
+demo:
+	cargo run --release --quiet -- demo
+
+# Installs what the tests need, runs every test, ends with their count.
+test: setup-tests
+	tests/run
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cd dashboard && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check
+
+# Micro-benchmarks, then the whole daemon under load; docs/benchmarks.md explains the figures.
+bench:
+	cargo bench --locked
+	benches/end_to_end.sh
+
+# Every decoder of outside bytes, a minute each (SECONDS=60).
+fuzz:
+	fuzz/run $(or $(SECONDS),60)
+
+setup-tests:
+	tests/setup
+
+# Makes the pictures in docs/images anew.
+screenshots: setup-tests
+	cargo build --locked
+	cd tests/web && BINARY=../../target/debug/tidegate npm run --silent screenshots

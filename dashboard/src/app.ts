@@ -1,0 +1,105 @@
+// What the page knows, put together once: the link, the fleet, the daemon's status, and which page is shown.
+
+import { effect, signal } from '@preact/signals';
+import { startTicking, stir } from './beat';
+import { liveAddress, status as askStatus } from './link/api';
+import { Link } from './link/link';
+import { parseRoute, type Route } from './route';
+import { DeviceFeed } from './state/device_feed';
+import { Fleet } from './state/fleet';
+import { FleetFeed } from './state/fleet_feed';
+import { rangeNamed } from './state/range';
+import { TrendSeeds } from './state/trend_seeds';
+import type { Frame, Status } from './wire';
+
+/** Seconds of the samples-per-second curve. */
+const RATE_POINTS = 180;
+/** How long a tab may be hidden before it lets the link go. */
+const SLEEP_AFTER_MS = 60_000;
+const STATUS_PATIENCE_MS = 1500;
+
+export const link = new Link(liveAddress(), everywhere);
+export const fleet = new Fleet();
+export const status = signal<Status | null>(null);
+/** The slow-viewer factor that the daemon told; 1: everything comes. */
+export const slowed = signal(1);
+export const route = signal<Route>(parseRoute(location.hash));
+/** The device page's feed, while there is such a page. */
+export const deviceFeed = signal<DeviceFeed | null>(null);
+/** Samples per second, one a second, oldest first. */
+export const rates: number[] = [];
+export const seeds = new TrendSeeds(fleet, () => link.daemonNow());
+
+let windows: readonly string[] = ['1s', '10s', '1m'];
+let fleetFeedMade: FleetFeed | null = null;
+export const fleetFeed = (): FleetFeed | null => fleetFeedMade;
+
+export async function start(): Promise<void> {
+  addEventListener('hashchange', () => (route.value = parseRoute(location.hash)));
+  document.addEventListener('visibilitychange', onVisibility);
+  startTicking();
+  await learnWindows();
+  const window = windows.includes('10s') ? '10s' : (windows[0] ?? '1s');
+  fleet.window_ms = widthOf(window);
+  fleetFeedMade = new FleetFeed(fleet, link, window);
+  link.start();
+  effect(() => show(route.value));
+}
+
+/** The live windows are the operator's choice, so they are asked for before anything is subscribed to. */
+async function learnWindows(): Promise<void> {
+  const patience = new Promise<null>((resolve) => setTimeout(() => resolve(null), STATUS_PATIENCE_MS));
+  const known = await Promise.race([askStatus().catch(() => null), patience]);
+  if (known === null) return;
+  status.value = known;
+  if (known.windows.length > 0) windows = known.windows;
+}
+
+let shownDevice = '';
+
+function show(to: Route): void {
+  const wanted = to.page === 'device' ? `${to.id}?${to.range}` : '';
+  if (wanted !== '' && wanted === shownDevice) return;
+  shownDevice = wanted;
+  deviceFeed.peek()?.close();
+  deviceFeed.value = null;
+  if (to.page === 'fleet') {
+    fleet.choose(to.view.metric);
+    fleetFeedMade?.need(to.view.metric);
+    fleetFeedMade?.open();
+  } else {
+    // The new subscription is asked for before the old one is let go, so that the link never has none.
+    const feed = new DeviceFeed(to.id, rangeNamed(to.range), windows, link, fleet.units);
+    feed.open();
+    fleetFeedMade?.close();
+    deviceFeed.value = feed;
+  }
+  stir();
+}
+
+/** The frames that are about the daemon, whatever page is shown. */
+function everywhere(frame: Frame): void {
+  if (frame.type === 'status') {
+    status.value = frame.data;
+    rates.push(frame.data.intake.samples_per_s);
+    if (rates.length > RATE_POINTS) rates.shift();
+  } else if (frame.type === 'degraded') {
+    slowed.value = frame.data.factor;
+  }
+  stir();
+}
+
+let sleepTimer = 0;
+
+function onVisibility(): void {
+  window.clearTimeout(sleepTimer);
+  if (document.hidden) sleepTimer = window.setTimeout(() => link.sleep(), SLEEP_AFTER_MS);
+  else link.wake();
+}
+
+/** `10s` → 10 000. */
+function widthOf(window: string): number {
+  const match = /^(\d+)(ms|s|m|h)$/.exec(window);
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? 's'] ?? 1000;
+  return Number(match?.[1] ?? 1) * unit;
+}

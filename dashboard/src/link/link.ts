@@ -1,0 +1,238 @@
+// The one WebSocket to the daemon: opening it, noticing that it died, opening it again, and resuming each
+// subscription where its last frame left off. Knows nothing of what the frames mean.
+//
+// A subscription outlives connections. Its cursor is the id of its last frame; the daemon answers a cursor with
+// what was missed or with a fresh snapshot, and never with a part of it.
+
+import { signal } from '@preact/signals';
+import type { Frame, Tags } from '../wire';
+import { backoff } from './backoff';
+
+export type LinkState =
+  | { kind: 'connecting' }
+  | { kind: 'live' }
+  /** Lost; the next attempt is at `retryAt` on the page's own clock. */
+  | { kind: 'waiting'; retryAt: number }
+  /** The tab has been hidden for long; the link is closed until somebody looks. */
+  | { kind: 'asleep' };
+
+export interface Subscription {
+  device: string[];
+  metric: string[];
+  tags?: Tags;
+  window: string;
+}
+
+export interface Listener {
+  frame(frame: Frame): void;
+  /** The daemon does not serve this subscription, and says why. */
+  refused(message: string): void;
+}
+
+export interface Handle {
+  /** Asks for something else under the same listener; starts over with a snapshot. */
+  change(subscription: Subscription): void;
+  /** Stops; returns the cursor with which it can be taken up later. */
+  close(): string | null;
+}
+
+interface Open {
+  number: number;
+  subscription: Subscription;
+  cursor: string | null;
+  listener: Listener;
+}
+
+const PROTOCOL = 'tidegate.live.v1';
+/** A socket that has not opened by then is given up. */
+const OPEN_TIMEOUT_MS = 5000;
+/** `status` comes every second. After this long without a word the link may be open, but what is shown is stale. */
+export const STALE_S = 3;
+/** A silence this long means a dead connection that nobody closed. */
+const SILENCE_MAX_MS = 10_000;
+const KNOWN = new Set(['snapshot', 'rollups', 'device', 'status', 'degraded', 'alert']);
+
+export class Link {
+  readonly state = signal<LinkState>({ kind: 'connecting' });
+  /** A message of a type this page has never heard of: the daemon is newer than the page. */
+  readonly outdated = signal<string | null>(null);
+  /** When the last frame came, on the page's own clock; null before the first. */
+  lastFrameAt: number | null = null;
+  /** The daemon's clock minus the page's, by the least delayed frame of this connection. */
+  private clockOffset: number | null = null;
+  private socket: WebSocket | null = null;
+  private attempt = 0;
+  private timer = 0;
+  private lastNumber = 0;
+  private readonly open = new Map<number, Open>();
+
+  /** `everywhere` is told the frames that are about the daemon or the connection, not about a subscription. */
+  constructor(
+    private readonly url: string,
+    private readonly everywhere: (frame: Frame) => void,
+  ) {}
+
+  start(): void {
+    this.connect();
+    window.setInterval(() => this.checkSilence(), 1000);
+    addEventListener('online', () => this.retryNow());
+  }
+
+  subscribe(subscription: Subscription, cursor: string | null, listener: Listener): Handle {
+    const open: Open = { number: ++this.lastNumber, subscription, cursor, listener };
+    this.open.set(open.number, open);
+    this.ask(open);
+    return {
+      change: (wanted) => {
+        this.drop(open);
+        open.number = ++this.lastNumber;
+        open.subscription = wanted;
+        open.cursor = null;
+        this.open.set(open.number, open);
+        this.ask(open);
+      },
+      close: () => {
+        this.drop(open);
+        return open.cursor;
+      },
+    };
+  }
+
+  /** The daemon's time now, in ms since 1970; null before its first frame. */
+  daemonNow(): number | null {
+    return this.clockOffset === null ? null : this.clockOffset + performance.now();
+  }
+
+  /** Seconds since the last frame; null before the first. */
+  silence_s(): number | null {
+    return this.lastFrameAt === null ? null : (performance.now() - this.lastFrameAt) / 1000;
+  }
+
+  /** For how many seconds there has been no link worth the name; null while all is fresh, or before the first frame. */
+  lost_s(): number | null {
+    const silence = this.silence_s();
+    return silence !== null && this.state.value.kind === 'live' && silence < STALE_S ? null : silence;
+  }
+
+  retryNow(): void {
+    if (this.state.value.kind !== 'waiting') return;
+    window.clearTimeout(this.timer);
+    this.connect();
+  }
+
+  sleep(): void {
+    if (this.state.value.kind === 'asleep') return;
+    window.clearTimeout(this.timer);
+    this.state.value = { kind: 'asleep' };
+    this.abandon();
+  }
+
+  wake(): void {
+    if (this.state.value.kind === 'asleep') this.connect();
+  }
+
+  private connect(): void {
+    this.abandon();
+    this.state.value = { kind: 'connecting' };
+    const socket = new WebSocket(this.url, PROTOCOL);
+    this.socket = socket;
+    this.timer = window.setTimeout(() => this.lost(socket), OPEN_TIMEOUT_MS);
+    socket.onopen = () => {
+      window.clearTimeout(this.timer);
+      this.clockOffset = null;
+      this.lastFrameAt ??= performance.now();
+      for (const open of this.open.values()) this.ask(open);
+    };
+    socket.onmessage = (event) => this.receive(socket, String(event.data));
+    socket.onclose = () => this.lost(socket);
+  }
+
+  private lost(socket: WebSocket): void {
+    if (socket !== this.socket) return;
+    this.abandon();
+    const wait = backoff(this.attempt, Math.random());
+    this.attempt += 1;
+    this.state.value = { kind: 'waiting', retryAt: performance.now() + wait };
+    this.timer = window.setTimeout(() => this.connect(), wait);
+  }
+
+  /** Lets go of the socket without waiting for its farewell. */
+  private abandon(): void {
+    window.clearTimeout(this.timer);
+    const socket = this.socket;
+    this.socket = null;
+    if (socket === null) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  private checkSilence(): void {
+    const socket = this.socket;
+    if (socket === null || this.state.value.kind !== 'live') return;
+    if ((this.silence_s() ?? 0) * 1000 > SILENCE_MAX_MS) this.lost(socket);
+  }
+
+  private ask(open: Open): void {
+    const { number, subscription, cursor } = open;
+    this.send({ type: 'subscribe', sub: number, ...subscription, ...(cursor === null ? {} : { cursor }) });
+  }
+
+  private drop(open: Open): void {
+    this.open.delete(open.number);
+    this.send({ type: 'unsubscribe', sub: open.number });
+  }
+
+  private send(message: unknown): void {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  private receive(socket: WebSocket, text: string): void {
+    if (socket !== this.socket) return;
+    const message = parse(text);
+    if (message.type === 'pong' || message.type === 'echo') return;
+    if (message.type === 'error') {
+      this.open.get(message.sub ?? 0)?.listener.refused(message.message ?? 'no reason given');
+      return;
+    }
+    if (!KNOWN.has(message.type)) {
+      this.outdated.value = message.type;
+      return;
+    }
+    this.arrived(message as unknown as Frame);
+  }
+
+  private arrived(frame: Frame): void {
+    const now = performance.now();
+    this.lastFrameAt = now;
+    this.clockOffset = Math.max(this.clockOffset ?? -Infinity, frame.time - now);
+    this.attempt = 0;
+    if (this.state.value.kind !== 'live') this.state.value = { kind: 'live' };
+    if (frame.type === 'status' || frame.type === 'degraded') {
+      this.everywhere(frame);
+      return;
+    }
+    const open = this.open.get(frame.sub ?? 0);
+    if (open === undefined) return;
+    if (frame.type !== 'device') open.cursor = frame.id;
+    open.listener.frame(frame);
+  }
+}
+
+interface Message {
+  type: string;
+  sub?: number;
+  message?: string;
+}
+
+/** What is not JSON, or has no type, is as foreign as an unknown type. */
+function parse(text: string): Message {
+  try {
+    const message: unknown = JSON.parse(text);
+    if (typeof message === 'object' && message !== null && 'type' in message && typeof message.type === 'string') {
+      return message as Message;
+    }
+  } catch {
+    // Falls through to the answer for everything that cannot be understood.
+  }
+  return { type: 'something that is no message' };
+}

@@ -1,0 +1,11 @@
+import { render } from 'preact';
+import 'uplot/dist/uPlot.min.css';
+import { start } from './app';
+import { exposeProbe } from './probe';
+import { watchTheme } from './theme';
+import { Page } from './ui/page';
+
+watchTheme();
+exposeProbe();
+render(<Page />, document.getElementById('app')!);
+void start();

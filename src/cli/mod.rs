@@ -1,0 +1,93 @@
+//! The command line: reads arguments, prints answers, decides nothing.
+
+mod check;
+mod demo;
+mod query;
+mod run;
+mod simulate;
+mod spool;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A command line that can't be used (EX_USAGE of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+/// A configuration that can't be used (EX_CONFIG).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Telemetry that is durable before it is acknowledged, and seen while it happens.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Run(Settings),
+    /// Check the configuration; print what is in force and the worst-case memory.
+    Check(Settings),
+    /// Run the daemon with a simulated plant, to see it move.
+    Demo(demo::Demo),
+    /// Send the readings of a simulated plant to a daemon.
+    Simulate(simulate::Simulate),
+    /// Print a range of the history as a table, CSV or JSON.
+    Query(query::Query),
+    /// Look into the spool.
+    Spool(spool::SpoolCommand),
+    /// Recount the spool and the history from disk and compare with the ledger; the daemon must be
+    /// stopped.
+    Audit(spool::Audit),
+}
+
+/// Where settings come from; flags win over TIDEGATE_… variables, which win over the file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// The configuration file [default: /etc/tidegate/tidegate.toml, if it exists].
+    #[arg(long, env = "TIDEGATE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Directory of everything durable.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Address and port to listen on; port 0 = any free one.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Any other key: `--set spool.size_max="1 GiB"`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Runs the command line; the process ends with the code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are errors to clap, too.
+            let printed = error.print();
+            let asked = matches!(
+                error.kind(),
+                clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
+            );
+            return if asked && printed.is_ok() { ExitCode::SUCCESS } else { EXIT_USAGE.into() };
+        }
+    };
+    match arguments.command {
+        Command::Run(settings) => run::run(&settings),
+        Command::Check(settings) => check::check(&settings),
+        Command::Demo(demo) => demo::demo(demo),
+        Command::Simulate(simulate) => simulate::simulate(simulate),
+        Command::Query(query) => query::query(&query),
+        Command::Spool(command) => spool::spool(&command),
+        Command::Audit(audit) => spool::audit(&audit),
+    }
+}
+
+/// Says on stderr what went wrong; the code tells programs.
+fn fail(code: impl Into<ExitCode>, problem: impl std::fmt::Display) -> ExitCode {
+    eprintln!("tidegate: {problem}");
+    code.into()
+}

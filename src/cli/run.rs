@@ -1,0 +1,52 @@
+//! `tidegate run`: the daemon until SIGTERM or SIGINT.
+
+use super::{Settings, fail};
+use crate::daemon;
+use crate::logging;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+pub(super) fn run(settings: &Settings) -> ExitCode {
+    let (config, _) = match settings.load() {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    logging::start(config.log);
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, format!("the runtime could not be started: {error}")),
+    };
+    let ended = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let daemon = daemon::start(config, stop.clone()).await?;
+        stop_on_signal(&stop)?;
+        daemon.run().await
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, error),
+    }
+}
+
+/// The runtime of everything that waits for sockets.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Cancels `stop` at the first SIGTERM or SIGINT.
+pub(super) fn stop_on_signal(stop: &CancellationToken) -> Result<(), daemon::DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(daemon::DaemonError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(daemon::DaemonError::Runtime)?;
+    let stop = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "lives as long as the process, holds nothing")]
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        log::info!("{name}: the pipeline runs dry, then the daemon stops");
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The shape of the TOML file. Every key is present, because the embedded manual is the bottom layer.
+
+use serde::{Deserialize, Serialize};
+
+/// A quantity with its unit, as written: `"64 MiB"`, `"10 s"`.
+pub(super) type Quantity = String;
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub listen: String,
+    pub state_dir: std::path::PathBuf,
+    pub limits: Limits,
+    pub spool: Spool,
+    pub history: History,
+    pub live: Live,
+    pub auth: Auth,
+    pub log: Log,
+    pub shutdown: Shutdown,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub connections_max: usize,
+    pub message_bytes: Quantity,
+    pub inflated_bytes: Quantity,
+    pub inflated_ratio: u32,
+    pub tables: u32,
+    pub columns: u32,
+    pub rows: u32,
+    pub samples: u32,
+    pub tags: u32,
+    pub name_bytes: u32,
+    pub text_bytes: u32,
+    pub age_max: Quantity,
+    pub ahead_max: Quantity,
+    pub new_series_per_minute: u32,
+    pub series_max: usize,
+    pub batches_per_second: u32,
+    pub samples_per_second: u32,
+    pub credit_batches: u32,
+    pub credit_bytes: Quantity,
+    pub gate_memory: Quantity,
+    pub sessions_max: usize,
+    pub hello_timeout: Quantity,
+    pub header_timeout: Quantity,
+    pub body_timeout: Quantity,
+    pub ping_interval: Quantity,
+    pub pong_timeout: Quantity,
+    pub idle_timeout: Quantity,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spool {
+    pub durability: String,
+    pub sync_interval: Quantity,
+    pub size_max: Quantity,
+    pub segment_size: Quantity,
+    pub tail_memory: Quantity,
+    pub reserve: Quantity,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct History {
+    pub retention: Quantity,
+    pub size_max: Quantity,
+    pub flush_interval: Quantity,
+    pub head_samples_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Live {
+    pub tick: Quantity,
+    pub windows: Vec<Quantity>,
+    pub lateness: Quantity,
+    pub offline_after: Quantity,
+    pub resume_memory: Quantity,
+    pub resume_keep: Quantity,
+    pub viewers_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Auth {
+    pub anonymous: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub level: String,
+    pub format: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shutdown {
+    pub deadline: Quantity,
+}

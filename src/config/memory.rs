@@ -1,0 +1,63 @@
+//! The worst-case memory, added up in one place: every bounded buffer of the daemon with its bound.
+
+use super::Config;
+
+/// One bounded resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLine {
+    /// What it is.
+    pub what: &'static str,
+    /// The keys that decide it.
+    pub keys: &'static str,
+    /// Its bound in bytes.
+    pub bytes: u64,
+}
+
+/// An idle device connection: socket task, read buffer, answer queue (measured, docs/benchmarks.md).
+const CONNECTION_BYTES: u64 = 10 << 10;
+/// A session with its client's name and a few gaps.
+const SESSION_BYTES: u64 = 256;
+/// A series known to admission (its hash), to the aggregate (windows of three widths) and to the
+/// history (names, head and last value); measured, docs/benchmarks.md.
+const SERIES_BYTES: u64 = 8 + 400 + 200;
+/// One buffered sample of the history: value and its share of the time axis, vectors half full.
+const HEAD_SAMPLE_BYTES: u64 = 2 * (8 + 2);
+/// A viewer: task, control queue, one frame on its way.
+const VIEWER_BYTES: u64 = 64 << 10;
+
+/// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
+#[must_use]
+pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
+    let limits = &config.limits;
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let line = |what, keys, bytes| MemoryLine { what, keys, bytes };
+    vec![
+        line(
+            "connections",
+            "limits.connections_max",
+            limits.connections_max as u64 * CONNECTION_BYTES,
+        ),
+        line(
+            "messages being received",
+            "limits.connections_max, limits.message_bytes",
+            limits.connections_max as u64 * limits.wire.message_bytes as u64,
+        ),
+        line(
+            "messages being inflated and decoded",
+            "limits.inflated_bytes, one per processor",
+            workers * limits.wire.inflated_bytes as u64 * 3,
+        ),
+        line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
+        line("group being written", "limits.gate_memory", limits.gate_memory as u64),
+        line("sessions", "limits.sessions_max", limits.sessions_max as u64 * SESSION_BYTES),
+        line("series", "limits.series_max", limits.series_max as u64 * SERIES_BYTES),
+        line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
+        line(
+            "samples not flushed to the history",
+            "history.head_samples_max, twice while flushing",
+            config.history.head_samples_max as u64 * HEAD_SAMPLE_BYTES * 2,
+        ),
+        line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
+        line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),
+    ]
+}

@@ -1,0 +1,20 @@
+//! What the administrator decides: one TOML file over the embedded manual, environment, flags.
+//!
+//! In: text. Out: a checked [`Config`] with a branch per room, or every mistake at once with the
+//! path of its key. Two types: `file::File` is the shape of the TOML, [`Config`] is what the rooms
+//! get; nothing outside this room sees the first.
+
+mod checked;
+mod file;
+mod layers;
+mod memory;
+
+pub use checked::parse_duration;
+pub use checked::{
+    Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
+};
+pub use layers::{ConfigError, Mistake, Sources, load};
+pub use memory::{MemoryLine, worst_case_memory};
+
+/// The manual: every key with its default and a sentence.
+pub const MANUAL: &str = include_str!("../../config/tidegate.toml");

@@ -1,0 +1,129 @@
+//! The follower that feeds the embedded history: one thread, at its own position in the log.
+
+use crate::clock;
+use crate::ledger::Ledger;
+use crate::sinks::Sink;
+use crate::sinks::history::{Reader, Writer};
+use crate::spool::{Entry, Follower, Next, Spool, SpoolError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Decoded batches taken from the log at a time.
+const READ_BYTES_MAX: usize = 8 << 20;
+/// How often upkeep is looked at when nothing comes.
+const IDLE: Duration = Duration::from_millis(200);
+/// After the history refused a batch: how long until it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// With the log so full, what waits in memory is flushed at once: the log can't be trimmed before.
+const SPOOL_FILL_MAX: f64 = 0.5;
+/// A disk that stays full is said this often.
+const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Feeds the history until the log ends, then makes everything durable. `hurry` is cancelled when
+/// the daemon can't wait any longer: what is not in the history then is in the spool.
+pub(super) struct HistoryFollower {
+    pub follower: Follower,
+    pub spool: Spool,
+    pub writer: Writer,
+    pub reader: Reader,
+    pub ledger: Arc<Ledger>,
+    pub hurry: CancellationToken,
+    /// Whether the history's file can't be written now.
+    pub stalled: Arc<AtomicBool>,
+}
+
+impl HistoryFollower {
+    pub fn run(mut self) {
+        let mut trouble = Trouble::default();
+        while !self.hurry.is_cancelled() {
+            match self.follower.next(READ_BYTES_MAX, IDLE) {
+                Ok(Next::Entries(entries)) => {
+                    if !self.write_all(&entries, &mut trouble) {
+                        return;
+                    }
+                }
+                Ok(Next::Idle) => {}
+                Ok(Next::Ended) => break,
+                Err(error) => self.note_unreadable(&error, &mut trouble),
+            }
+            self.maintain(&mut trouble);
+            self.settle();
+        }
+        if let Err(error) = self.writer.flush(clock::now()) {
+            log::warn!(error:err = error; "the history could not be flushed at the end; the next start reads the rest from the spool");
+        }
+        self.settle();
+    }
+
+    /// False if the daemon can't wait for the history any longer.
+    fn write_all(&mut self, entries: &[Arc<Entry>], trouble: &mut Trouble) -> bool {
+        for entry in entries {
+            while let Err(error) = self.writer.write(&entry.batch, entry.position.next()) {
+                trouble.note("the history takes no more; the spool keeps what comes", &error);
+                if self.hurry.is_cancelled() {
+                    return false;
+                }
+                std::thread::sleep(RETRY);
+                self.maintain(trouble);
+            }
+        }
+        true
+    }
+
+    fn maintain(&mut self, trouble: &mut Trouble) {
+        let now = clock::now();
+        let done = if self.is_needed_by_spool() {
+            self.writer.flush(now).map(|_| true)
+        } else {
+            self.writer.maintain(now)
+        };
+        match done {
+            Ok(_) => {}
+            Err(error) => {
+                trouble.note("the history could not be written; it is tried again", &error)
+            }
+        }
+        if let Some(set_aside) = self.writer.take_set_aside() {
+            log::error!(
+                "the history's file was damaged: it was set aside and a new one begun: {set_aside:?}"
+            );
+        }
+    }
+
+    /// Whether the log is filling with what is only in our memory. Long flush intervals must not make
+    /// the intake refuse.
+    fn is_needed_by_spool(&self) -> bool {
+        self.spool.fill() > SPOOL_FILL_MAX && self.reader.counts().held > 0
+    }
+
+    /// What is durable in the history needs no place in the log; and the ledger learns where we are.
+    fn settle(&self) {
+        self.stalled.store(self.writer.stalled(), Ordering::Relaxed);
+        self.follower.commit(self.writer.position());
+        let counts = self.reader.counts();
+        self.ledger.applied(self.follower.position(), counts.stored, counts.held);
+    }
+
+    fn note_unreadable(&mut self, error: &SpoolError, trouble: &mut Trouble) {
+        trouble.note("the spool could not be read; it is tried again", error);
+        std::thread::sleep(RETRY);
+    }
+}
+
+/// Says the same trouble once per interval.
+#[derive(Default)]
+struct Trouble {
+    said: Option<Instant>,
+}
+
+impl Trouble {
+    fn note(&mut self, what: &str, error: &dyn std::error::Error) {
+        let now = clock::monotonic();
+        if self.said.is_none_or(|said| now.duration_since(said) >= TROUBLE_LOG_INTERVAL) {
+            self.said = Some(now);
+            log::error!(error:% = error; "{what}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The log as live wants it: a [`Feed`] over a follower of the spool, and where it begins.
+//!
+//! Which part of the log the next process will need is noted in `live.position` beside the spool:
+//! the log's id and a position, as text. The note is a hint: without it (or with one of another log)
+//! live begins at the log's first record, which only takes longer.
+
+use super::{DaemonError, thread_error};
+use crate::aggregate::{self, Windows};
+use crate::clock;
+use crate::config::Config;
+use crate::live::{self, Begin, ClientInfo, Feed, FeedNext, KnownDevice, Live};
+use crate::model::{Position, Timestamp};
+use crate::sinks::history::Reader;
+use crate::spool::{Follower, Next, Spool};
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Decoded batches taken from the log at a time.
+const READ_BYTES_MAX: usize = 4 << 20;
+/// How often the position is noted.
+const NOTE_INTERVAL: Duration = Duration::from_secs(5);
+/// With the log so full, live gives up what it keeps for viewers that come back after a restart:
+/// live never makes the intake refuse.
+const SPOOL_FILL_MAX: f64 = 0.5;
+/// After the log could not be read: how long until it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Starts live behind the log.
+pub(super) fn start(
+    config: &Config,
+    spool: &Spool,
+    history: &Reader,
+) -> Result<(Live, JoinHandle<()>), DaemonError> {
+    let note = Note { path: config.state_dir.join("live.position"), epoch: spool.id() };
+    let begin = begin(&note, spool);
+    let mut settings = live::Settings::new(spool.id(), begin);
+    settings.aggregate = aggregate::Settings {
+        windows: Windows::new(&config.live.windows).map_err(DaemonError::Windows)?,
+        lateness: config.live.lateness,
+        resume_bytes: config.live.resume_memory,
+        offline_after: config.live.offline_after,
+        series_max: config.limits.series_max,
+        ..aggregate::Settings::default()
+    };
+    settings.tick = config.live.tick;
+    settings.resume_keep = config.live.resume_keep;
+    settings.viewers_max = config.live.viewers_max;
+    let follower = spool.follow("live", begin.position());
+    follower.commit(begin.position());
+    let feed = LogFeed { follower, spool: spool.clone(), note, noted: Cell::new(None) };
+    let (live, thread) = Live::start(settings, feed).map_err(thread_error)?;
+    live.seed_devices(history.devices().into_iter().map(|device| KnownDevice {
+        id: device.device.to_string(),
+        first_seen: Timestamp(device.first),
+        last_seen: Timestamp(device.last),
+        info: ClientInfo::default(),
+    }));
+    Ok((live, thread))
+}
+
+/// Where the noted position is still in the log, or else where the log begins.
+fn begin(note: &Note, spool: &Spool) -> Begin {
+    let first = spool.first();
+    match note.read() {
+        Some(noted) if noted >= first && noted <= spool.next() => Begin::Kept(noted),
+        _ if first == Position(0) => Begin::Kept(first),
+        _ => Begin::Cut(first),
+    }
+}
+
+struct Note {
+    path: PathBuf,
+    epoch: u64,
+}
+
+impl Note {
+    fn read(&self) -> Option<Position> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        let (epoch, position) = text.trim().split_once(' ')?;
+        (u64::from_str_radix(epoch, 16).ok()? == self.epoch)
+            .then_some(Position(position.parse().ok()?))
+    }
+
+    /// Replaced in one step, so that a crash leaves the old or the new one.
+    fn write(&self, position: Position) -> std::io::Result<()> {
+        let fresh: &Path = &self.path.with_extension("position.new");
+        std::fs::write(fresh, format!("{:x} {position}\n", self.epoch))?;
+        std::fs::rename(fresh, &self.path)
+    }
+}
+
+struct LogFeed {
+    follower: Follower,
+    spool: Spool,
+    note: Note,
+    noted: Cell<Option<Instant>>,
+}
+
+impl Feed for LogFeed {
+    fn next(&mut self, timeout: Duration) -> FeedNext {
+        match self.follower.next(READ_BYTES_MAX, timeout) {
+            Ok(Next::Entries(entries)) => FeedNext::Entries(
+                entries
+                    .into_iter()
+                    .map(|entry| {
+                        Arc::new(live::Entry {
+                            position: entry.position,
+                            received_at: entry.received_at,
+                            batch: entry.batch.clone(),
+                        })
+                    })
+                    .collect(),
+            ),
+            Ok(Next::Idle) => FeedNext::Idle,
+            Ok(Next::Ended) => FeedNext::Ended,
+            Err(error) => {
+                log::error!(error:err = error; "live can't read the spool; it is tried again");
+                std::thread::sleep(RETRY);
+                // Not caught up: nothing is served that may lack something.
+                FeedNext::Entries(Vec::new())
+            }
+        }
+    }
+
+    fn keep_from(&self, position: Position) {
+        if self.spool.fill() > SPOOL_FILL_MAX {
+            // Not noted: the next process finds its position gone, and begins with a cut.
+            self.follower.commit(self.follower.position());
+            return;
+        }
+        let now = clock::monotonic();
+        if self.noted.get().is_some_and(|noted| now.duration_since(noted) < NOTE_INTERVAL) {
+            return;
+        }
+        self.noted.set(Some(now));
+        match self.note.write(position) {
+            // Only what is noted is given up: the next process begins there.
+            Ok(()) => self.follower.commit(position),
+            Err(error) => {
+                log::debug!(error:err = error; "live.position could not be written");
+            }
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Wires the rooms into the running daemon, and lets the pipeline run dry at the end.
+//!
+//! Start, in this order: spool (its log is folded into admission), history, ledger, gate, live, the
+//! followers, the listener. A follower starts, catches up and runs by one code path: it opens the log
+//! at its committed position and reads on.
+//!
+//! End: the listener closes and every client is told to come back; the last gate is dropped; the log
+//! ends; the followers read to its end and make durable what they hold. Each step waits for the one
+//! before, all within the configured deadline; past it the process ends anyway, because what was
+//! acknowledged is in the spool.
+
+mod history_follower;
+mod live_feed;
+mod status;
+
+use crate::admit::{Admission, Name, SeriesLimits};
+use crate::aggregate::WindowsError;
+use crate::config::Config;
+use crate::decode::{self, Stamp, Upstream};
+use crate::gate;
+use crate::intake::Intake;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::model::{Batch, ClientId, Timestamp};
+use crate::sinks::history::{self, HistoryError, Reader};
+use crate::spool::{self, Kind, Record, Spool, SpoolError};
+use crate::web::{self, App, ServerOptions};
+use crate::wire::Limits;
+use history_follower::HistoryFollower;
+use status::{Overview, Rooms};
+use std::cell::RefCell;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Why the daemon could not start; the administrator acts.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// The state directory can't be made.
+    #[error("the state directory {path} can't be made: {source}")]
+    StateDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The spool can't be opened.
+    #[error("the spool can't be opened: {0}")]
+    Spool(#[from] SpoolError),
+    /// The history can't be opened.
+    #[error("the history can't be opened: {0}")]
+    History(#[from] HistoryError),
+    /// The address can't be listened on.
+    #[error("{address} can't be listened on: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The windows of live can't be kept.
+    #[error("live.windows: {0}")]
+    Windows(WindowsError),
+    /// Threads, timers or signals can't be had.
+    #[error("the operating system refuses: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// A started daemon.
+pub struct Daemon {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+    overview: Arc<Overview>,
+    threads: Vec<(&'static str, JoinHandle<()>)>,
+    stop: CancellationToken,
+    hurry: CancellationToken,
+}
+
+/// Opens everything and starts the threads; clients are served by [`Daemon::run`].
+///
+/// # Errors
+/// [`DaemonError`]; nothing was changed that a later start would miss.
+pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, DaemonError> {
+    make_private(&config.state_dir)?;
+    let metrics = Arc::new(Metrics::new());
+    let (mut writer, spool, admission) = open_spool(&config)?;
+    let history = open_history(&config, spool.id())?;
+    // The disk lost what it had told to be durable: its positions must not be used again.
+    writer.skip_to(crate::sinks::Sink::position(&history.writer));
+    let ledger = Arc::new(Ledger::new(admission.tally().total().samples, spool.next()));
+    let admission = know_series(admission, &history.reader);
+    let (gate, gate_thread, gate_stats) =
+        gate::open(writer, spool.clone(), admission, ledger.clone(), config.limits.gate_memory)
+            .map_err(thread_error)?;
+
+    let hurry = CancellationToken::new();
+    let reader = history.reader.clone();
+    // Both follow before either reads on, so that neither gives up what the other needs.
+    let for_history = spool.follow("history", crate::sinks::Sink::position(&history.writer));
+    let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
+    let history_stalled = Arc::new(AtomicBool::new(false));
+    let follower = HistoryFollower {
+        follower: for_history,
+        spool: spool.clone(),
+        writer: history.writer,
+        reader: history.reader,
+        ledger: ledger.clone(),
+        hurry: hurry.clone(),
+        stalled: history_stalled.clone(),
+    };
+    let history_thread = thread("history", move || follower.run())?;
+
+    let limits = Arc::new(config.limits.clone());
+    let rooms = Rooms {
+        flow: gate.flow(),
+        gate: gate_stats,
+        spool: spool.clone(),
+        history: reader.clone(),
+        live: live.clone(),
+        ledger,
+        metrics: metrics.clone(),
+        history_stalled,
+    };
+    let overview = Arc::new(Overview::new(&config, rooms));
+    let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
+    let app = Arc::new(App {
+        intake,
+        live,
+        history: reader,
+        spool,
+        metrics,
+        status: overview.clone(),
+        stop: stop.clone(),
+    });
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|source| DaemonError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(DaemonError::Runtime)?;
+    let threads = vec![("gate", gate_thread), ("history", history_thread), ("live", live_thread)];
+    Ok(Daemon { config, listener, address, app, overview, threads, stop, hurry })
+}
+
+impl Daemon {
+    /// Where it listens; the port is the one that the system chose if 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the token given to [`start`] is cancelled, then runs dry.
+    ///
+    /// # Errors
+    /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
+    pub async fn run(self) -> Result<(), DaemonError> {
+        let Daemon { config, listener, address, app, overview, threads, stop, hurry } = self;
+        log::info!(
+            address:% = address,
+            state_dir:% = config.state_dir.display(),
+            version = env!("CARGO_PKG_VERSION");
+            "listening"
+        );
+        let options = ServerOptions {
+            connections_max: config.limits.connections_max,
+            header_timeout: config.limits.header_timeout,
+        };
+        let serving = web::serve(listener, app.clone(), options, stop.clone());
+        let watching = overview.clone().watch(app.clone(), stop.clone());
+        let deadline = async {
+            stop.cancelled().await;
+            tokio::time::sleep(config.shutdown_deadline).await;
+        };
+        let drained = async {
+            tokio::join!(serving, watching);
+            // The last gate goes with the app: the log ends, and the followers finish.
+            drop(app);
+            join(threads).await
+        };
+        tokio::select! {
+            outcome = drained => {
+                if outcome {
+                    log::info!("stopped; everything acknowledged is stored");
+                }
+            }
+            () = deadline => {
+                hurry.cancel();
+                log::warn!("the pipeline did not run dry in time (shutdown.deadline); the next start reads the rest from the spool");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the pipeline's threads in their order; false if one of them panicked.
+async fn join(threads: Vec<(&'static str, JoinHandle<()>)>) -> bool {
+    let joined = tokio::task::spawn_blocking(move || {
+        threads.into_iter().fold(true, |all, (name, thread)| {
+            let ended = thread.join().is_ok();
+            if !ended {
+                log::error!(thread = name; "a thread of the pipeline panicked");
+            }
+            all && ended
+        })
+    });
+    joined.await.unwrap_or(false)
+}
+
+fn thread_error(error: std::io::Error) -> DaemonError {
+    DaemonError::Runtime(error)
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(thread_error)
+}
+
+/// Readings may be confidential: only the daemon's own user looks into the directory.
+fn make_private(directory: &std::path::Path) -> Result<(), DaemonError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|source| DaemonError::StateDirectory { path: directory.to_owned(), source })
+}
+
+/// Opens the spool and folds its newest part into admission.
+fn open_spool(config: &Config) -> Result<(spool::Writer, Spool, Admission), DaemonError> {
+    let limits = &config.limits;
+    let series = SeriesLimits {
+        new_per_minute: limits.new_series_per_minute as usize,
+        max: limits.series_max,
+        seed: rand::random(),
+    };
+    let mut admission = Admission::new(limits.sessions_max, series);
+    let options = spool::Options {
+        dir: config.state_dir.join("spool"),
+        segment_bytes: config.spool.segment_size,
+        bytes_max: config.spool.size_max,
+        durability: config.spool.durability,
+        tail_bytes: config.spool.tail_memory,
+        reserve_bytes: config.spool.reserve,
+    };
+    let fold = &mut |_, record: &Record<'_>| fold(&mut admission, record);
+    let (writer, spool, recovery) = spool::open(&options, Arc::new(decode_record), fold)?;
+    report(&recovery);
+    // They had been accepted; the follower that meets them counts them as lost.
+    let damaged: u64 = recovery.damage.iter().map(|extent| extent.samples).sum();
+    admission.tally_mut().of(spool::Protocol::Ws.byte()).samples += damaged;
+    Ok((writer, spool, admission))
+}
+
+/// Says what opening the spool had to mend.
+fn report(recovery: &spool::Recovery) {
+    if let Some(torn) = &recovery.torn {
+        log::warn!(segment:% = torn.segment, offset = torn.offset, bytes = torn.bytes; "spool: the end of the log was torn by a crash and is cut off; what was acknowledged is before it");
+    }
+    for extent in &recovery.damage {
+        log::error!(
+            segment:% = extent.segment, offset = extent.offset, bytes = extent.bytes,
+            batches = extent.records(), samples = extent.samples;
+            "spool: damage was stepped over; a copy is in spool/damaged"
+        );
+    }
+    for path in &recovery.set_aside {
+        log::warn!(path:% = path.display(); "spool: a file that is not of this spool was set aside");
+    }
+}
+
+/// What a record of the log means to admission.
+pub(crate) fn fold(admission: &mut Admission, record: &Record<'_>) {
+    match record.kind {
+        Kind::Checkpoint => {
+            if let Err(error) = admission.restore(record.payload) {
+                log::error!(error:err = error; "a checkpoint of the spool can't be read: resends from before it may be stored twice");
+            }
+        }
+        Kind::Batch => {
+            let client: ClientId = record.client.into();
+            let name = Name { client: &client, session: record.session, seq: record.seq };
+            admission.enter(name, record.received_at);
+            let counts = admission.tally_mut().of(record.protocol.byte());
+            counts.batches += 1;
+            counts.samples += u64::from(record.samples);
+        }
+    }
+}
+
+thread_local! {
+    /// Lives once per follower's thread.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How a record of the log becomes a batch again: as when it entered, with the time and the anchor of
+/// then, and without limits that may have been lowered since.
+pub(crate) fn decode_record(record: &Record<'_>) -> Result<Batch, Box<dyn Error + Send + Sync>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let limits = &Limits::READ_BACK;
+        let plain = crate::wire::inflate(record.payload, limits, scratch)?;
+        let Upstream::Batch(batch) = decode::upstream(plain)? else {
+            return Err("the record holds no batch".into());
+        };
+        let booted_at = (record.anchor != 0).then_some(Timestamp(record.anchor));
+        let stamp = Stamp { received_at: record.received_at, booted_at, client: record.client };
+        Ok(decode::batch(batch, limits, &stamp)?.batch)
+    })
+}
+
+fn open_history(config: &Config, spool_id: u64) -> Result<history::Opened, DaemonError> {
+    let mut options = history::Options::new(config.state_dir.join("history.db"), spool_id);
+    options.retention = config.history.retention;
+    options.bytes_max = config.history.size_max;
+    options.flush_interval = config.history.flush_interval;
+    options.head_samples_max = config.history.head_samples_max;
+    let opened = history::open(options)?;
+    if let Some(set_aside) = &opened.set_aside {
+        log::error!(
+            "the history's file was damaged: it was set aside and a new one begun: {set_aside:?}"
+        );
+    }
+    if opened.spool_changed {
+        log::warn!(
+            "the history belongs to another spool: its samples stay, the log is read from its start"
+        );
+    }
+    if opened.leftovers > 0 {
+        log::info!(leftovers = opened.leftovers; "unfinished compactions of the history were dropped; nothing is lost");
+    }
+    Ok(opened)
+}
+
+/// A restart must not count the series that the history holds as new.
+fn know_series(mut admission: Admission, history: &Reader) -> Admission {
+    history.each_series(|identity, metric| admission.know_series(identity, metric));
+    admission
+}

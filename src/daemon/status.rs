@@ -1,0 +1,336 @@
+//! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
+//! the `status` frames of viewers.
+
+use crate::clock;
+use crate::config::Config;
+use crate::gate::{Flow, GateStats};
+use crate::ledger::Ledger;
+use crate::live::Live;
+use crate::metrics::{Metrics, clamp};
+use crate::model::Timestamp;
+use crate::sinks::history::Reader;
+use crate::spool::{Durability, Spool};
+use crate::web::{App, StatusSource};
+use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How often viewers are told, and rates are measured.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often what is kept of quiet clients is forgotten.
+const FORGET_INTERVAL: u64 = 60;
+
+/// Sees all rooms.
+pub(super) struct Overview {
+    flow: watch::Receiver<Flow>,
+    gate: Arc<Mutex<GateStats>>,
+    spool: Spool,
+    history: Reader,
+    live: Live,
+    ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
+    history_stalled: Arc<AtomicBool>,
+    started: (Timestamp, Instant),
+    tick: Duration,
+    windows: Vec<String>,
+    durability: &'static str,
+    rates: Mutex<Rates>,
+    clients: Mutex<usize>,
+}
+
+#[derive(Default)]
+struct Rates {
+    samples: u64,
+    batches: u64,
+    at: Option<Instant>,
+    samples_per_s: f64,
+    batches_per_s: f64,
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    time: i64,
+    uptime_s: f64,
+    tick_ms: u128,
+    windows: Vec<String>,
+    pressure: f64,
+    trouble: Option<String>,
+    spool: SpoolStatus,
+    sinks: Vec<SinkStatus>,
+    live: LiveStatus,
+    intake: IntakeStatus,
+    viewers: ViewersStatus,
+    ledger: LedgerStatus,
+}
+
+#[derive(Serialize)]
+struct SpoolStatus {
+    bytes: u64,
+    bytes_max: u64,
+    oldest_s: f64,
+    durability: &'static str,
+    next: u64,
+}
+
+#[derive(Serialize)]
+struct SinkStatus {
+    name: &'static str,
+    breaker: &'static str,
+    cause: Option<&'static str>,
+    lag_samples: u64,
+    lag_s: f64,
+    next_probe_s: Option<f64>,
+    unflushed_samples: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct LiveStatus {
+    lag_s: f64,
+    series: usize,
+    devices: usize,
+    late_samples: u64,
+}
+
+#[derive(Serialize)]
+struct IntakeStatus {
+    connections: i64,
+    clients: usize,
+    samples_per_s: f64,
+    batches_per_s: f64,
+}
+
+#[derive(Serialize)]
+struct ViewersStatus {
+    sse: usize,
+    ws: usize,
+    degraded: usize,
+}
+
+#[derive(Serialize)]
+struct LedgerStatus {
+    accepted: u64,
+    stored: u64,
+    spooled: u64,
+    dead_lettered: u64,
+    shed: u64,
+    received_batches: u64,
+    accepted_batches: u64,
+    duplicates: u64,
+    refused: u64,
+    imbalance: i64,
+    balanced: bool,
+}
+
+/// The rooms that are looked at.
+pub(super) struct Rooms {
+    pub flow: watch::Receiver<Flow>,
+    pub gate: Arc<Mutex<GateStats>>,
+    pub spool: Spool,
+    pub history: Reader,
+    pub live: Live,
+    pub ledger: Arc<Ledger>,
+    pub metrics: Arc<Metrics>,
+    pub history_stalled: Arc<AtomicBool>,
+}
+
+impl Overview {
+    pub fn new(config: &Config, rooms: Rooms) -> Overview {
+        let Rooms { flow, gate, spool, history, live, ledger, metrics, history_stalled } = rooms;
+        let windows = live.windows();
+        let windows =
+            (0..windows.levels()).map(|level| crate::live::window_name(windows, level)).collect();
+        Overview {
+            flow,
+            gate,
+            spool,
+            history,
+            live,
+            ledger,
+            metrics,
+            history_stalled,
+            started: (clock::now(), clock::monotonic()),
+            tick: config.live.tick,
+            windows,
+            durability: match config.spool.durability {
+                Durability::Group => "group",
+                Durability::Interval(_) => "interval",
+                Durability::Os => "os",
+            },
+            rates: Mutex::default(),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Once a second until `stop`: measures rates and tells viewers.
+    pub async fn watch(self: Arc<Self>, app: Arc<App>, stop: CancellationToken) {
+        let mut interval = tokio::time::interval(INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seconds = 0;
+        loop {
+            tokio::select! {
+                _ = interval.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            *lock(&self.clients) = app.intake.clients();
+            self.measure();
+            self.live.publish_status(self.status());
+            seconds += 1;
+            if seconds % FORGET_INTERVAL == 0 {
+                app.intake.forget_quiet();
+            }
+        }
+    }
+
+    fn measure(&self) {
+        let total = lock(&self.gate).tally.total();
+        let now = clock::monotonic();
+        let mut rates = lock(&self.rates);
+        if let Some(at) = rates.at {
+            let seconds = now.duration_since(at).as_secs_f64().max(0.001);
+            rates.samples_per_s = (total.samples - rates.samples) as f64 / seconds;
+            rates.batches_per_s = (total.batches - rates.batches) as f64 / seconds;
+        }
+        (rates.samples, rates.batches, rates.at) = (total.samples, total.batches, Some(now));
+    }
+
+    fn look(&self) -> Status {
+        let gate = lock(&self.gate).clone();
+        let total = gate.tally.total();
+        let spool = self.spool.stats();
+        let counts = self.history.counts();
+        let live = self.live.stats();
+        let history = spool.followers.iter().find(|follower| follower.name == "history");
+        self.ledger.lost(history.map_or(0, |follower| follower.samples_lost));
+        let balance = self.ledger.balance();
+        let rates = lock(&self.rates);
+        let now = clock::now();
+        let stalled = self.history_stalled.load(Ordering::Relaxed);
+        let behind_since = history.and_then(|follower| follower.behind_since);
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            time: now.as_millis(),
+            uptime_s: seconds(clock::monotonic() - self.started.1),
+            tick_ms: self.tick.as_millis(),
+            windows: self.windows.clone(),
+            pressure: self.flow.borrow().pressure,
+            trouble: gate.trouble.map(|trouble| trouble.to_string()),
+            spool: SpoolStatus {
+                bytes: spool.bytes,
+                bytes_max: spool.bytes_max,
+                oldest_s: spool.oldest_at.map_or(0.0, |oldest| seconds(now.since(oldest))),
+                durability: self.durability,
+                next: self.spool.next().0,
+            },
+            sinks: vec![SinkStatus {
+                name: "history",
+                breaker: if stalled { "open" } else { "closed" },
+                cause: stalled.then_some("the history's file can't be written"),
+                lag_samples: history.map_or(0, |follower| follower.samples_behind),
+                lag_s: behind_since.map_or(0.0, |since| seconds(now.since(since))),
+                next_probe_s: None,
+                unflushed_samples: counts.held,
+                bytes: self.history.file_bytes(),
+            }],
+            live: LiveStatus {
+                lag_s: seconds(live.lag),
+                series: live.series,
+                devices: live.devices,
+                late_samples: live.late_samples,
+            },
+            intake: IntakeStatus {
+                connections: self.metrics.connections(),
+                clients: *lock(&self.clients),
+                samples_per_s: round(rates.samples_per_s),
+                batches_per_s: round(rates.batches_per_s),
+            },
+            viewers: ViewersStatus {
+                sse: live.viewers.sse,
+                ws: live.viewers.ws,
+                degraded: live.viewers.degraded,
+            },
+            ledger: LedgerStatus {
+                accepted: balance.accepted,
+                stored: balance.stored,
+                spooled: balance.spooled,
+                dead_lettered: balance.lost_to_damage,
+                shed: 0,
+                received_batches: total.batches + total.duplicates + total.refused,
+                accepted_batches: total.batches,
+                duplicates: total.duplicates,
+                refused: total.refused,
+                imbalance: balance.imbalance,
+                balanced: balance.imbalance == 0,
+            },
+        }
+    }
+}
+
+impl StatusSource for Overview {
+    fn status(&self) -> String {
+        serde_json::to_string(&self.look()).unwrap_or_default()
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        let trouble = lock(&self.gate).trouble?;
+        Some(trouble.to_string())
+    }
+
+    fn set_gauges(&self) {
+        let status = self.look();
+        let spool = self.spool.stats();
+        let live = self.live.stats();
+        let counts = self.history.counts();
+        let gauges = self.metrics.gauges();
+        gauges.pressure.set(status.pressure);
+        gauges.spool_bytes.set(clamp(spool.bytes));
+        gauges.spool_bytes_max.set(clamp(spool.bytes_max));
+        gauges.spool_segments.set(clamp(spool.segments as u64));
+        gauges.spool_oldest_seconds.set(status.spool.oldest_s);
+        gauges.series.set(clamp(live.series as u64));
+        gauges.devices.set(clamp(live.devices as u64));
+        gauges.late_samples.set(clamp(live.late_samples));
+        gauges.ledger_imbalance.set(status.ledger.imbalance);
+        gauges.history_samples.set(clamp(counts.stored));
+        gauges.history_unflushed_samples.set(clamp(counts.held));
+        gauges.history_bytes.set(clamp(self.history.file_bytes()));
+        gauges.start_time_seconds.set(self.started.0.0 as f64 / 1e9);
+        gauges.resident_bytes.set(resident_bytes());
+        for sink in &status.sinks {
+            let lag = Duration::from_secs_f64(sink.lag_s);
+            gauges.sink(sink.name, lag, sink.lag_samples, sink.breaker == "open");
+        }
+        gauges.spool_sync_seconds.set(spool.sync);
+        gauges.live_lag_seconds.set(status.live.lag_s);
+        gauges.viewers("sse", live.viewers.sse as u64);
+        gauges.viewers("ws", live.viewers.ws as u64);
+        for (kind, frames) in crate::live::FrameKind::ALL.iter().zip(live.frames) {
+            gauges.frames(kind.name(), frames);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn seconds(duration: Duration) -> f64 {
+    round(duration.as_secs_f64())
+}
+
+/// To milliseconds or thousandths: more digits are noise.
+fn round(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+/// Resident memory as the kernel counts it; 0 where there is no /proc.
+fn resident_bytes() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok());
+    kib.unwrap_or(0) * 1024
+}

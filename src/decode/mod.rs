@@ -1,0 +1,28 @@
+//! Bytes to batches, and back. Pure: told the time and the limits, it touches nothing else.
+//!
+//! Doors: [`upstream`] tells what a client's message is; [`batch`] reads a `Batch` straight into the
+//! model under all [`Limits`]; [`ndjson`] reads lines; [`encode`] writes the canonical encoding of a
+//! batch, which [`batch`] reads back as the same.
+//!
+//! A message that is refused costs what was read until its fault, and no allocation grows with what
+//! it merely claims.
+
+mod batch;
+mod column;
+mod encode;
+mod fault;
+mod ndjson;
+mod reader;
+mod upstream;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
+
+pub use crate::wire::Limits;
+pub use batch::{Clock, Decoded, Stamp, batch, seq};
+pub use encode::encode;
+pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
+pub use ndjson::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines, ndjson};
+pub use upstream::{Upstream, UpstreamError, upstream};

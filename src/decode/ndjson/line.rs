@@ -1,0 +1,232 @@
+//! One line: its JSON, then what the limits say of it.
+
+use super::LineFaultKind;
+use crate::decode::Stamp;
+use crate::decode::fault::{Counted, FaultKind, Named, distance};
+use crate::model::check_name;
+use crate::wire::Limits;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A reading that is valid by all limits.
+pub(super) struct Reading<'a> {
+    pub(super) device: Cow<'a, str>,
+    /// In the order of keys.
+    pub(super) tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub(super) time: i64,
+    pub(super) values: Vec<Value<'a>>,
+}
+
+/// One of its values.
+pub(super) struct Value<'a> {
+    pub(super) metric: Cow<'a, str>,
+    pub(super) unit: Cow<'a, str>,
+    pub(super) content: Content<'a>,
+}
+
+pub(super) enum Content<'a> {
+    Float(f64),
+    Int(i64),
+    Bool(bool),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn parse(
+        line: &'a [u8],
+        limits: &Limits,
+        stamp: &Stamp<'a>,
+    ) -> Result<Reading<'a>, LineFaultKind> {
+        let Line { device, time, tags, values, units } =
+            serde_json::from_slice(line).map_err(|error| json_fault(&error))?;
+        let name = |of, name: &str| {
+            check_name(name, limits.name_bytes).map_err(|error| FaultKind::Name { of, error })
+        };
+        let count = |what, count: usize, max| match count <= max {
+            true => Ok(()),
+            false => Err(FaultKind::TooMany { what, max }),
+        };
+        count(Counted::Tags, tags.0.len(), limits.tags)?;
+        count(Counted::Columns, values.0.len(), limits.columns)?;
+        let device = match device {
+            Some(Text(device)) if !device.is_empty() => device,
+            _ => Cow::Borrowed(stamp.client),
+        };
+        name(Named::Device, &device)?;
+        let mut tags: Vec<_> = tags.0.into_iter().map(|(key, Text(value))| (key, value)).collect();
+        for (key, value) in &tags {
+            name(Named::TagKey, key)?;
+            name(Named::TagValue, value)?;
+        }
+        tags.sort_unstable();
+        let time = instant(time, limits, stamp)?;
+        let mut readings = Vec::with_capacity(values.0.len());
+        for (metric, raw) in values.0 {
+            name(Named::Metric, &metric)?;
+            let unit = units.0.iter().find(|(of, _)| *of == metric);
+            let unit = unit.map_or(Cow::Borrowed(""), |(_, Text(unit))| unit.clone());
+            if !unit.is_empty() {
+                name(Named::Unit, &unit)?;
+            }
+            if let Some(content) = Content::parse(&metric, raw.get(), limits)? {
+                readings.push(Value { metric, unit, content });
+            }
+        }
+        match readings.is_empty() {
+            true => Err(FaultKind::Empty.into()),
+            false => Ok(Reading { device, tags, time, values: readings }),
+        }
+    }
+}
+
+/// The JSON reader's words without the line number that it adds, which is always 1.
+fn json_fault(error: &serde_json::Error) -> LineFaultKind {
+    let what = error.to_string();
+    let what = what.split(" at line ").next().unwrap_or_default().to_owned();
+    LineFaultKind::Json { column: error.column(), what }
+}
+
+fn instant(
+    time: Option<&RawValue>,
+    limits: &Limits,
+    stamp: &Stamp<'_>,
+) -> Result<i64, LineFaultKind> {
+    let received_at = stamp.received_at;
+    let time = match time.map(RawValue::get) {
+        None | Some("null") => received_at.0,
+        Some(text) if text.starts_with('"') => {
+            let text: Text<'_> = serde_json::from_str(text).map_err(|_| LineFaultKind::Time)?;
+            let time: jiff::Timestamp = text.0.parse().map_err(|_| LineFaultKind::Time)?;
+            i64::try_from(time.as_nanosecond()).map_err(|_| LineFaultKind::Time)?
+        }
+        Some(text) => text.parse().map_err(|_| LineFaultKind::Time)?,
+    };
+    let by = distance(time, received_at.0);
+    if time < received_at.saturating_sub(limits.max_age).0 {
+        return Err(FaultKind::TooOld { by, max: limits.max_age }.into());
+    }
+    if time > received_at.saturating_add(limits.max_ahead).0 {
+        return Err(FaultKind::TooFarAhead { by, max: limits.max_ahead }.into());
+    }
+    Ok(time)
+}
+
+impl<'a> Content<'a> {
+    /// Reads a valid JSON value by its first character; `None` for `null`.
+    fn parse(
+        metric: &str,
+        json: &'a str,
+        limits: &Limits,
+    ) -> Result<Option<Content<'a>>, LineFaultKind> {
+        let metric = || metric.to_owned();
+        match json.as_bytes() {
+            b"null" => Ok(None),
+            b"true" => Ok(Some(Content::Bool(true))),
+            b"false" => Ok(Some(Content::Bool(false))),
+            [b'"', ..] => {
+                let text: Text<'a> =
+                    serde_json::from_str(json).map_err(|error| json_fault(&error))?;
+                let (bytes, max) = (text.0.len(), limits.text_bytes);
+                if bytes > max {
+                    let kind = FaultKind::TextTooLong { bytes, max };
+                    return Err(LineFaultKind::Fault { metric: metric(), kind });
+                }
+                Ok(Some(Content::Text(text.0)))
+            }
+            [b'{' | b'[', ..] => Err(LineFaultKind::Value { metric: metric() }),
+            _ if json.contains(['.', 'e', 'E']) => match json.parse::<f64>() {
+                Ok(value) if value.is_finite() => Ok(Some(Content::Float(value))),
+                _ => Err(LineFaultKind::Fault { metric: metric(), kind: FaultKind::NotFinite }),
+            },
+            _ => match json.parse() {
+                Ok(value) => Ok(Some(Content::Int(value))),
+                Err(_) => Err(LineFaultKind::IntTooLarge { metric: metric() }),
+            },
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(borrow, default)]
+    device: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tags: Entries<'a, Text<'a>>,
+    #[serde(borrow)]
+    values: Entries<'a, &'a RawValue>,
+    #[serde(borrow, default)]
+    units: Entries<'a, Text<'a>>,
+}
+
+/// A string, borrowed from the line unless it has escapes.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// The entries of an object in the order given, no key twice.
+struct Entries<'a, V>(Vec<(Cow<'a, str>, V)>);
+
+impl<V> Default for Entries<'_, V> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entries<'a, V>, D::Error> {
+        struct EntriesVisitor<'a, V>(PhantomData<(&'a str, V)>);
+        impl<'de: 'a, 'a, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<'a, V> {
+            type Value = Entries<'a, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((Text(key), value)) = map.next_entry()? {
+                    entries.push((key, value));
+                }
+                match duplicate(&entries) {
+                    Some(key) => Err(A::Error::custom(format_args!("key {key:?} is given twice"))),
+                    None => Ok(Entries(entries)),
+                }
+            }
+        }
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+/// A key that is given twice. By sorting, because a hostile line may have a million keys.
+fn duplicate<'e, V>(entries: &'e [(Cow<'_, str>, V)]) -> Option<&'e str> {
+    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
+    keys.sort_unstable();
+    keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}

@@ -1,0 +1,197 @@
+//! The only way into the spool: one thread owns admission and the log's writer.
+//!
+//! ```text
+//!  intake ──reserve──► memory permits (bytes; waits when full)
+//!         ──offer────► queue ──► [gate thread] admit each ──► append all ──► one sync ──► answers
+//! ```
+//!
+//! Everything that waits while the disk is busy is the next group. Every offer gets exactly one
+//! [`Answer`], after the group that holds it is durable, in the order of offers.
+//!
+//! Full-case of the queue: it holds as many offers as there can be memory permits of the smallest
+//! size, so that it is never full for who holds one.
+
+mod flow;
+mod refusal;
+mod thread;
+
+pub use flow::{Credit, Flow};
+pub use refusal::Refusal;
+pub use thread::{GateStats, open};
+
+use crate::model::{Batch, ClientId, Seq, SessionId, Timestamp};
+use crate::spool::Protocol;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+/// The least memory that an offer is counted with: bounds the number of offers in the queue.
+const OFFER_BYTES_MIN: usize = 2 << 10;
+/// Decoded columns take about this many times the bytes of the message that they came in.
+const DECODED_RATIO: usize = 8;
+/// Greetings that may wait beside the offers; one more is told to come later.
+const GREETINGS_MAX: usize = 1024;
+
+/// A decoded batch that wants in.
+pub struct Offer {
+    /// When it was read from the socket.
+    pub received_at: Timestamp,
+    /// How it came.
+    pub protocol: Protocol,
+    /// Who sent it.
+    pub client: ClientId,
+    /// Its session; 0 = none.
+    pub session: SessionId,
+    /// Its number in the session.
+    pub seq: Seq,
+    /// What its boot times are relative to, if its client told.
+    pub booted_at: Option<Timestamp>,
+    /// What is stored: an `Upstream` message with the batch, compressed or not.
+    pub payload: Bytes,
+    /// The same, decoded.
+    pub batch: Batch,
+    /// Where the answer goes; reserved before the offer is made, so that answering never waits.
+    pub answer: mpsc::OwnedPermit<Answer>,
+}
+
+/// What became of an offer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Number of the batch.
+    pub seq: Seq,
+    /// Receipt or refusal.
+    pub outcome: Outcome,
+}
+
+/// Receipt or refusal.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is durable.
+    Stored {
+        /// Samples in it.
+        samples: usize,
+    },
+    /// It was durable before.
+    Duplicate,
+    /// It did not enter.
+    Refused(Refusal),
+}
+
+/// The daemon stops; nothing enters any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the gate is closed")]
+pub struct Closed;
+
+/// Memory set aside for one offer; given back when the offer is answered.
+pub struct Reserved {
+    permits: OwnedSemaphorePermit,
+    bytes: usize,
+}
+
+enum Request {
+    Offer(Box<Offer>, Reserved),
+    Greet {
+        client: ClientId,
+        session: SessionId,
+        resume: Seq,
+        at: Timestamp,
+        reply: oneshot::Sender<Seq>,
+    },
+}
+
+/// Handle to the gate; cheap to clone. When the last one is dropped the log ends.
+#[derive(Clone)]
+pub struct Gate {
+    requests: SyncSender<Request>,
+    memory: Arc<Semaphore>,
+    memory_bytes: usize,
+    refused: Arc<RefusedBefore>,
+    flow: watch::Receiver<Flow>,
+}
+
+impl Gate {
+    /// Waits until there is room for a message of `message_bytes` and what it decodes to. This is
+    /// where a socket stops being read while the disk is behind.
+    ///
+    /// Cancel-safe. # Errors [`Closed`].
+    pub async fn reserve(&self, message_bytes: usize) -> Result<Reserved, Closed> {
+        let bytes = (message_bytes * (1 + DECODED_RATIO)).clamp(OFFER_BYTES_MIN, self.memory_bytes);
+        let permits = self.memory.clone().acquire_many_owned(units(bytes)).await;
+        Ok(Reserved { permits: permits.map_err(|_| Closed)?, bytes })
+    }
+
+    /// Hands a decoded batch to the gate's thread; the answer comes through [`Offer::answer`].
+    ///
+    /// # Errors
+    /// The offer back with the reason: [`Refusal::Overloaded`] if it decoded to more than was reserved
+    /// and there is no room for that, [`Refusal::ShuttingDown`] if the gate is closed.
+    pub fn offer(&self, mut reserved: Reserved, offer: Offer) -> Result<(), (Box<Offer>, Refusal)> {
+        let bytes = (offer.payload.len() + offer.batch.memory_bytes()).max(OFFER_BYTES_MIN);
+        if bytes > reserved.bytes {
+            let more = units(bytes.min(self.memory_bytes)).saturating_sub(units(reserved.bytes));
+            match self.memory.clone().try_acquire_many_owned(more) {
+                Ok(permits) => reserved.permits.merge(permits),
+                Err(_) => return Err((Box::new(offer), Refusal::Overloaded)),
+            }
+        } else {
+            // What was reserved too much is free again at once.
+            let spare = units(reserved.bytes).saturating_sub(units(bytes)) as usize;
+            drop(reserved.permits.split(spare));
+        }
+        reserved.bytes = bytes;
+        match self.requests.try_send(Request::Offer(Box::new(offer), reserved)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(Request::Offer(offer, _))) => Err((offer, Refusal::Overloaded)),
+            Err(TrySendError::Disconnected(Request::Offer(offer, _))) => {
+                Err((offer, Refusal::ShuttingDown))
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+
+    /// Greets for a session: the highest seq up to which everything of it is settled.
+    ///
+    /// # Errors
+    /// [`Closed`] if the daemon stops, or so many greet at once that this one should come later.
+    pub async fn greet(
+        &self,
+        client: &ClientId,
+        session: SessionId,
+        resume: Seq,
+        at: Timestamp,
+    ) -> Result<Seq, Closed> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Greet { client: client.clone(), session, resume, at, reply };
+        self.requests.try_send(request).map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Notes a batch that was refused before it came here: it could not be decoded, or its client
+    /// was over its credit or rate.
+    pub fn count_refused(&self, protocol: Protocol) {
+        self.refused.of(protocol).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Pressure and the credit that follows from it, as they change.
+    #[must_use]
+    pub fn flow(&self) -> watch::Receiver<Flow> {
+        self.flow.clone()
+    }
+}
+
+/// Refusals counted outside the gate's thread, until it takes them into the tally.
+#[derive(Debug, Default)]
+struct RefusedBefore([AtomicU64; 4]);
+
+impl RefusedBefore {
+    fn of(&self, protocol: Protocol) -> &AtomicU64 {
+        &self.0[usize::from(protocol.byte()) % self.0.len()]
+    }
+}
+
+/// Permits are KiB, because a semaphore counts in `u32`.
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,329 @@
+//! The gate's thread: collects what waits into groups, makes each durable, answers.
+
+use super::{
+    Answer, Flow, GREETINGS_MAX, Gate, OFFER_BYTES_MIN, Offer, Outcome, Refusal, RefusedBefore,
+    Request, Reserved,
+};
+use crate::admit::{Admission, Name, Tally, Verdict};
+use crate::clock;
+use crate::ledger::Ledger;
+use crate::spool::{self, Protocol, Record, Spool, SpoolError};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// A group is written when it holds this much, even if more waits: bounds how long a receipt takes.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// How often pressure is looked at when nothing comes.
+const IDLE_INTERVAL: Duration = Duration::from_millis(250);
+/// What a batch needs to find for the gate to be ready again after trouble.
+const ROOM_BYTES: u64 = 1 << 20;
+/// Trouble that lasts is said again after this.
+const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What the gate tells about itself.
+#[derive(Debug, Clone, Default)]
+pub struct GateStats {
+    /// Batches and samples by what was decided, since the spool was made.
+    pub tally: Tally,
+    /// Series known to admission.
+    pub series: usize,
+    /// Why nothing can enter now, if so.
+    pub trouble: Option<Refusal>,
+}
+
+/// Opens the gate over a spool: `admission` has been folded over the log already. The thread ends
+/// when the last [`Gate`] is dropped, after the last offer is answered and the log closed.
+///
+/// # Errors
+/// If the thread can't be started.
+pub fn open(
+    writer: spool::Writer,
+    spool: Spool,
+    admission: Admission,
+    ledger: Arc<Ledger>,
+    memory_bytes: usize,
+) -> std::io::Result<(Gate, std::thread::JoinHandle<()>, Arc<Mutex<GateStats>>)> {
+    let (requests, queue) = sync_channel(memory_bytes / OFFER_BYTES_MIN + GREETINGS_MAX);
+    let (flow, flow_seen) = watch::channel(Flow::default());
+    let memory = Arc::new(Semaphore::new(memory_bytes.div_ceil(1024)));
+    let refused = Arc::new(RefusedBefore::default());
+    let stats = Arc::new(Mutex::new(GateStats::default()));
+    let mut keeper = Keeper {
+        writer,
+        spool,
+        admission,
+        ledger,
+        refused: refused.clone(),
+        memory: memory.clone(),
+        memory_bytes,
+        flow,
+        stats: stats.clone(),
+        trouble: None,
+        trouble_logged: None,
+        group: Vec::new(),
+    };
+    keeper.publish();
+    let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
+        keeper.run(&queue);
+        keeper.close();
+    })?;
+    let gate = Gate { requests, memory, memory_bytes, refused, flow: flow_seen };
+    Ok((gate, thread, stats))
+}
+
+/// An offer that was looked at, waiting for its group.
+struct Pending {
+    offer: Offer,
+    /// Its memory, given back with the answer.
+    _reserved: Reserved,
+    samples: usize,
+    verdict: Verdict,
+    refusal: Option<Refusal>,
+}
+
+struct Keeper {
+    writer: spool::Writer,
+    spool: Spool,
+    admission: Admission,
+    ledger: Arc<Ledger>,
+    refused: Arc<RefusedBefore>,
+    memory: Arc<Semaphore>,
+    memory_bytes: usize,
+    flow: watch::Sender<Flow>,
+    stats: Arc<Mutex<GateStats>>,
+    trouble: Option<Refusal>,
+    trouble_logged: Option<std::time::Instant>,
+    group: Vec<Pending>,
+}
+
+impl Keeper {
+    fn run(&mut self, queue: &Receiver<Request>) {
+        loop {
+            match queue.recv_timeout(IDLE_INTERVAL) {
+                Ok(request) => self.group(request, queue),
+                Err(RecvTimeoutError::Timeout) => self.idle(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.publish();
+        }
+    }
+
+    /// Nothing comes: the log does what is due, and clients that were told to wait can't show whether
+    /// trouble is over, so that we look ourselves.
+    fn idle(&mut self) {
+        let admission = &self.admission;
+        let done = self.writer.commit(&mut || admission.checkpoint());
+        if let Err(error) = done {
+            self.note_trouble(&error);
+        } else if self.trouble.is_some() && self.has_room() {
+            self.trouble = None;
+        }
+    }
+
+    /// Whether a small batch would find room: within the cap, and on the disk.
+    fn has_room(&self) -> bool {
+        let stats = self.spool.stats();
+        stats.bytes + ROOM_BYTES <= stats.bytes_max && self.spool.disk_free() >= ROOM_BYTES
+    }
+
+    /// Takes what waits, makes it durable together, answers.
+    fn group(&mut self, first: Request, queue: &Receiver<Request>) {
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(request) = next {
+            match request {
+                Request::Greet { client, session, resume, at, reply } => {
+                    // A batch of the same session may wait in this very group, not durable yet.
+                    self.commit();
+                    let settled = self.admission.greet(&client, session, resume, at);
+                    // The connection may have gone meanwhile; then nobody wants to know.
+                    if reply.send(settled).is_err() {
+                        log::debug!(client:% = client; "a client left before it was welcomed");
+                    }
+                }
+                Request::Offer(offer, reserved) => {
+                    bytes += offer.payload.len();
+                    self.admit(*offer, reserved);
+                }
+            }
+            if bytes >= GROUP_BYTES_MAX {
+                break;
+            }
+            next = queue.try_recv().ok();
+        }
+        self.commit();
+    }
+
+    fn admit(&mut self, mut offer: Offer, reserved: Reserved) {
+        let name = Name { client: &offer.client, session: offer.session, seq: offer.seq };
+        let samples = offer.batch.samples();
+        let verdict = self.admission.admit(name, &offer.batch, offer.received_at);
+        let mut refusal = None;
+        match verdict {
+            Verdict::Refuse(objection) => refusal = Some(objection.into()),
+            Verdict::Duplicate => {}
+            Verdict::Enter => {
+                let record = Record {
+                    kind: spool::Kind::Batch,
+                    received_at: offer.received_at,
+                    protocol: offer.protocol,
+                    client: &offer.client,
+                    session: offer.session,
+                    seq: offer.seq,
+                    anchor: offer.booted_at.map_or(0, |booted| booted.0),
+                    samples: u32::try_from(samples).unwrap_or(u32::MAX),
+                    payload: &offer.payload,
+                };
+                let batch = Arc::new(std::mem::take(&mut offer.batch));
+                if let Err(error) = self.writer.append(&record, Some(batch)) {
+                    self.admission.withdraw(name);
+                    refusal = Some(self.note_trouble(&error));
+                }
+            }
+        }
+        self.group.push(Pending { offer, _reserved: reserved, samples, verdict, refusal });
+    }
+
+    fn commit(&mut self) {
+        let Keeper { writer, admission, group, .. } = self;
+        let failed = writer.commit(&mut || checkpoint_without(admission, group)).err();
+        let failed = failed.map(|error| self.note_trouble(&error));
+        let entered =
+            |pending: &Pending| pending.verdict == Verdict::Enter && pending.refusal.is_none();
+        if failed.is_none() && self.group.iter().any(entered) {
+            self.trouble = None;
+        }
+        let mut accepted = 0;
+        for pending in self.group.drain(..) {
+            let Pending { offer, _reserved: reserved, samples, verdict, mut refusal } = pending;
+            let name = Name { client: &offer.client, session: offer.session, seq: offer.seq };
+            if refusal.is_none() && failed.is_some() {
+                // A duplicate may be one of a batch in this very group.
+                refusal = failed;
+                if verdict == Verdict::Enter {
+                    self.admission.withdraw(name);
+                }
+            }
+            let counts = self.admission.tally_mut().of(offer.protocol.byte());
+            let outcome = match (refusal, verdict) {
+                (Some(refusal), _) => {
+                    counts.refused += 1;
+                    if refusal.is_for_good() {
+                        self.admission.settle(name, offer.received_at);
+                    }
+                    Outcome::Refused(refusal)
+                }
+                (None, Verdict::Duplicate) => {
+                    counts.duplicates += 1;
+                    Outcome::Duplicate
+                }
+                (None, _) => {
+                    counts.batches += 1;
+                    counts.samples += samples as u64;
+                    accepted += samples as u64;
+                    Outcome::Stored { samples }
+                }
+            };
+            // Memory first: who gets the answer may send the next batch at once.
+            drop(reserved);
+            drop(offer.answer.send(Answer { seq: offer.seq, outcome }));
+        }
+        if accepted > 0 {
+            self.ledger.accepted(self.spool.next(), accepted);
+        }
+    }
+
+    /// What the error means for clients; logged once per interval.
+    fn note_trouble(&mut self, error: &SpoolError) -> Refusal {
+        let refusal = match error {
+            SpoolError::Full { .. } => Refusal::SpoolFull,
+            SpoolError::NoSpace { .. } => Refusal::DiskFull,
+            SpoolError::TooLarge { .. }
+            | SpoolError::Io { .. }
+            | SpoolError::Locked { .. }
+            | SpoolError::Version { .. } => Refusal::StorageFailed,
+        };
+        let due = self
+            .trouble_logged
+            .is_none_or(|at| clock::monotonic().duration_since(at) >= TROUBLE_LOG_INTERVAL);
+        if due || self.trouble != Some(refusal) {
+            self.trouble_logged = Some(clock::monotonic());
+            log::error!(error:% = error; "nothing can enter: {refusal}; clients are told to try again later");
+        }
+        self.trouble = Some(refusal);
+        refusal
+    }
+
+    fn publish(&mut self) {
+        for protocol in [Protocol::Ws, Protocol::Http, Protocol::Mqtt] {
+            let refused = self.refused.of(protocol).swap(0, Ordering::Relaxed);
+            if refused > 0 {
+                self.admission.tally_mut().of(protocol.byte()).refused += refused;
+            }
+        }
+        let units = self.memory_bytes.div_ceil(1024);
+        let memory = 1.0 - self.memory.available_permits() as f64 / units as f64;
+        let stuck = if self.trouble.is_some() { 1.0 } else { 0.0 };
+        let flow = Flow::of([memory, self.spool.fill(), stuck]);
+        self.flow.send_if_modified(|seen| std::mem::replace(seen, flow) != flow);
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.tally.clone_from(self.admission.tally());
+        stats.series = self.admission.series();
+        stats.trouble = self.trouble;
+    }
+
+    fn close(mut self) {
+        self.publish();
+        let Keeper { writer, admission, .. } = self;
+        if let Err(error) = writer.close(&mut || admission.checkpoint()) {
+            log::error!(error:% = error; "the spool could not be closed in order; what was acknowledged is in it");
+        }
+    }
+}
+
+/// What a new segment begins with: the fold of what is durable, so without the group that is being
+/// written. If the group then fails, or is torn by a crash, nobody is told "duplicate" for it.
+fn checkpoint_without(admission: &mut Admission, group: &[Pending]) -> Vec<u8> {
+    let entering = || {
+        group
+            .iter()
+            .filter(|pending| pending.verdict == Verdict::Enter && pending.refusal.is_none())
+    };
+    for pending in entering() {
+        admission.withdraw(pending.name());
+    }
+    let checkpoint = admission.checkpoint();
+    for pending in entering() {
+        admission.enter(pending.name(), pending.offer.received_at);
+    }
+    checkpoint
+}
+
+impl Pending {
+    fn name(&self) -> Name<'_> {
+        let Offer { client, session, seq, .. } = &self.offer;
+        Name { client, session: *session, seq: *seq }
+    }
+}
+
+impl Refusal {
+    /// The same bytes would be refused again.
+    #[must_use]
+    pub fn is_for_good(self) -> bool {
+        use crate::admit::Objection::{
+            Empty, NewSeriesTooFast, SeqZero, TooManyGaps, TooManySeries,
+        };
+        match self {
+            Refusal::Objection(SeqZero | TooManyGaps { .. } | Empty) => true,
+            Refusal::Objection(NewSeriesTooFast { .. } | TooManySeries { .. })
+            | Refusal::Overloaded
+            | Refusal::SpoolFull
+            | Refusal::DiskFull
+            | Refusal::StorageFailed
+            | Refusal::ShuttingDown => false,
+        }
+    }
+}

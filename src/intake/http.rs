@@ -1,0 +1,154 @@
+//! A batch in an HTTP body: decoded, offered to the gate, answered when it is durable.
+
+use super::Intake;
+use super::reading::{self, Posting};
+use super::refusal::{Refusal, Retry};
+use crate::clock;
+use crate::gate::{Offer, Outcome};
+use crate::model::{ClientId, SessionId};
+use crate::spool::Protocol;
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// The form of a posted body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostedAs {
+    /// One `Batch`.
+    Protobuf,
+    /// One reading per line.
+    Ndjson,
+}
+
+/// A posted body and who it is from.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// Its form.
+    pub form: PostedAs,
+    /// The body as sent, compressed or not.
+    pub body: Bytes,
+    /// Who sends it; batches of a session are recognised when they come again.
+    pub client: ClientId,
+    /// The session; 0 = none.
+    pub session: SessionId,
+    /// Number of the batch, where the body has none itself.
+    pub seq: u64,
+}
+
+/// One refused line, or the refused batch (`line` is `None`).
+#[derive(Debug, Clone)]
+pub struct RefusedPart {
+    /// Line of the body, from 1.
+    pub line: Option<usize>,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// What became of a posted body.
+#[derive(Debug, Default)]
+pub struct PostAnswer {
+    /// Number of the batch.
+    pub seq: u64,
+    /// Samples that entered, durable now.
+    pub accepted: usize,
+    /// It was durable before.
+    pub duplicate: bool,
+    /// What did not enter: the first of them.
+    pub refused: Vec<RefusedPart>,
+    /// How many lines did not enter, those not listed included.
+    pub refused_total: usize,
+    /// When all of it may be sent again.
+    pub retry_after: Option<Duration>,
+    /// Nothing of it could be read.
+    pub unreadable: bool,
+}
+
+impl PostAnswer {
+    fn refused(seq: u64, refusal: Refusal) -> PostAnswer {
+        let retry_after = match refusal.retry {
+            Retry::Never => None,
+            Retry::Later(after) => Some(after),
+        };
+        PostAnswer {
+            seq,
+            retry_after,
+            refused: vec![RefusedPart { line: None, refusal }],
+            refused_total: 1,
+            ..PostAnswer::default()
+        }
+    }
+}
+
+impl Intake {
+    /// Takes a posted body in; returns when it is durable or refused.
+    ///
+    /// If the caller goes away meanwhile the batch may still enter, as after any broken connection.
+    pub async fn post(&self, posted: Posted) -> PostAnswer {
+        let answer = self.take(&posted).await;
+        for part in &answer.refused {
+            self.metrics.refused(Protocol::Http, part.refusal.code.name());
+        }
+        answer
+    }
+
+    async fn take(&self, posted: &Posted) -> PostAnswer {
+        self.metrics.received(Protocol::Http, posted.body.len());
+        let started = clock::monotonic();
+        if self.stop.is_cancelled() {
+            return self.refused_before_gate(0, Refusal::shutting_down());
+        }
+        let Ok(reserved) = self.gate.reserve(posted.body.len()).await else {
+            return self.refused_before_gate(0, Refusal::shutting_down());
+        };
+        let received_at = clock::now();
+        let Posting { seq, batch, payload, refused, refused_total, unreadable } =
+            reading::posted(posted, &self.limits.wire, received_at);
+        let mut answer =
+            PostAnswer { seq, refused, refused_total, unreadable, ..PostAnswer::default() };
+        let Some((batch, payload)) = batch.zip(payload) else {
+            self.gate.count_refused(Protocol::Http);
+            return answer;
+        };
+        if let Err(after) = self.rates.check(&posted.client, batch.samples()) {
+            return self.refused_before_gate(seq, Refusal::rate_limited(after));
+        }
+        let (answer_to, mut answers) = mpsc::channel(1);
+        let Ok(permit) = answer_to.reserve_owned().await else {
+            return self.refused_before_gate(seq, Refusal::shutting_down());
+        };
+        let offer = Offer {
+            received_at,
+            protocol: Protocol::Http,
+            client: posted.client.clone(),
+            session: posted.session,
+            seq,
+            booted_at: None,
+            payload,
+            batch,
+            answer: permit,
+        };
+        if let Err((_, refusal)) = self.gate.offer(reserved, offer) {
+            return self.refused_before_gate(seq, refusal.into());
+        }
+        match answers.recv().await.map(|answer| answer.outcome) {
+            Some(Outcome::Stored { samples }) => {
+                self.metrics.stored(Protocol::Http, samples, clock::monotonic() - started);
+                answer.accepted = samples;
+                answer
+            }
+            Some(Outcome::Duplicate) => {
+                self.metrics.duplicate(Protocol::Http);
+                answer.duplicate = true;
+                answer
+            }
+            Some(Outcome::Refused(refusal)) => PostAnswer::refused(seq, refusal.into()),
+            // The gate's thread is gone: it may or may not be durable.
+            None => PostAnswer::refused(seq, Refusal::shutting_down()),
+        }
+    }
+
+    fn refused_before_gate(&self, seq: u64, refusal: Refusal) -> PostAnswer {
+        self.gate.count_refused(Protocol::Http);
+        PostAnswer::refused(seq, refusal)
+    }
+}

@@ -1,0 +1,201 @@
+//! From bytes that a client sent to a decoded batch, or to the refusal that it gets.
+//!
+//! Hot path. What is inflated goes into a buffer that lives once per thread.
+
+use super::http::{Posted, PostedAs, RefusedPart};
+use super::refusal::{Refusal, Retry};
+use crate::admit::Objection;
+use crate::decode::{self, Stamp, Upstream};
+use crate::gate;
+use crate::model::{Batch, ClientId, Seq, Timestamp};
+use crate::wire::{
+    COMPRESS_BYTES_MIN, Compression, Hello, InflateError, Limits, Place, RefusalCode, Writer,
+    compress, inflate,
+};
+use bytes::Bytes;
+use std::cell::RefCell;
+
+thread_local! {
+    /// At most `limits.inflated_bytes` long.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Records of the spool that we encode ourselves: fast, and half the size of plain.
+const RECORD_COMPRESSION: (Compression, u32) = (Compression::Zstd, 1);
+
+/// What a message after Hello was.
+pub(super) enum Read {
+    Batch {
+        seq: Seq,
+        batch: Batch,
+    },
+    Refused {
+        seq: Seq,
+        refusal: Refusal,
+    },
+    /// The answer to a command; there are no commands yet.
+    CommandResult,
+    /// Not a message that may come here; a sentence for the closing.
+    NotUpstream(String),
+}
+
+impl From<InflateError> for Refusal {
+    fn from(error: InflateError) -> Refusal {
+        Refusal {
+            code: error.code(),
+            retry: Retry::Never,
+            message: error.to_string(),
+            at: Place::default(),
+        }
+    }
+}
+
+/// Reads the first message of a connection.
+pub(super) fn hello(message: &[u8], limits: &Limits) -> Result<Hello, String> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let plain = inflate(message, limits, scratch).map_err(|error| error.to_string())?;
+        match decode::upstream(plain).map_err(|error| error.to_string())? {
+            Upstream::Hello(hello) => {
+                crate::model::check_name(&hello.client, limits.name_bytes)
+                    .map_err(|error| format!("client: {error}"))?;
+                if hello.session.0 == 0 {
+                    return Err("session must not be 0".to_owned());
+                }
+                if hello.labels.len() > LABELS_MAX {
+                    return Err(format!("{} labels, {LABELS_MAX} are allowed", hello.labels.len()));
+                }
+                let texts = hello.labels.iter().flat_map(|(key, value)| [key, value]);
+                for text in texts.chain([&hello.software]).filter(|text| !text.is_empty()) {
+                    crate::model::check_name(text, limits.name_bytes)
+                        .map_err(|error| format!("labels or software: {error}"))?;
+                }
+                Ok(hello)
+            }
+            Upstream::Batch(_) | Upstream::Result(_) => Err("it is another message".to_owned()),
+        }
+    })
+}
+
+/// Labels of a client.
+const LABELS_MAX: usize = 32;
+
+/// Reads a message that came after Hello.
+pub(super) fn upstream(
+    message: &[u8],
+    limits: &Limits,
+    received_at: Timestamp,
+    booted_at: Option<Timestamp>,
+    client: &ClientId,
+) -> Read {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let plain = match inflate(message, limits, scratch) {
+            Ok(plain) => plain,
+            Err(error) => return Read::Refused { seq: 0, refusal: error.into() },
+        };
+        let batch = match decode::upstream(plain) {
+            Ok(Upstream::Batch(batch)) => batch,
+            Ok(Upstream::Result(_)) => return Read::CommandResult,
+            Ok(Upstream::Hello(_)) => {
+                return Read::NotUpstream("a second Hello came".to_owned());
+            }
+            Err(error) => return Read::NotUpstream(error.to_string()),
+        };
+        let stamp = Stamp { received_at, booted_at, client };
+        match decode::batch(batch, limits, &stamp) {
+            Ok(decoded) => Read::Batch { seq: decoded.seq, batch: decoded.batch },
+            Err(fault) => Read::Refused { seq: fault.seq, refusal: fault.into() },
+        }
+    })
+}
+
+/// What a posted body held.
+#[derive(Default)]
+pub(super) struct Posting {
+    pub seq: Seq,
+    pub batch: Option<Batch>,
+    /// The record of the spool: an `Upstream` message.
+    pub payload: Option<Bytes>,
+    pub refused: Vec<RefusedPart>,
+    pub refused_total: usize,
+    pub unreadable: bool,
+}
+
+impl Posting {
+    fn refused(seq: Seq, refusal: Refusal, unreadable: bool) -> Posting {
+        let refused = vec![RefusedPart { line: None, refusal }];
+        Posting { seq, refused, refused_total: 1, unreadable, ..Posting::default() }
+    }
+}
+
+/// Reads a posted body.
+pub(super) fn posted(posted: &Posted, limits: &Limits, received_at: Timestamp) -> Posting {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let plain = match inflate(&posted.body, limits, scratch) {
+            Ok(plain) => plain,
+            Err(error) => return Posting::refused(0, error.into(), true),
+        };
+        let stamp = Stamp { received_at, booted_at: None, client: &posted.client };
+        match posted.form {
+            PostedAs::Protobuf => protobuf(plain, limits, &stamp),
+            PostedAs::Ndjson => ndjson(plain, limits, &stamp, posted.seq),
+        }
+    })
+}
+
+fn protobuf(plain: &[u8], limits: &Limits, stamp: &Stamp<'_>) -> Posting {
+    match decode::batch(plain, limits, stamp) {
+        Ok(decoded) => Posting {
+            seq: decoded.seq,
+            batch: Some(decoded.batch),
+            payload: Some(record(upstream_of(plain))),
+            ..Posting::default()
+        },
+        Err(fault) => {
+            let (seq, refusal) = (fault.seq, Refusal::from(fault));
+            let unreadable = refusal.code == RefusalCode::Malformed;
+            Posting::refused(seq, refusal, unreadable)
+        }
+    }
+}
+
+/// A posted `Batch` as the spool holds it: inside an `Upstream`.
+fn upstream_of(batch: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.delimited(2, batch);
+    writer.finish()
+}
+
+fn ndjson(plain: &[u8], limits: &Limits, stamp: &Stamp<'_>, seq: Seq) -> Posting {
+    let lines = decode::ndjson(plain, limits, stamp);
+    let refused: Vec<_> = lines
+        .faults
+        .into_iter()
+        .map(|fault| RefusedPart {
+            line: Some(fault.line),
+            refusal: Refusal {
+                code: fault.kind.code(),
+                retry: Retry::Never,
+                message: fault.kind.to_string(),
+                at: Place::default(),
+            },
+        })
+        .collect();
+    let (refused_total, unreadable) = (lines.refused, lines.accepted == 0);
+    let mut posting = Posting { seq, refused, refused_total, unreadable, ..Posting::default() };
+    if lines.accepted > 0 {
+        posting.payload = Some(record(decode::encode(&lines.batch, seq)));
+        posting.batch = Some(lines.batch);
+    } else if refused_total == 0 {
+        let empty = gate::Refusal::Objection(Objection::Empty);
+        return Posting::refused(seq, empty.into(), true);
+    }
+    posting
+}
+
+fn record(message: Vec<u8>) -> Bytes {
+    if message.len() < COMPRESS_BYTES_MIN {
+        return message.into();
+    }
+    let (compression, level) = RECORD_COMPRESSION;
+    compress(compression, level, &message).into()
+}

@@ -1,0 +1,497 @@
+//! A conversation with a device or gateway over WebSocket (docs/devices.md).
+//!
+//! One task per connection. A message that can't be taken yet waits in `unread` while nothing more is
+//! read from the socket: the kernel's buffers fill, and the client waits. Answers, pings and the end
+//! of the daemon go on meanwhile.
+//!
+//! Full-cases: at most one unread message; the queue of answers holds as many as there may be offers
+//! (each reserves its slot before it is made); what is written waits in tungstenite's buffer up to
+//! its cap, and a client that does not read for [`SEND_TIMEOUT`] is dropped.
+
+use super::Intake;
+use super::account::{Account, Admittance};
+use super::connections::Registered;
+use super::reading::{self, Read};
+use super::refusal::{Refusal, Retry};
+use crate::clock;
+use crate::gate::{Answer, Flow, Offer, Outcome, Reserved};
+use crate::live::ClientInfo;
+use crate::model::{ClientId, Seq, SessionId, Timestamp};
+use crate::spool::Protocol;
+use crate::wire::{COMPRESS_BYTES_MIN, CloseCode, Compression, Downstream, Welcome, compress};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant as Deadline, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Error, Message};
+
+/// A client that takes nothing for this long is gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Clients come back after a restart spread over this time.
+const RECONNECT_SPREAD_MS: u32 = 2000;
+
+/// Why a conversation ends.
+#[derive(Debug)]
+enum End {
+    /// The client is gone, or closed.
+    Gone,
+    /// We close.
+    Close(CloseCode, String),
+}
+
+fn close<T>(code: CloseCode, message: impl Into<String>) -> Result<T, End> {
+    Err(End::Close(code, message.into()))
+}
+
+impl Intake {
+    /// Speaks with a client until one of both ends it.
+    pub async fn serve<S>(&self, mut socket: WebSocketStream<S>, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let end = match self.greet(&mut socket).await {
+            Ok(greeted) => {
+                let client = greeted.client.clone();
+                let mut conversation = Conversation::new(self, &mut socket, greeted);
+                let end = conversation.run().await;
+                log::debug!(client:% = client, peer:% = peer, end:? = end; "device connection ends");
+                end
+            }
+            Err(end) => end,
+        };
+        if let End::Close(code, message) = end {
+            self.close(&mut socket, code, message).await;
+        }
+    }
+
+    /// Waits for Hello and answers with Welcome.
+    async fn greet<S>(&self, socket: &mut WebSocketStream<S>) -> Result<Greeted, End>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let expected = |problem: String| End::Close(CloseCode::HelloExpected, problem);
+        let first = tokio::select! {
+            first = timeout(self.limits.hello_timeout, next_binary(socket)) => first,
+            () = self.stop.cancelled() => return Err(restart()),
+        };
+        let first = first.map_err(|_| expected("no Hello came in time".to_owned()))??;
+        let received_at = clock::now();
+        let hello = reading::hello(&first, &self.limits.wire)
+            .map_err(|problem| expected(format!("the first message must be a Hello: {problem}")))?;
+        let client: ClientId = hello.client.as_str().into();
+        let session = hello.session;
+        let place = self.connections.register(client.clone(), session);
+        let settled = self
+            .gate
+            .greet(&client, session, hello.resume, received_at)
+            .await
+            .map_err(|_| End::Close(CloseCode::TryLater, "the daemon is busy".to_owned()))?;
+        let credit =
+            self.gate.flow().borrow().credit(self.limits.credit_batches, self.limits.credit_bytes);
+        let welcome = Downstream::Welcome(Welcome {
+            last_seq: settled,
+            credit: credit.on_wire(),
+            limits: self.limits.wire.clone(),
+            server_time: received_at,
+        });
+        send(socket, packed(&welcome, hello.accept)).await?;
+        let booted_at = hello.booted_at(received_at);
+        let info = ClientInfo { labels: hello.labels, software: hello.software };
+        self.live.client_info(&client, info);
+        Ok(Greeted { client, session, booted_at, accept: hello.accept, place, credit })
+    }
+
+    async fn close<S>(&self, socket: &mut WebSocketStream<S>, code: CloseCode, message: String)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.metrics.closed(code.number());
+        let goodbye = Downstream::Goodbye {
+            code,
+            message: message.clone(),
+            reconnect_after_ms: rand::random_range(0..RECONNECT_SPREAD_MS),
+        };
+        // A close reason is a control frame: at most 123 bytes of it.
+        let mut reason = message;
+        reason.truncate(reason.floor_char_boundary(123));
+        let frame = CloseFrame { code: code.number().into(), reason: reason.into() };
+        let closing = async {
+            // Whether or not they arrive, we are done with this client.
+            if socket.send(Message::Binary(goodbye.encode().into())).await.is_ok()
+                && socket.close(Some(frame)).await.is_ok()
+            {
+                // Read to the client's own close frame, so that ours is not lost in a reset.
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        };
+        if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            log::debug!(code = code.number(); "the closing handshake was not finished in time");
+        }
+    }
+}
+
+/// What is known of a client after Hello.
+struct Greeted {
+    client: ClientId,
+    session: SessionId,
+    /// What its boot times are relative to, if it told its clock.
+    booted_at: Option<Timestamp>,
+    accept: Compression,
+    place: Registered,
+    credit: crate::gate::Credit,
+}
+
+struct Conversation<'a, S> {
+    intake: &'a Intake,
+    socket: &'a mut WebSocketStream<S>,
+    greeted: Greeted,
+    account: Account,
+    /// When each offer at the gate came in, in order.
+    offered_at: VecDeque<Instant>,
+    answers: mpsc::Receiver<Answer>,
+    answer_to: mpsc::Sender<Answer>,
+    flow: watch::Receiver<Flow>,
+    /// A message that waits for room at the gate.
+    unread: Option<Bytes>,
+    heard_at: Instant,
+    batch_at: Instant,
+    pinged: bool,
+}
+
+/// What happened next.
+enum Event {
+    Message(Option<Result<Message, Error>>),
+    Room(Result<Reserved, crate::gate::Closed>),
+    Answer(Option<Answer>),
+    Flow,
+    Tick,
+    Replaced,
+    Stop,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
+    fn new(intake: &'a Intake, socket: &'a mut WebSocketStream<S>, greeted: Greeted) -> Self {
+        // Over-credit offers are refused before the gate: so many answers at most are on their way.
+        let answers_max = intake.limits.credit_batches as usize + 1;
+        let (answer_to, answers) = mpsc::channel(answers_max);
+        let now = clock::monotonic();
+        Conversation {
+            account: Account::new(greeted.credit),
+            flow: intake.gate.flow(),
+            intake,
+            socket,
+            greeted,
+            offered_at: VecDeque::new(),
+            answers,
+            answer_to,
+            unread: None,
+            heard_at: now,
+            batch_at: now,
+            pinged: false,
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        let mut stopping = false;
+        loop {
+            if stopping && self.account.outstanding() == 0 {
+                return restart();
+            }
+            let event = self.next_event(stopping).await;
+            let handled = match event {
+                Event::Message(message) => self.on_message(message).await,
+                Event::Room(Ok(reserved)) => self.on_room(reserved).await,
+                Event::Room(Err(_)) => Err(restart()),
+                Event::Answer(Some(answer)) => self.on_answers(answer).await,
+                // We hold a sender ourselves.
+                Event::Answer(None) => Ok(()),
+                Event::Flow => self.on_flow().await,
+                Event::Tick => self.on_tick().await,
+                Event::Replaced => {
+                    close(CloseCode::Replaced, "a newer connection of this client and session came")
+                }
+                Event::Stop => {
+                    // No more is read; what is at the gate is answered first.
+                    stopping = true;
+                    Ok(())
+                }
+            };
+            if let Err(end) = handled {
+                return end;
+            }
+        }
+    }
+
+    /// Every branch is cancel-safe: `next`, `recv`, `changed`, semaphore and timer lose nothing.
+    async fn next_event(&mut self, stopping: bool) -> Event {
+        let limits = &self.intake.limits;
+        let deadline = self.heard_at
+            + if self.pinged {
+                limits.ping_interval + limits.pong_timeout
+            } else {
+                limits.ping_interval
+            };
+        let deadline = match limits.idle_timeout {
+            Some(idle) => deadline.min(self.batch_at + idle),
+            None => deadline,
+        };
+        let unread = self.unread.as_ref().map(Bytes::len);
+        tokio::select! {
+            biased;
+            () = self.intake.stop.cancelled(), if !stopping => Event::Stop,
+            () = self.greeted.place.replaced.cancelled() => Event::Replaced,
+            answer = self.answers.recv() => Event::Answer(answer),
+            Ok(()) = self.flow.changed() => Event::Flow,
+            room = self.intake.gate.reserve(unread.unwrap_or(0)), if unread.is_some() && !stopping => Event::Room(room),
+            message = self.socket.next(), if unread.is_none() && !stopping => Event::Message(message),
+            () = sleep_until(Deadline::from_std(deadline)) => Event::Tick,
+        }
+    }
+
+    async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
+        let message = binary(message)?;
+        self.heard_at = clock::monotonic();
+        self.pinged = false;
+        if let Some(message) = message {
+            self.intake.metrics.received(Protocol::Ws, message.len());
+            // The message's memory is tungstenite's whole read buffer: what waits is a copy.
+            self.unread = Some(Bytes::copy_from_slice(&message));
+        }
+        Ok(())
+    }
+
+    /// There is room for the message that waits: read it.
+    async fn on_room(&mut self, reserved: Reserved) -> Result<(), End> {
+        let Some(message) = self.unread.take() else { return Ok(()) };
+        let now = clock::monotonic();
+        let received_at = clock::now();
+        let greeted = &self.greeted;
+        let read = reading::upstream(
+            &message,
+            &self.intake.limits.wire,
+            received_at,
+            greeted.booted_at,
+            &greeted.client,
+        );
+        let (seq, batch) = match read {
+            Read::Batch { seq, batch } => (seq, batch),
+            Read::Refused { seq, refusal } => return self.refuse(seq, refusal).await,
+            Read::CommandResult => return Ok(()),
+            Read::NotUpstream(problem) => return close(CloseCode::BadPayload, problem),
+        };
+        self.batch_at = now;
+        match self.account.admit(message.len(), now) {
+            Admittance::Within => {}
+            Admittance::Over => return self.refuse(seq, Refusal::over_credit()).await,
+            Admittance::TooOften => {
+                return close(CloseCode::OverCredit, "more was sent than the credit allows");
+            }
+        }
+        if let Err(after) = self.intake.rates.check(&greeted.client, batch.samples()) {
+            return self.refuse(seq, Refusal::rate_limited(after)).await;
+        }
+        if seq == 0 {
+            return self.refuse(seq, Refusal::bad_seq()).await;
+        }
+        let Ok(answer) = self.answer_to.clone().try_reserve_owned() else {
+            return self.refuse(seq, Refusal::over_credit()).await;
+        };
+        let bytes = message.len();
+        let offer = Offer {
+            received_at,
+            protocol: Protocol::Ws,
+            client: greeted.client.clone(),
+            session: greeted.session,
+            seq,
+            booted_at: greeted.booted_at,
+            payload: message,
+            batch,
+            answer,
+        };
+        match self.intake.gate.offer(reserved, offer) {
+            Ok(()) => {
+                self.account.offered(seq, bytes);
+                self.offered_at.push_back(now);
+                Ok(())
+            }
+            Err((_, refusal)) => self.refuse(seq, refusal.into()).await,
+        }
+    }
+
+    /// Sends the receipts and refusals that are there, in one write.
+    async fn on_answers(&mut self, first: Answer) -> Result<(), End> {
+        let now = clock::monotonic();
+        let mut next = Some(first);
+        let mut acked = false;
+        while let Some(Answer { seq, outcome }) = next {
+            self.account.gate_answered();
+            let took =
+                self.offered_at.pop_front().map_or(Duration::ZERO, |at| now.duration_since(at));
+            match outcome {
+                Outcome::Stored { samples } => {
+                    self.intake.metrics.stored(Protocol::Ws, samples, took);
+                    self.account.settled(seq);
+                    acked = true;
+                }
+                Outcome::Duplicate => {
+                    self.intake.metrics.duplicate(Protocol::Ws);
+                    self.account.settled(seq);
+                    acked = true;
+                }
+                Outcome::Refused(refusal) => {
+                    let refusal = Refusal::from(refusal);
+                    self.intake.metrics.refused(Protocol::Ws, refusal.code.name());
+                    self.tell_refusal(seq, &refusal).await?;
+                }
+            }
+            next = self.answers.try_recv().ok();
+        }
+        if acked {
+            let (seq, credit) = (self.account.ack(), self.account.credit().on_wire());
+            self.feed(&Downstream::Ack { seq, credit }).await?;
+        }
+        flush(self.socket).await
+    }
+
+    /// Refuses a batch that does not reach the gate.
+    async fn refuse(&mut self, seq: Seq, refusal: Refusal) -> Result<(), End> {
+        self.intake.metrics.refused(Protocol::Ws, refusal.code.name());
+        self.intake.gate.count_refused(Protocol::Ws);
+        self.tell_refusal(seq, &refusal).await?;
+        flush(self.socket).await
+    }
+
+    async fn tell_refusal(&mut self, seq: Seq, refusal: &Refusal) -> Result<(), End> {
+        match refusal.retry {
+            Retry::Never => self.account.settled(seq),
+            Retry::Later(_) => {
+                if !self.account.postponed(seq) {
+                    return close(
+                        CloseCode::OverCredit,
+                        "too many batches that were refused for later have not been sent again",
+                    );
+                }
+            }
+        }
+        self.feed(&refusal.told(seq)).await
+    }
+
+    /// Puts a message into the socket's buffer; [`flush`] sends it with its neighbours.
+    async fn feed(&mut self, message: &Downstream) -> Result<(), End> {
+        let message = packed(message, self.greeted.accept);
+        sent(timeout(SEND_TIMEOUT, self.socket.feed(Message::Binary(message))).await)
+    }
+
+    /// Pressure changed: tell the new credit before anything is full.
+    async fn on_flow(&mut self) -> Result<(), End> {
+        let limits = &self.intake.limits;
+        let flow = *self.flow.borrow_and_update();
+        let credit = flow.credit(limits.credit_batches, limits.credit_bytes);
+        if credit == self.account.credit() {
+            return Ok(());
+        }
+        self.account.grant(credit, clock::monotonic());
+        let throttle = Downstream::Throttle {
+            credit: credit.on_wire(),
+            min_interval_ms: credit.min_interval.as_millis() as u32,
+            reason: format!("pressure is {:.2}", flow.pressure),
+        };
+        send(self.socket, packed(&throttle, self.greeted.accept)).await
+    }
+
+    /// Nothing was heard for a while.
+    async fn on_tick(&mut self) -> Result<(), End> {
+        let limits = &self.intake.limits;
+        let now = clock::monotonic();
+        if limits.idle_timeout.is_some_and(|idle| now >= self.batch_at + idle) {
+            return close(CloseCode::Idle, "no batch came for a while (limits.idle_timeout)");
+        }
+        // A message that waits for room is a sign of life.
+        if self.unread.is_some() {
+            self.heard_at = now;
+            return Ok(());
+        }
+        if self.pinged && now >= self.heard_at + limits.ping_interval + limits.pong_timeout {
+            return close(CloseCode::PongTimeout, "no answer to our ping");
+        }
+        if !self.pinged && now >= self.heard_at + limits.ping_interval {
+            self.pinged = true;
+            let ping = self.socket.send(Message::Ping(Bytes::new()));
+            return sent(timeout(SEND_TIMEOUT, ping).await);
+        }
+        Ok(())
+    }
+}
+
+fn restart() -> End {
+    End::Close(CloseCode::Restart, "the daemon stops or restarts; reconnect in a moment".to_owned())
+}
+
+/// The next binary message; answers to pings and the like pass by.
+async fn next_binary<S>(socket: &mut WebSocketStream<S>) -> Result<Bytes, End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        if let Some(message) = binary(socket.next().await)? {
+            return Ok(message);
+        }
+    }
+}
+
+/// What a message means: a binary one, something of the protocol itself (`None`), or the end.
+fn binary(message: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
+    match message {
+        Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
+        Some(Ok(Message::Text(_))) => {
+            close(CloseCode::UnsupportedData, "a text message came; only binary ones are read")
+        }
+        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Err(Error::Capacity(problem))) => close(CloseCode::MessageTooBig, problem.to_string()),
+        Some(Err(Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        ))) => Err(End::Gone),
+        Some(Err(Error::Protocol(problem))) => close(CloseCode::ProtocolError, problem.to_string()),
+        Some(Err(Error::Utf8(problem))) => close(CloseCode::BadPayload, problem),
+        Some(Err(_)) => Err(End::Gone),
+    }
+}
+
+/// The bytes of a message, compressed if the client asked for it and it pays.
+fn packed(message: &Downstream, accept: Compression) -> Bytes {
+    let plain = message.encode();
+    if accept == Compression::None || plain.len() < COMPRESS_BYTES_MIN {
+        return plain.into();
+    }
+    compress(accept, 1, &plain).into()
+}
+
+async fn send<S>(socket: &mut WebSocketStream<S>, message: Bytes) -> Result<(), End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    sent(timeout(SEND_TIMEOUT, socket.send(Message::Binary(message))).await)
+}
+
+async fn flush<S>(socket: &mut WebSocketStream<S>) -> Result<(), End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    sent(timeout(SEND_TIMEOUT, socket.flush()).await)
+}
+
+fn sent(sent: Result<Result<(), Error>, tokio::time::error::Elapsed>) -> Result<(), End> {
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
+}

@@ -1,0 +1,106 @@
+//! The ledger: every accepted sample is stored or still in the spool.
+//!
+//! In: what the gate accepted up to which position, and what the history has written and holds.
+//! Out: [`Balance`]. Three independent counts have to agree: the gate's (persisted with the log's
+//! checkpoints), the history's (persisted in its file, in the transaction that stores the samples),
+//! and what the history's follower read. They can be compared whenever the follower stands where
+//! the gate stood.
+
+use crate::model::Position;
+use std::sync::{Mutex, PoisonError};
+
+/// The counts in samples.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// Entered through the gate.
+    pub accepted: u64,
+    /// Durable in the history.
+    pub stored: u64,
+    /// In the spool, not durable in the history yet.
+    pub spooled: u64,
+    /// Of damaged records of the spool, set aside.
+    pub lost_to_damage: u64,
+    /// `accepted - stored - spooled - lost`, when the two sides last stood at the same position.
+    pub imbalance: i64,
+}
+
+/// Shared by the gate, the history's follower and whoever asks.
+#[derive(Debug)]
+pub struct Ledger(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    accepted: u64,
+    accepted_at: Position,
+    stored: u64,
+    held: u64,
+    lost_to_damage: u64,
+    imbalance: i64,
+}
+
+impl Ledger {
+    /// A ledger that starts with what the log's checkpoint says was accepted up to `position`.
+    #[must_use]
+    pub fn new(accepted: u64, position: Position) -> Ledger {
+        Ledger(Mutex::new(State { accepted, accepted_at: position, ..State::default() }))
+    }
+
+    /// The gate: `samples` more are durable in the log, which now ends at `end`.
+    pub fn accepted(&self, end: Position, samples: u64) {
+        let mut state = self.lock();
+        state.accepted += samples;
+        state.accepted_at = end;
+    }
+
+    /// The history's follower: it has applied the log up to `position`; `stored` samples are durable
+    /// in the history, `held` are in its memory.
+    pub fn applied(&self, position: Position, stored: u64, held: u64) {
+        let mut state = self.lock();
+        (state.stored, state.held) = (stored, held);
+        if position == state.accepted_at {
+            let known = state.stored + state.held + state.lost_to_damage;
+            state.imbalance = state.accepted.cast_signed() - known.cast_signed();
+        }
+    }
+
+    /// Samples of damaged records that the history's follower could not get, in all.
+    pub fn lost(&self, samples: u64) {
+        self.lock().lost_to_damage = samples;
+    }
+
+    /// The counts now.
+    #[must_use]
+    pub fn balance(&self) -> Balance {
+        let state = self.lock();
+        Balance {
+            accepted: state.accepted,
+            stored: state.stored,
+            spooled: state.accepted.saturating_sub(state.stored + state.lost_to_damage),
+            lost_to_damage: state.lost_to_damage,
+            imbalance: state.imbalance,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_that_is_nowhere_shows() {
+        let ledger = Ledger::new(100, Position(5));
+        ledger.applied(Position(5), 60, 40);
+        assert_eq!(ledger.balance().imbalance, 0);
+        ledger.accepted(Position(7), 10);
+        ledger.applied(Position(6), 60, 45);
+        assert_eq!(ledger.balance().imbalance, 0, "not at the same position: not compared");
+        ledger.applied(Position(7), 60, 49);
+        assert_eq!(ledger.balance().imbalance, 1);
+        let balance = ledger.balance();
+        assert_eq!((balance.accepted, balance.stored, balance.spooled), (110, 60, 50));
+    }
+}

@@ -1,0 +1,307 @@
+//! The door: a handle to the thread that owns the hub.
+
+use super::cursor::Cursor;
+use super::feed::{Begin, Feed, FeedNext};
+use super::frame::FrameKind;
+use super::hub::Hub;
+use super::mailbox::{Mailbox, Permit, Transport, Viewer};
+use super::presence::{ClientInfo, DeviceState, KnownDevice};
+use super::subscription::Subscription;
+use crate::aggregate::{self, Windows};
+use crate::clock;
+use crate::model::{Position, Timestamp};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+/// How live works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What is folded and kept.
+    pub aggregate: aggregate::Settings,
+    /// How often frames are rendered.
+    pub tick: Duration,
+    /// For how long cursors are good across a restart, in time of the log.
+    pub resume_keep: Duration,
+    /// The most viewers at once.
+    pub viewers_max: usize,
+    /// Names the log.
+    pub epoch: u64,
+    /// Where the feed begins.
+    pub begin: Begin,
+}
+
+impl Settings {
+    /// The defaults, for the log named `epoch` and a feed that begins at `begin`.
+    #[must_use]
+    pub fn new(epoch: u64, begin: Begin) -> Settings {
+        Settings {
+            aggregate: aggregate::Settings::default(),
+            tick: Duration::from_millis(250),
+            resume_keep: Duration::from_secs(120),
+            viewers_max: 10_000,
+            epoch,
+            begin,
+        }
+    }
+}
+
+/// Why a viewer can't be had. For the client to try later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SubscribeError {
+    /// There are as many viewers as there may be.
+    #[error("there are {max} viewers, no more are taken")]
+    TooManyViewers {
+        /// How many there may be.
+        max: usize,
+    },
+    /// The daemon stops.
+    #[error("the daemon stops")]
+    Ended,
+}
+
+/// The numbers of live.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Whether the log is caught up with, so that frames are served.
+    pub serving: bool,
+    /// The next record to be folded.
+    pub next: Position,
+    /// How old the last folded record is, while there are more; zero if there are none.
+    pub lag: Duration,
+    /// Series known.
+    pub series: usize,
+    /// Devices known.
+    pub devices: usize,
+    /// Samples folded.
+    pub samples: u64,
+    /// Samples whose window was closed when they came.
+    pub late_samples: u64,
+    /// Samples of series above the most there may be.
+    pub unfolded_samples: u64,
+    /// How often a series went on with a type that can't be joined with the one before.
+    pub type_changes: u64,
+    /// Clients whose labels were not remembered, because there are too many.
+    pub infos_dropped: u64,
+    /// Distinct subscriptions.
+    pub subscriptions: usize,
+    /// Viewers.
+    pub viewers: ViewerCounts,
+    /// Frames put for viewers since the start, in the order of [`FrameKind::ALL`].
+    pub frames: [u64; FrameKind::ALL.len()],
+}
+
+/// How many viewers there are. One WebSocket with three subscriptions counts three times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ViewerCounts {
+    /// By server-sent events.
+    pub sse: usize,
+    /// By WebSocket.
+    pub ws: usize,
+    /// Those of either who get frames less often, because they are slow.
+    pub degraded: usize,
+}
+
+/// Wishes that wait for the thread; who finds it full waits.
+const COMMANDS_MAX: usize = 256;
+/// The thread looks for wishes at least so often.
+const COMMANDS_INTERVAL: Duration = Duration::from_millis(50);
+
+enum Command {
+    Subscribe(Subscription, Option<Cursor>, Arc<Mailbox>),
+    Devices(oneshot::Sender<Vec<DeviceState>>),
+}
+
+/// What others leave for the thread without waiting. Each part is bounded: by its kind, or by the
+/// number of clients that can say something between two looks.
+#[derive(Debug, Default)]
+struct Desk {
+    status: Option<Arc<str>>,
+    infos: HashMap<String, ClientInfo>,
+    known: Vec<KnownDevice>,
+    stats: Stats,
+}
+
+/// A handle to live. Cheap to clone. The thread ends when the feed does.
+#[derive(Debug, Clone)]
+pub struct Live {
+    commands: mpsc::Sender<Command>,
+    desk: Arc<Mutex<Desk>>,
+    viewers: Arc<AtomicUsize>,
+    viewers_max: usize,
+    windows: Arc<Windows>,
+}
+
+/// The most clients that wait on the desk to be remembered; they were seen within 50 ms.
+const DESK_INFOS_MAX: usize = 100_000;
+
+impl Live {
+    /// Starts the thread. Frames are served when it has caught up with the log: when the feed is idle
+    /// for the first time, or brings records that were received after this call.
+    ///
+    /// The thread ends when the feed has ended; its viewers end with it.
+    ///
+    /// # Errors
+    /// If the system has no thread to give.
+    pub fn start(
+        settings: Settings,
+        feed: impl Feed + 'static,
+    ) -> std::io::Result<(Live, JoinHandle<()>)> {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let live = Live {
+            commands,
+            desk: Arc::default(),
+            viewers: Arc::default(),
+            viewers_max: settings.viewers_max,
+            windows: Arc::new(settings.aggregate.windows.clone()),
+        };
+        let tick = settings.tick;
+        let hub = Hub::new(settings);
+        let worker = Worker { hub, feed, inbox, desk: live.desk.clone(), tick };
+        let thread = std::thread::Builder::new().name("live".into()).spawn(move || worker.run())?;
+        Ok((live, thread))
+    }
+
+    /// The widths of windows that can be subscribed to.
+    #[must_use]
+    pub fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    /// A viewer. Its first frame is `rollups` with everything after `cursor`, if that can still be told
+    /// without a hole, else a `snapshot`.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] if there can't be one more.
+    pub async fn subscribe(
+        &self,
+        subscription: Subscription,
+        cursor: Option<Cursor>,
+        transport: Transport,
+    ) -> Result<Viewer, SubscribeError> {
+        let max = self.viewers_max;
+        let permit =
+            Permit::take(&self.viewers, max).ok_or(SubscribeError::TooManyViewers { max })?;
+        let mailbox = Arc::new(Mailbox::new(transport));
+        let viewer = Viewer::new(mailbox.clone(), Some(permit));
+        let command = Command::Subscribe(subscription, cursor, mailbox);
+        self.commands.send(command).await.map_err(|_| SubscribeError::Ended)?;
+        Ok(viewer)
+    }
+
+    /// All devices. Empty if the daemon stops.
+    pub async fn devices(&self) -> Vec<DeviceState> {
+        let (answer, devices) = oneshot::channel();
+        if self.commands.send(Command::Devices(answer)).await.is_err() {
+            return Vec::new();
+        }
+        devices.await.unwrap_or_default()
+    }
+
+    /// Sends the object of `/api/v1/status` to all viewers with the next tick. It must be one line.
+    pub fn publish_status(&self, json: impl Into<Arc<str>>) {
+        self.desk().status = Some(json.into());
+    }
+
+    /// What a client said of itself when it connected.
+    pub fn client_info(&self, client: &str, info: ClientInfo) {
+        let mut desk = self.desk();
+        if desk.infos.len() < DESK_INFOS_MAX {
+            desk.infos.insert(client.to_owned(), info);
+        }
+    }
+
+    /// Devices that the history knows; offline until the log tells of them.
+    pub fn seed_devices(&self, known: impl IntoIterator<Item = KnownDevice>) {
+        self.desk().known.extend(known);
+    }
+
+    /// The numbers, at most a tick old.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.desk().stats.clone()
+    }
+
+    /// A panic elsewhere while it was locked leaves every field valid.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What runs on the thread.
+struct Worker<F> {
+    hub: Hub,
+    feed: F,
+    inbox: mpsc::Receiver<Command>,
+    desk: Arc<Mutex<Desk>>,
+    tick: Duration,
+}
+
+impl<F: Feed> Worker<F> {
+    fn run(mut self) {
+        let started = clock::now();
+        let mut next_tick = clock::monotonic();
+        loop {
+            let until_tick = next_tick.saturating_duration_since(clock::monotonic());
+            match self.feed.next(until_tick.min(COMMANDS_INTERVAL)) {
+                FeedNext::Entries(entries) => {
+                    entries.iter().for_each(|entry| self.hub.fold(entry));
+                    if entries.last().is_some_and(|entry| entry.received_at > started) {
+                        self.hub.caught_up();
+                    }
+                }
+                FeedNext::Idle => self.hub.idle(),
+                FeedNext::Ended => return self.hub.end(),
+            }
+            self.read_inbox();
+            if clock::monotonic() >= next_tick {
+                self.tick(clock::now());
+                next_tick = after(next_tick, self.tick);
+            }
+        }
+    }
+
+    fn read_inbox(&mut self) {
+        // While the log is being caught up with, it can't be said which cursors are good.
+        if !self.hub.is_serving() {
+            return;
+        }
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Subscribe(subscription, cursor, mailbox) => {
+                    self.hub.subscribe(subscription, cursor, mailbox);
+                }
+                Command::Devices(answer) => {
+                    // Who asked may have gone.
+                    drop(answer.send(self.hub.devices()));
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        let (status, infos, known) = {
+            let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+            let desk = &mut *desk;
+            (desk.status.take(), std::mem::take(&mut desk.infos), std::mem::take(&mut desk.known))
+        };
+        status.into_iter().for_each(|json| self.hub.set_status(json));
+        known.into_iter().for_each(|known| self.hub.seed(known));
+        infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
+        self.hub.tick(now);
+        self.feed.keep_from(self.hub.keep_from());
+        let stats = self.hub.stats(now);
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner).stats = stats;
+    }
+}
+
+/// When to tick again: on the beat, or one beat from now if that was missed.
+fn after(beat: Instant, tick: Duration) -> Instant {
+    let now = clock::monotonic();
+    let next = beat + tick;
+    if next > now { next } else { now + tick }
+}

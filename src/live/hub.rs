@@ -1,0 +1,243 @@
+//! The hub: owns the aggregate and all viewers; told the records, the wishes and the time.
+//!
+//! Synchronous, without a clock and without waiting; [`super::handle`] runs it on its thread.
+
+use super::cursor::Cursor;
+use super::feed::{Begin, Entry};
+use super::floors::Floors;
+use super::frame::{Frame, FrameKind};
+use super::group::{Group, Tick};
+use super::handle::{Settings, Stats, ViewerCounts};
+use super::mailbox::{End, Mailbox, Transport, Viewer};
+use super::presence::{ClientInfo, DeviceState, Infos, KnownDevice};
+use super::render::Renderer;
+use super::subscription::Subscription;
+use crate::aggregate::Aggregate;
+use crate::model::{Position, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// About how many bytes per tick are rendered for viewers who come or missed some: 40 ms of work.
+const CATCH_UP_BYTES: usize = 16 << 20;
+/// How often it is looked who is offline.
+const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The state behind all live streams, without the thread: for who drives it himself, as
+/// `benches/fan_out.rs` does. The daemon starts a [`Live`](super::Live).
+pub struct Hub {
+    settings: Settings,
+    aggregate: Aggregate,
+    infos: Infos,
+    groups: HashMap<Subscription, Group>,
+    floors: Floors,
+    /// Cursors from here on can be served; `None` while the log is being caught up with.
+    resume_from: Option<Position>,
+    /// All of the log was read when it was last looked.
+    is_idle: bool,
+    status: Option<Arc<str>>,
+    ticks: u64,
+    ticked_at: Position,
+    presence_at: Timestamp,
+    renderer: Renderer,
+    frames: [u64; FrameKind::ALL.len()],
+}
+
+impl Hub {
+    /// A hub that is not caught up yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Hub {
+        let begin = settings.begin.position();
+        Hub {
+            aggregate: Aggregate::begin_at(settings.aggregate.clone(), begin),
+            infos: Infos::default(),
+            groups: HashMap::new(),
+            floors: Floors::new(settings.resume_keep, begin),
+            resume_from: None,
+            is_idle: false,
+            status: None,
+            ticks: 0,
+            ticked_at: begin,
+            presence_at: Timestamp(i64::MIN),
+            renderer: Renderer::default(),
+            frames: [0; FrameKind::ALL.len()],
+            settings,
+        }
+    }
+
+    /// Folds a record.
+    pub fn fold(&mut self, entry: &Entry) {
+        self.is_idle = false;
+        self.aggregate.apply(entry.position, entry.received_at, &entry.batch);
+        if let Some(log_time) = self.aggregate.log_time()
+            && self.floors.is_due(log_time)
+        {
+            self.floors.note(log_time, self.aggregate.next(), self.aggregate.oldest_open());
+        }
+    }
+
+    /// Hears that all of the log was read.
+    pub fn idle(&mut self) {
+        self.is_idle = true;
+        self.caught_up();
+    }
+
+    /// Begins to serve: what there was when the daemon started is folded.
+    pub(super) fn caught_up(&mut self) {
+        if self.resume_from.is_none() {
+            self.resume_from = Some(match self.settings.begin {
+                Begin::Kept(_) => self.floors.resume_from(),
+                Begin::Cut(_) => self.aggregate.next(),
+            });
+        }
+    }
+
+    /// Whether frames are served.
+    pub(super) fn is_serving(&self) -> bool {
+        self.resume_from.is_some()
+    }
+
+    /// Nothing of the log before this will be needed.
+    pub(super) fn keep_from(&self) -> Position {
+        self.floors.keep_from()
+    }
+
+    /// A viewer who knows all before `cursor`. Its first frame comes with the next tick.
+    #[must_use]
+    pub fn view(&mut self, subscription: Subscription, cursor: Option<Cursor>) -> Viewer {
+        let mailbox = Arc::new(Mailbox::new(Transport::Sse));
+        self.subscribe(subscription, cursor, mailbox.clone());
+        Viewer::new(mailbox, None)
+    }
+
+    /// Adds a viewer. Its first frame comes with the next tick.
+    pub(super) fn subscribe(
+        &mut self,
+        subscription: Subscription,
+        cursor: Option<Cursor>,
+        mailbox: Arc<Mailbox>,
+    ) {
+        let cursor = cursor.filter(|cursor| self.can_resume(*cursor));
+        let new = || Group::new(subscription.clone());
+        let group = self.groups.entry(subscription.clone()).or_insert_with(new);
+        group.join(mailbox, cursor.map(|cursor| cursor.position));
+    }
+
+    fn can_resume(&self, cursor: Cursor) -> bool {
+        cursor.epoch == self.settings.epoch
+            && cursor.position <= self.aggregate.next()
+            && cursor.position >= self.aggregate.forgotten()
+            && self.resume_from.is_some_and(|from| cursor.position >= from)
+    }
+
+    /// Sends the daemon's status with the next tick.
+    pub(super) fn set_status(&mut self, json: Arc<str>) {
+        self.status = Some(json);
+    }
+
+    /// Remembers what a client said of itself.
+    pub(super) fn set_info(&mut self, client: String, info: ClientInfo) {
+        let device = self.aggregate.find_device(&client);
+        if self.infos.set(client, info)
+            && let Some(id) = device
+        {
+            self.aggregate.mark_device(id);
+        }
+    }
+
+    /// Makes a device known from before the log begins.
+    pub(super) fn seed(&mut self, known: KnownDevice) {
+        self.aggregate.seed_device(&known.id, known.first_seen, known.last_seen);
+        if known.info != ClientInfo::default() && self.infos.get(&known.id).is_none() {
+            self.infos.set(known.id, known.info);
+        }
+    }
+
+    /// All devices.
+    pub(super) fn devices(&self) -> Vec<DeviceState> {
+        self.infos.states(&self.aggregate)
+    }
+
+    /// Renders what changed since the last tick and puts it where viewers find it.
+    pub fn tick(&mut self, now: Timestamp) {
+        if !self.is_serving() {
+            return;
+        }
+        self.ticks += 1;
+        if now.since(self.presence_at) >= PRESENCE_INTERVAL || now < self.presence_at {
+            self.presence_at = now;
+            self.aggregate.presence(now);
+        }
+        self.groups.retain(|_, group| group.sweep());
+        let changed_tables = self.aggregate.take_changed_tables();
+        let changed_devices = self.aggregate.take_changed_devices();
+        let status = self.status.take().map(|json| {
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(json.as_bytes());
+            Arc::new(Frame::new(FrameKind::Status, None, now.as_millis(), write))
+        });
+        let mut tick = Tick {
+            aggregate: &self.aggregate,
+            infos: &self.infos,
+            epoch: self.settings.epoch,
+            now,
+            number: self.ticks,
+            tick_ms: u64::try_from(self.settings.tick.as_millis()).unwrap_or(u64::MAX),
+            before: self.ticked_at,
+            changed_tables: &changed_tables,
+            changed_devices: &changed_devices,
+            status: status.as_ref(),
+            renderer: &mut self.renderer,
+            catch_up_bytes: CATCH_UP_BYTES,
+            frames: &mut self.frames,
+        };
+        // Each time another one is first, so that none always finds no bytes left.
+        let first = (self.ticks % self.groups.len().max(1) as u64) as usize;
+        self.groups.values_mut().skip(first).for_each(|group| group.deliver(&mut tick));
+        self.groups.values_mut().take(first).for_each(|group| group.deliver(&mut tick));
+        self.ticked_at = self.aggregate.next();
+    }
+
+    /// Tells all viewers that there will be no more.
+    pub(super) fn end(&mut self) {
+        for group in self.groups.values() {
+            group.mailboxes().for_each(|(mailbox, _)| mailbox.end(End::Shutdown));
+        }
+        self.groups.clear();
+    }
+
+    /// The numbers of this moment.
+    pub(super) fn stats(&self, now: Timestamp) -> Stats {
+        let counts = self.aggregate.counts();
+        let lag = match self.aggregate.log_time() {
+            Some(log_time) if !self.is_idle => now.since(log_time),
+            _ => Duration::ZERO,
+        };
+        Stats {
+            serving: self.is_serving(),
+            next: self.aggregate.next(),
+            lag,
+            series: self.aggregate.series_len(),
+            devices: self.aggregate.devices().len(),
+            samples: counts.samples,
+            late_samples: counts.late_samples,
+            unfolded_samples: counts.unfolded_samples,
+            type_changes: counts.type_changes,
+            infos_dropped: self.infos.dropped,
+            subscriptions: self.groups.len(),
+            viewers: self.viewers(),
+            frames: self.frames,
+        }
+    }
+
+    fn viewers(&self) -> ViewerCounts {
+        let mut counts = ViewerCounts::default();
+        for (mailbox, is_degraded) in self.groups.values().flat_map(Group::mailboxes) {
+            match mailbox.transport {
+                Transport::Sse => counts.sse += 1,
+                Transport::Ws => counts.ws += 1,
+            }
+            counts.degraded += usize::from(is_degraded);
+        }
+        counts
+    }
+}

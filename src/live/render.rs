@@ -1,0 +1,261 @@
+//! Rollups and devices as JSON.
+//!
+//! Hot path: appended to a buffer by hand, without a tree in between. `benches/fan_out.rs` guards it.
+
+use super::matcher::Matcher;
+use super::presence::Infos;
+use crate::aggregate::{
+    Aggregate, Device, Filter, Kind, Numbers, Rollup, SeriesView, TableId, TableView,
+};
+use crate::model::Position;
+
+/// Scratch space of the renderer.
+#[derive(Debug, Default)]
+pub(super) struct Renderer {
+    rollups: Vec<(i64, Rollup)>,
+}
+
+/// The series that a frame is about.
+pub(super) struct Wanted<'a> {
+    pub aggregate: &'a Aggregate,
+    pub matcher: &'a Matcher,
+    pub level: usize,
+    pub filter: Filter,
+}
+
+impl Renderer {
+    /// Appends `[D…]`; tells how many rollups are in it.
+    pub fn devices(
+        &mut self,
+        wanted: &Wanted<'_>,
+        tables: impl Iterator<Item = TableId>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        out.push(b'[');
+        let mut count = 0;
+        for id in tables {
+            let table = wanted.aggregate.table(id);
+            let skip = matches!(wanted.filter, Filter::Since(since) if table.touched() < since);
+            if !skip {
+                count += self.table(wanted, table, count > 0, out);
+            }
+        }
+        out.push(b']');
+        count
+    }
+
+    fn table(
+        &mut self,
+        wanted: &Wanted<'_>,
+        table: TableView<'_>,
+        comma: bool,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let begin = out.len();
+        if comma {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"device\":");
+        text(&table.device().name, out);
+        pairs("tags", table.tags(), out);
+        let since = match wanted.filter {
+            Filter::Held => Position(0),
+            Filter::Since(since) => since,
+        };
+        let series = || table.series().filter(|s| wanted.matcher.wants_metric(s.metric_id()));
+        if table.units_touched() >= since {
+            let units = series().filter_map(|s| Some((s.metric(), s.unit()?)));
+            pairs("units", units, out);
+        }
+        out.extend_from_slice(b",\"rollups\":{");
+        let (mut count, mut comma) = (0, false);
+        for series in series().filter(|series| series.touched() >= since) {
+            series.rollups(wanted.level, wanted.filter, &mut self.rollups);
+            if !self.rollups.is_empty() {
+                self.series(series, comma, out);
+                comma = true;
+                count += self.rollups.len();
+            }
+        }
+        out.extend_from_slice(b"}}");
+        if count == 0 {
+            out.truncate(begin);
+        }
+        count
+    }
+
+    fn series(&self, series: SeriesView<'_>, comma: bool, out: &mut Vec<u8>) {
+        if comma {
+            out.push(b',');
+        }
+        text(series.metric(), out);
+        out.extend_from_slice(b":[");
+        for (index, (start, rollup)) in self.rollups.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.push(b'[');
+            integer(start / 1_000_000, out);
+            match rollup {
+                Rollup::Number(numbers) => number_rollup(numbers, series.kind(), out),
+                Rollup::Text(texts) => {
+                    out.push(b',');
+                    integer(i64::from(texts.count.get()), out);
+                    out.push(b',');
+                    integer(i64::from(texts.changes), out);
+                    out.push(b',');
+                    text(&texts.last, out);
+                }
+            }
+            out.push(b']');
+        }
+        out.push(b']');
+    }
+}
+
+fn number_rollup(numbers: &Numbers, kind: Kind, out: &mut Vec<u8>) {
+    out.push(b',');
+    integer(i64::from(numbers.count.get()), out);
+    for value in [numbers.min, numbers.max, numbers.sum] {
+        out.push(b',');
+        number(value, out);
+    }
+    for value in [numbers.first, numbers.last] {
+        out.push(b',');
+        match kind {
+            Kind::Bool => out.extend_from_slice(if value == 0.0 { b"false" } else { b"true" }),
+            _ => number(value, out),
+        }
+    }
+}
+
+/// Appends `[{"id":…},…]`; tells how many.
+pub(super) fn device_states<'a>(
+    devices: impl Iterator<Item = &'a Device>,
+    infos: &Infos,
+    out: &mut Vec<u8>,
+) -> usize {
+    let mut count = 0;
+    out.push(b'[');
+    for device in devices {
+        if count > 0 {
+            out.push(b',');
+        }
+        count += 1;
+        out.extend_from_slice(b"{\"id\":");
+        text(&device.name, out);
+        out.extend_from_slice(b",\"online\":");
+        out.extend_from_slice(if device.online { b"true" } else { b"false" });
+        out.extend_from_slice(b",\"first_seen\":");
+        integer(device.first_seen.as_millis(), out);
+        out.extend_from_slice(b",\"last_seen\":");
+        integer(device.last_seen.as_millis(), out);
+        let info = infos.get(&device.name);
+        out.extend_from_slice(b",\"labels\":{");
+        let labels = info.iter().flat_map(|info| &info.labels);
+        members(labels.map(|(key, value)| (key.as_str(), value.as_str())), out);
+        out.extend_from_slice(b"},\"software\":");
+        text(info.map_or("", |info| &info.software), out);
+        out.push(b'}');
+    }
+    out.push(b']');
+    count
+}
+
+/// Appends `,"name":{…}`, or nothing if there are no pairs.
+fn pairs<'a>(name: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
+    let begin = out.len();
+    out.push(b',');
+    text(name, out);
+    out.extend_from_slice(b":{");
+    if members(pairs, out) {
+        out.push(b'}');
+    } else {
+        out.truncate(begin);
+    }
+}
+
+fn members<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) -> bool {
+    let mut any = false;
+    for (key, value) in pairs {
+        if any {
+            out.push(b',');
+        }
+        any = true;
+        text(key, out);
+        out.push(b':');
+        text(value, out);
+    }
+    any
+}
+
+/// Appends a JSON string.
+pub(super) fn text(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = text;
+    // Almost no name holds anything that must be escaped.
+    while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        out.extend_from_slice(format!("\\u{:04x}", rest.as_bytes()[at]).as_bytes());
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends a whole number.
+pub(super) fn integer(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Up to here every whole number is a float, and is shorter without a fraction.
+const WHOLE_MAX: f64 = 1e15;
+
+/// Appends a number, in the shortest form that reads as the same. A sum that is not finite, as that of
+/// huge values, is `null`.
+fn number(value: f64, out: &mut Vec<u8>) {
+    if value.abs() < WHOLE_MAX && value.fract() == 0.0 {
+        integer(value as i64, out);
+    } else if value.is_finite() {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, expected) in
+            [(72.0, "72"), (-0.5, "-0.5"), (0.1, "0.1"), (1e300, "1e+300"), (f64::INFINITY, "null")]
+        {
+            assert_eq!(written(|out| number(value, out)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_read_as_they_were(value in prop::num::f64::NORMAL | prop::num::f64::ZERO) {
+            let json = written(|out| number(value, out));
+            prop_assert!(serde_json::from_str::<serde_json::Number>(&json).is_ok());
+            prop_assert_eq!(json.parse::<f64>().unwrap(), value);
+        }
+
+        #[test]
+        fn texts_read_as_they_were(value in any::<String>()) {
+            let json = written(|out| text(&value, out));
+            prop_assert!(!json.contains('\n'));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! What a viewer wants to see, in one spelling: equal subscriptions share their frames.
+
+use super::cursor::{Cursor, CursorError};
+use crate::aggregate::Windows;
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// The most globs of a kind, and the most tags.
+const PATTERNS_MAX: usize = 32;
+/// The longest glob, tag key or tag value, in bytes.
+const PATTERN_BYTES_MAX: usize = 255;
+
+/// Which series, and in windows of which width. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Sorted; empty = all.
+    devices: Vec<String>,
+    /// Sorted; empty = all.
+    metrics: Vec<String>,
+    /// Sorted by key; all must be there.
+    tags: Vec<(String, String)>,
+    level: usize,
+    device_globs: GlobSet,
+    metric_globs: GlobSet,
+}
+
+/// Why a subscription can't be had. For the viewer to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SubscriptionError {
+    /// A glob is malformed.
+    #[error("`{glob}` is not a glob: {cause}")]
+    Glob {
+        /// The text.
+        glob: String,
+        /// What is wrong with it.
+        cause: globset::ErrorKind,
+    },
+    /// A glob, tag key or tag value is too long.
+    #[error("a pattern or tag has {bytes} bytes, {PATTERN_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Too many globs of a kind, or too many tags.
+    #[error("{count} patterns or tags are given, {PATTERNS_MAX} are allowed")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// No windows of this width are folded.
+    #[error("there is no window `{window}`, only {known}")]
+    Window {
+        /// What was asked for.
+        window: String,
+        /// What there is.
+        known: String,
+    },
+    /// A parameter of the query that means nothing here.
+    #[error("unknown parameter `{name}`")]
+    Parameter {
+        /// Its name, at most 32 characters of it.
+        name: String,
+    },
+    /// A parameter that can only be given once was given again.
+    #[error("parameter `{name}` is given more than once")]
+    Repeated {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The query is not percent-encoded UTF-8.
+    #[error("the query is not percent-encoded UTF-8")]
+    Encoding,
+    /// The cursor is none.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+}
+
+impl Subscription {
+    /// A subscription to the series whose device matches any of `devices`, whose metric any of
+    /// `metrics` (none given = all) and that have all the `tags`; in windows of width `window` (none
+    /// given = the finest).
+    ///
+    /// # Errors
+    /// [`SubscriptionError`] says what can't be had.
+    pub fn new(
+        devices: Vec<String>,
+        metrics: Vec<String>,
+        tags: Vec<(String, String)>,
+        window: Option<&str>,
+        windows: &Windows,
+    ) -> Result<Subscription, SubscriptionError> {
+        let level = match window {
+            None => 0,
+            Some(window) => parse_window(window)
+                .and_then(|width| windows.level_of(width))
+                .ok_or_else(|| unknown_window(window, windows))?,
+        };
+        let devices = canonical(devices)?;
+        let metrics = canonical(metrics)?;
+        let (device_globs, metric_globs) = (compile(&devices)?, compile(&metrics)?);
+        check_count(tags.len())?;
+        for (key, value) in &tags {
+            check_length(key)?;
+            check_length(value)?;
+        }
+        let mut tags = tags;
+        tags.sort_unstable();
+        tags.dedup();
+        let inner = Inner { devices, metrics, tags, level, device_globs, metric_globs };
+        Ok(Subscription { inner: Arc::new(inner) })
+    }
+
+    /// The level of its windows.
+    #[must_use]
+    pub fn level(&self) -> usize {
+        self.inner.level
+    }
+
+    pub(super) fn all_metrics(&self) -> bool {
+        self.inner.metrics.is_empty()
+    }
+
+    pub(super) fn all_tables(&self) -> bool {
+        self.inner.devices.is_empty() && self.inner.tags.is_empty()
+    }
+
+    pub(super) fn any_tags(&self) -> bool {
+        self.inner.tags.is_empty()
+    }
+
+    pub(super) fn wants_device(&self, device: &str) -> bool {
+        self.inner.devices.is_empty() || self.inner.device_globs.is_match(device)
+    }
+
+    pub(super) fn wants_metric(&self, metric: &str) -> bool {
+        self.inner.metrics.is_empty() || self.inner.metric_globs.is_match(metric)
+    }
+
+    pub(super) fn wants_tags<'a>(
+        &self,
+        tags: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> bool {
+        let mut wanted = self.inner.tags.iter();
+        wanted.all(|(key, value)| tags.clone().any(|(k, v)| (k, v) == (key, value)))
+    }
+}
+
+impl PartialEq for Subscription {
+    fn eq(&self, other: &Subscription) -> bool {
+        let key = |s: &Subscription| {
+            let inner = s.inner.clone();
+            (inner.level, inner)
+        };
+        let ((level, mine), (other_level, other)) = (key(self), key(other));
+        level == other_level
+            && mine.devices == other.devices
+            && mine.metrics == other.metrics
+            && mine.tags == other.tags
+    }
+}
+
+impl Eq for Subscription {}
+
+impl Hash for Subscription {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Inner { devices, metrics, tags, level, .. } = &*self.inner;
+        (devices, metrics, tags, level).hash(state);
+    }
+}
+
+/// A subscription and where to resume it, as the query of an address tells them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveQuery {
+    /// What is wanted.
+    pub subscription: Subscription,
+    /// What is known already.
+    pub cursor: Option<Cursor>,
+}
+
+impl LiveQuery {
+    /// Reads `device=pump-*&metric=motor.*&window=1s&tag.site=a&cursor=1f-42`; `access_token` is passed
+    /// over, as it is read elsewhere.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`]; nothing is guessed.
+    pub fn parse(query: &str, windows: &Windows) -> Result<LiveQuery, SubscriptionError> {
+        let (mut devices, mut metrics, mut tags) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut window, mut cursor) = (None, None);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            match name.as_str() {
+                "device" => devices.push(value),
+                "metric" => metrics.push(value),
+                "window" => once("window", &mut window, value)?,
+                "cursor" => once("cursor", &mut cursor, value.parse()?)?,
+                "access_token" => {}
+                _ => match name.strip_prefix("tag.") {
+                    Some(key) if !key.is_empty() => tags.push((key.to_owned(), value)),
+                    _ => {
+                        let name = name.chars().take(32).collect();
+                        return Err(SubscriptionError::Parameter { name });
+                    }
+                },
+            }
+        }
+        let subscription = Subscription::new(devices, metrics, tags, window.as_deref(), windows)?;
+        Ok(LiveQuery { subscription, cursor })
+    }
+}
+
+fn once<T>(name: &'static str, slot: &mut Option<T>, value: T) -> Result<(), SubscriptionError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(SubscriptionError::Repeated { name }),
+    }
+}
+
+/// Sorted, each once; a lone `*` says no more than nothing does.
+fn canonical(mut globs: Vec<String>) -> Result<Vec<String>, SubscriptionError> {
+    check_count(globs.len())?;
+    globs.iter().try_for_each(|glob| check_length(glob))?;
+    if globs.iter().any(|glob| glob == "*") {
+        globs.clear();
+    }
+    globs.sort_unstable();
+    globs.dedup();
+    Ok(globs)
+}
+
+fn check_count(count: usize) -> Result<(), SubscriptionError> {
+    if count > PATTERNS_MAX { Err(SubscriptionError::TooMany { count }) } else { Ok(()) }
+}
+
+fn check_length(text: &str) -> Result<(), SubscriptionError> {
+    let bytes = text.len();
+    if bytes > PATTERN_BYTES_MAX { Err(SubscriptionError::TooLong { bytes }) } else { Ok(()) }
+}
+
+fn compile(globs: &[String]) -> Result<GlobSet, SubscriptionError> {
+    let bad = |glob: &str, cause: &globset::Error| SubscriptionError::Glob {
+        glob: glob.to_owned(),
+        cause: cause.kind().clone(),
+    };
+    let mut builder = GlobSetBuilder::new();
+    for glob in globs {
+        builder.add(Glob::new(glob).map_err(|cause| bad(glob, &cause))?);
+    }
+    builder.build().map_err(|cause| bad(cause.glob().unwrap_or_default(), &cause))
+}
+
+/// Units of widths of windows, in milliseconds.
+const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+fn parse_window(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(*millis)?))
+}
+
+/// How a level's windows are called: `250ms`, `10s`, `1m`.
+#[must_use]
+pub fn window_name(windows: &Windows, level: usize) -> String {
+    let millis = windows.width(level).unsigned_abs() / 1_000_000;
+    let unit = UNITS.iter().find(|(_, unit)| millis.is_multiple_of(*unit));
+    let (name, unit) = unit.copied().unwrap_or(("ms", 1));
+    format!("{}{name}", millis / unit)
+}
+
+fn unknown_window(window: &str, windows: &Windows) -> SubscriptionError {
+    let known: Vec<_> = (0..windows.levels()).map(|level| window_name(windows, level)).collect();
+    SubscriptionError::Window { window: window.chars().take(32).collect(), known: known.join(", ") }
+}
+
+/// Undoes the encoding of `application/x-www-form-urlencoded`.
+fn decode(text: &str) -> Result<String, SubscriptionError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let (code, tail) = rest.split_at_checked(2).ok_or(SubscriptionError::Encoding)?;
+                rest = tail;
+                hex(code).ok_or(SubscriptionError::Encoding)?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| SubscriptionError::Encoding)
+}
+
+fn hex(code: &[u8]) -> Option<u8> {
+    code.iter().try_fold(0_u8, |value, &digit| {
+        let digit = char::from(digit).to_digit(16)?;
+        Some(value * 16 + digit as u8)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Position;
+
+    fn parse(query: &str) -> Result<LiveQuery, SubscriptionError> {
+        LiveQuery::parse(query, &Windows::default())
+    }
+
+    #[test]
+    fn a_query_says_what_is_wanted() {
+        let query =
+            parse("device=pump-*&metric=motor.%2A&tag.site=a%20b&window=10s&cursor=1f-42").unwrap();
+        let wanted = &query.subscription;
+        assert!(wanted.wants_device("pump-7") && !wanted.wants_device("boiler"));
+        assert!(wanted.wants_metric("motor.temperature") && !wanted.wants_metric("motor"));
+        assert!(wanted.wants_tags([("area", "x"), ("site", "a b")].into_iter()));
+        assert!(!wanted.wants_tags([("site", "a")].into_iter()));
+        assert_eq!(wanted.level(), 1);
+        assert_eq!(query.cursor, Some(Cursor { epoch: 0x1f, position: Position(42) }));
+    }
+
+    #[test]
+    fn equal_wishes_are_one_subscription() {
+        let same =
+            |a, b| assert_eq!(parse(a).unwrap().subscription, parse(b).unwrap().subscription);
+        same("device=a&device=b", "device=b&device=a&device=b");
+        same("", "device=*&metric=*&window=1s&access_token=x");
+        same("tag.x=1&tag.y=2&window=1m", "window=60s&tag.y=2&tag.x=1");
+        let other = parse("window=10s").unwrap().subscription;
+        assert_ne!(parse("").unwrap().subscription, other);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let check = |query: &str| parse(query).unwrap_err().to_string();
+        assert!(check("device=[").contains("`[` is not a glob"), "{}", check("device=["));
+        assert_eq!(check("window=2s"), "there is no window `2s`, only 1s, 10s, 1m");
+        assert_eq!(check("window=99999999999999999999h").split(',').count(), 4);
+        assert_eq!(check("devise=a"), "unknown parameter `devise`");
+        assert_eq!(check("tag.=a"), "unknown parameter `tag.`");
+        assert_eq!(check("window=1s&window=1s"), "parameter `window` is given more than once");
+        assert_eq!(check("device=%f"), "the query is not percent-encoded UTF-8");
+        assert_eq!(check("device=%ff"), "the query is not percent-encoded UTF-8");
+        assert!(check("cursor=x").contains("epoch-offset"));
+        assert!(check(&format!("device={}", "x".repeat(256))).contains("256 bytes"));
+        assert!(check(&"device=x&".repeat(33)).contains("33 patterns"));
+    }
+}

@@ -1,0 +1,341 @@
+//! What `/metrics` shows: every counter and gauge, with its name in one file.
+//!
+//! Counters are incremented where the thing happens; gauges are set from the rooms' own statistics
+//! when somebody looks ([`Gauges`]).
+
+use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::Registry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByProtocol {
+    protocol: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRefusal {
+    protocol: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByClose {
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySink {
+    sink: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTransport {
+    transport: &'static str,
+}
+
+/// All counters; one per daemon.
+pub struct Metrics {
+    registry: Registry,
+    samples_accepted: Family<ByProtocol, Counter>,
+    batches_accepted: Family<ByProtocol, Counter>,
+    batches_duplicate: Family<ByProtocol, Counter>,
+    batches_refused: Family<ByRefusal, Counter>,
+    bytes_received: Family<ByProtocol, Counter>,
+    receipt_seconds: Histogram,
+    device_closes: Family<ByClose, Counter>,
+    connections: Gauge,
+    accepts_failed: Counter,
+    requests: Counter,
+    gauges: Gauges,
+}
+
+/// What is set when somebody looks.
+#[expect(missing_docs, reason = "each is registered below with its help text")]
+pub struct Gauges {
+    pub pressure: FloatGauge,
+    pub spool_bytes: Gauge,
+    pub spool_bytes_max: Gauge,
+    pub spool_segments: Gauge,
+    pub spool_oldest_seconds: FloatGauge,
+    pub series: Gauge,
+    pub devices: Gauge,
+    pub late_samples: Gauge,
+    pub ledger_imbalance: Gauge,
+    pub history_samples: Gauge,
+    pub history_unflushed_samples: Gauge,
+    pub history_bytes: Gauge,
+    pub resident_bytes: Gauge,
+    pub start_time_seconds: FloatGauge,
+    pub spool_sync_seconds: Syncs,
+    pub live_lag_seconds: FloatGauge,
+    sink_lag_seconds: Family<BySink, FloatGauge>,
+    sink_lag_samples: Family<BySink, Gauge>,
+    sink_breaker_state: Family<BySink, Gauge>,
+    live_viewers: Family<ByTransport, Gauge>,
+    live_frames: Family<ByKind, Counter>,
+}
+
+/// The spool's own histogram of sync times, as it was when somebody looked.
+#[derive(Debug, Clone, Default)]
+pub struct Syncs(Arc<Mutex<SyncTimes>>);
+
+impl Syncs {
+    /// What the spool tells.
+    pub fn set(&self, times: SyncTimes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = times;
+    }
+}
+
+impl TypedMetric for Syncs {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Syncs {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let times = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bounds = SYNC_BUCKETS.into_iter().chain([f64::MAX]);
+        let buckets: Vec<_> = bounds.zip(times.buckets).collect();
+        encoder.encode_histogram::<NoLabelSet>(
+            times.total.as_secs_f64(),
+            times.count,
+            &buckets,
+            None,
+        )
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+impl Gauges {
+    /// How far a sink is behind the log.
+    pub fn sink(&self, sink: &'static str, lag: Duration, samples: u64, open: bool) {
+        self.sink_lag_seconds.get_or_create(&BySink { sink }).set(lag.as_secs_f64());
+        self.sink_lag_samples.get_or_create(&BySink { sink }).set(clamp(samples));
+        self.sink_breaker_state.get_or_create(&BySink { sink }).set(i64::from(open));
+    }
+
+    /// How many frames of a kind there were since the start.
+    pub fn frames(&self, kind: &'static str, frames: u64) {
+        // Counted by live's own thread; the counter follows it.
+        self.live_frames.get_or_create(&ByKind { kind }).inner().store(frames, Ordering::Relaxed);
+    }
+
+    /// How many watch by which transport.
+    pub fn viewers(&self, transport: &'static str, viewers: u64) {
+        self.live_viewers.get_or_create(&ByTransport { transport }).set(clamp(viewers));
+    }
+}
+
+/// A count as the registry's gauges hold it.
+#[must_use]
+pub fn clamp(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The name of a protocol in labels and logs.
+#[must_use]
+pub fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Ws => "ws",
+        Protocol::Http => "http",
+        Protocol::Mqtt => "mqtt",
+        Protocol::Other(_) => "other",
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("tidegate");
+        let r = &mut registry;
+        Metrics {
+            samples_accepted: add(r, "samples_accepted", "Samples in batches that entered"),
+            batches_accepted: add(r, "batches_accepted", "Batches that entered"),
+            batches_duplicate: add(r, "batches_duplicate", "Batches that were in the log already"),
+            batches_refused: add(
+                r,
+                "batches_refused",
+                "Batches that did not enter, by refusal code",
+            ),
+            bytes_received: add(r, "received_bytes", "Bytes of batches as sent"),
+            receipt_seconds: add_times(
+                r,
+                "receipt_seconds",
+                "Time from reading a batch to its receipt",
+            ),
+            device_closes: add(
+                r,
+                "device_closes",
+                "Device connections closed by us, by close code",
+            ),
+            connections: add(r, "connections", "Open connections"),
+            accepts_failed: add(r, "accepts_failed", "Connections that could not be accepted"),
+            requests: add(r, "http_requests", "HTTP requests, handshakes included"),
+            gauges: Gauges {
+                pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
+                spool_bytes: add(r, "spool_bytes", "Size of the spool"),
+                spool_bytes_max: add(r, "spool_bytes_max", "Cap of the spool"),
+                spool_segments: add(r, "spool_segments", "Segments of the spool"),
+                spool_oldest_seconds: add(
+                    r,
+                    "spool_oldest_seconds",
+                    "Age of the spool's oldest record",
+                ),
+                series: add(r, "series", "Series known"),
+                devices: add(r, "devices", "Devices known"),
+                late_samples: add(r, "late_samples", "Samples too late for their live window"),
+                ledger_imbalance: add(
+                    r,
+                    "ledger_imbalance",
+                    "Accepted samples that are neither stored nor spooled nor known to be damaged; 0 unless samples were lost",
+                ),
+                history_samples: add(r, "history_samples", "Samples durable in the history, ever"),
+                history_unflushed_samples: add(
+                    r,
+                    "history_unflushed_samples",
+                    "Samples in the history's memory, durable in the spool",
+                ),
+                history_bytes: add(r, "history_bytes", "Size of the history's file"),
+                resident_bytes: add(r, "resident_bytes", "Resident memory of the process"),
+                spool_sync_seconds: add(
+                    r,
+                    "spool_sync_seconds",
+                    "Time of one fdatasync of the spool",
+                ),
+                start_time_seconds: add(
+                    r,
+                    "start_time_seconds",
+                    "Start of the process since the epoch",
+                ),
+                sink_lag_seconds: add(
+                    r,
+                    "sink_lag_seconds",
+                    "Age of the oldest batch that a sink has not taken",
+                ),
+                sink_lag_samples: add(r, "sink_lag_samples", "Samples that a sink has not taken"),
+                sink_breaker_state: add(r, "sink_breaker_state", "0 closed, 1 open, 2 half-open"),
+                live_viewers: add(r, "live_viewers", "Viewers, by transport"),
+                live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
+                live_lag_seconds: add(
+                    r,
+                    "live_lag_seconds",
+                    "Age of the oldest batch that live has not folded",
+                ),
+            },
+            registry,
+        }
+    }
+
+    /// A batch entered.
+    pub fn stored(&self, protocol: Protocol, samples: usize, took: Duration) {
+        let label = ByProtocol { protocol: protocol_name(protocol) };
+        self.samples_accepted.get_or_create(&label).inc_by(samples as u64);
+        self.batches_accepted.get_or_create(&label).inc();
+        self.receipt_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch was a duplicate.
+    pub fn duplicate(&self, protocol: Protocol) {
+        self.batches_duplicate
+            .get_or_create(&ByProtocol { protocol: protocol_name(protocol) })
+            .inc();
+    }
+
+    /// A batch was refused; `code` is the name in the wire contract.
+    pub fn refused(&self, protocol: Protocol, code: &'static str) {
+        let label = ByRefusal { protocol: protocol_name(protocol), code };
+        self.batches_refused.get_or_create(&label).inc();
+    }
+
+    /// A message of that many bytes came in.
+    pub fn received(&self, protocol: Protocol, bytes: usize) {
+        let label = ByProtocol { protocol: protocol_name(protocol) };
+        self.bytes_received.get_or_create(&label).inc_by(bytes as u64);
+    }
+
+    /// We closed a device's connection.
+    pub fn closed(&self, code: u16) {
+        self.device_closes.get_or_create(&ByClose { code }).inc();
+    }
+
+    /// A connection was accepted.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// A connection is gone.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// A connection could not be accepted.
+    pub fn accept_failed(&self) {
+        self.accepts_failed.inc();
+    }
+
+    /// A request came.
+    pub fn request(&self) {
+        self.requests.inc();
+    }
+
+    /// The gauges, to be set before [`Metrics::render`].
+    pub fn gauges(&self) -> &Gauges {
+        &self.gauges
+    }
+
+    /// The page in the Prometheus text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut page = String::new();
+        // Writing to a String does not fail.
+        let written = text::encode(&mut page, &self.registry);
+        debug_assert!(written.is_ok());
+        page
+    }
+}
+
+/// Registers a histogram of times from half a millisecond to four seconds.
+fn add_times(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let histogram = Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
+    registry.register(name, help, histogram.clone());
+    histogram
+}
+
+/// Registers a metric and gives it; a counter's name gets `_total` by the encoder.
+fn add<M>(registry: &mut Registry, name: &str, help: &str) -> M
+where
+    M: Default + Clone + prometheus_client::registry::Metric,
+{
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}

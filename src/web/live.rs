@@ -1,0 +1,81 @@
+//! `GET /api/v1/live` and the WebSocket beside it: viewers.
+
+use super::problem::Problem;
+use super::state::App;
+use crate::live::{Cursor, LiveQuery, SubscribeError, Transport, sse, ws};
+use futures_util::{Stream, StreamExt};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use warp::Reply;
+use warp::http::{HeaderValue, header};
+use warp::reply::Response;
+
+/// A viewer too many may try again after this.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// `GET /api/v1/live`: the events of a subscription that the query string tells, from
+/// `Last-Event-ID` or `cursor` on if that is still known.
+///
+/// # Errors
+/// 400 if the query string says what can't be, 503 if there are too many viewers.
+pub async fn events(
+    app: Arc<App>,
+    query: String,
+    last_event_id: Option<String>,
+) -> Result<Response, Problem> {
+    let asked = LiveQuery::parse(&query, app.live.windows()).map_err(Problem::bad_request)?;
+    // A browser reconnects with the id of the last event it saw: newer than the address's cursor.
+    // One that is no id of ours (of another server before us) is as good as none.
+    let last = last_event_id.and_then(|id| id.parse::<Cursor>().ok());
+    let viewer = app
+        .live
+        .subscribe(asked.subscription, last.or(asked.cursor), Transport::Sse)
+        .await
+        .map_err(|error| match error {
+            SubscribeError::TooManyViewers { .. } | SubscribeError::Ended => {
+                Problem::unavailable(error, RETRY)
+            }
+        })?;
+    let body = Body::new(sse::body(viewer, app.stop.clone()));
+    let mut response = warp::reply::stream(body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// Serves a viewer's WebSocket until it goes or the daemon stops.
+pub async fn serve_socket<S>(app: &App, socket: WebSocketStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Err(error) = ws::serve(socket, app.live.clone(), app.stop.clone()).await {
+        log::debug!(error:err = error; "a viewer's connection ended early");
+    }
+}
+
+/// A stream as warp wants its bodies: `Sync`, which a viewer's stream is not. The lock is never
+/// contended, because a body is polled by one connection.
+struct Body<S>(Mutex<Pin<Box<S>>>);
+
+impl<S> Body<S> {
+    fn new(stream: S) -> Body<S> {
+        Body(Mutex::new(Box::pin(stream)))
+    }
+}
+
+impl<S: Stream> Stream for Body<S> {
+    type Item = Result<S::Item, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.poll_next_unpin(context).map(|item| item.map(Ok))
+    }
+}

@@ -1,0 +1,20 @@
+//! The HTTP surface: one listener for devices, dashboard and API.
+//!
+//! warp routes, hyper serves: warp's own server has no timeouts, no connection limit and 133 KB
+//! buffers per WebSocket (docs/decisions.md), so `server` runs its own accept loop and upgrades
+//! WebSockets itself before warp sees them.
+
+mod assets;
+mod body;
+mod history;
+mod ingest;
+mod live;
+mod problem;
+mod routes;
+mod server;
+mod state;
+mod upgrade;
+
+pub use history::{TimeUnit, columns, csv, parse_time, round_width};
+pub use server::{ServerOptions, serve};
+pub use state::{App, StatusSource};

@@ -1,0 +1,163 @@
+//! The table of routes.
+
+use super::history::{self, Parameters};
+use super::problem::Problem;
+use super::state::App;
+use super::{assets, ingest, live};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use warp::filters::BoxedFilter;
+use warp::http::{HeaderValue, StatusCode, header};
+use warp::reply::Response;
+use warp::{Filter, Rejection, Reply};
+
+/// The other end of the connection, as the accept loop saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Every path but the WebSockets, which `upgrade` has answered before.
+pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
+    let with = {
+        let app = app.clone();
+        move || {
+            let app = app.clone();
+            warp::any().map(move || app.clone())
+        }
+    };
+    let parameters = || warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
+    let get = |path: &'static str| reading().and(exactly(path));
+
+    let post_ingest = warp::post()
+        .and(exactly("api/v1/ingest"))
+        .and(with())
+        .and(warp::query())
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
+        .and(warp::body::stream())
+        .then(|app, query, headers, peer: Option<Peer>, body| async move {
+            answer(ingest::post(app, query, headers, peer.map(|peer| peer.0), body).await)
+        })
+        .boxed();
+    let devices = get("api/v1/devices")
+        .and(with())
+        .then(|app: Arc<App>| async move { history::devices(&app).await })
+        .boxed();
+    let device = reading()
+        .and(warp::path!("api" / "v1" / "devices" / String))
+        .and(with())
+        .then(|id: String, app: Arc<App>| async move {
+            match decoded(&id) {
+                Ok(id) => answer(history::device(&app, &id).await),
+                Err(problem) => problem.into_response(),
+            }
+        })
+        .boxed();
+    let series = get("api/v1/series")
+        .and(with())
+        .and(parameters())
+        .map(|app: Arc<App>, asked: Parameters| answer(history::series(&app, &asked)))
+        .boxed();
+    let query = get("api/v1/query")
+        .and(with())
+        .and(parameters())
+        .then(|app, asked| async move { answer(history::query(app, asked).await) })
+        .boxed();
+    let sse = get("api/v1/live")
+        .and(with())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::optional::<String>("last-event-id"))
+        .then(|app, query, id| async move { answer(live::events(app, query, id).await) })
+        .boxed();
+    let status = get("api/v1/status")
+        .and(with())
+        .map(|app: Arc<App>| typed(app.status.status(), "application/json"));
+    let health = get("healthz").map(|| typed("alive\n".to_owned(), "text/plain; charset=utf-8"));
+    let ready = get("readyz").and(with()).map(|app: Arc<App>| match app.status.not_ready() {
+        None => typed("ready\n".to_owned(), "text/plain; charset=utf-8"),
+        Some(reason) => Problem::unavailable(reason, Duration::from_secs(5)).into_response(),
+    });
+    let metrics = get("metrics").and(with()).map(|app: Arc<App>| {
+        app.status.set_gauges();
+        typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    });
+    let page = reading()
+        .and(warp::path::tail())
+        .and(warp::header::optional::<String>("accept-encoding"))
+        .and(warp::header::optional::<String>("if-none-match"))
+        .map(|path: warp::path::Tail, encoding: Option<String>, etag: Option<String>| {
+            if path.as_str().starts_with("api/") {
+                let detail = format!("there is nothing at /{}", path.as_str());
+                return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
+            }
+            assets::serve(path.as_str(), encoding.as_deref(), etag.as_deref())
+        })
+        .boxed();
+
+    post_ingest
+        .or(sse)
+        .unify()
+        .or(query)
+        .unify()
+        .or(devices)
+        .unify()
+        .or(device)
+        .unify()
+        .or(series)
+        .unify()
+        .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
+        .unify()
+        .or(page)
+        .unify()
+        .recover(rejected)
+        .map(Reply::into_response)
+        .boxed()
+}
+
+/// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
+fn reading() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
+}
+
+/// Exactly this path, nothing after it.
+fn exactly(path: &'static str) -> BoxedFilter<()> {
+    let segments: Vec<_> = path.split('/').collect();
+    let parts = segments
+        .into_iter()
+        .fold(warp::any().boxed(), |before, segment| before.and(warp::path(segment)).boxed());
+    parts.and(warp::path::end()).boxed()
+}
+
+fn answer(result: Result<Response, Problem>) -> Response {
+    result.unwrap_or_else(Reply::into_response)
+}
+
+fn typed(body: String, content_type: &'static str) -> Response {
+    let mut response = body.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A path segment without its percent encoding.
+fn decoded(segment: &str) -> Result<String, Problem> {
+    percent_encoding::percent_decode_str(segment)
+        .decode_utf8()
+        .map(Into::into)
+        .map_err(|_| Problem::bad_request("the device's name in the path is not UTF-8"))
+}
+
+/// What no route took: as a problem document, like every other error.
+async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
+    let problem = if rejection.is_not_found() {
+        Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
+    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
+    } else if rejection.find::<warp::reject::InvalidQuery>().is_some() {
+        Problem::bad_request("the query string can't be read, or names an unknown parameter")
+    } else {
+        Problem::bad_request(format!("the request can't be read: {rejection:?}"))
+    };
+    Ok(problem.into_response())
+}

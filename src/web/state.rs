@@ -1,0 +1,37 @@
+//! What the routes need of the daemon.
+
+use crate::intake::Intake;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::sinks::history::Reader;
+use crate::spool::Spool;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Handles to the rooms that the routes ask.
+pub struct App {
+    /// Where batches go.
+    pub intake: Intake,
+    /// What viewers see.
+    pub live: Live,
+    /// The past.
+    pub history: Reader,
+    /// The log, for its positions.
+    pub spool: Spool,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// What the daemon tells about itself.
+    pub status: Arc<dyn StatusSource>,
+    /// Viewers' streams end when it is cancelled.
+    pub stop: CancellationToken,
+}
+
+/// Tells how the daemon is; the shell knows everybody and implements it.
+pub trait StatusSource: Send + Sync {
+    /// The object of `/api/v1/status` as JSON.
+    fn status(&self) -> String;
+    /// Why no batch would be accepted now, if so.
+    fn not_ready(&self) -> Option<String>;
+    /// Sets the gauges of `/metrics`.
+    fn set_gauges(&self);
+}

@@ -1,0 +1,150 @@
+//! WebSocket handshakes, by hand: small buffers, our subprotocols, a permit that lives as long as
+//! the socket.
+
+use super::problem::Problem;
+use super::server::Held;
+use super::state::App;
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_util::task::TaskTracker;
+use warp::Reply;
+use warp::http::HeaderValue;
+use warp::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use warp::reply::Response;
+
+/// tungstenite zero-fills its read buffer at every read: small is fast for small frames, and most
+/// connections are idle devices (docs/benchmarks.md).
+const READ_BUFFER_BYTES: usize = 4 << 10;
+/// What may wait to be written before a send fails: a viewer's largest frame must fit.
+const WRITE_BUFFER_BYTES_MAX: usize = 16 << 20;
+/// What a viewer may send at a time: a subscription with many globs.
+const VIEWER_MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// Paths that speak WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// Devices and gateways.
+    Ingest,
+    /// Viewers.
+    Live,
+}
+
+impl Endpoint {
+    pub fn of(path: &str) -> Option<Endpoint> {
+        match path {
+            "/api/v1/ingest/ws" => Some(Endpoint::Ingest),
+            "/api/v1/live/ws" => Some(Endpoint::Live),
+            _ => None,
+        }
+    }
+
+    fn subprotocol(self) -> &'static str {
+        match self {
+            Endpoint::Ingest => "tidegate.v1",
+            Endpoint::Live => "tidegate.live.v1",
+        }
+    }
+
+    fn message_bytes_max(self, app: &App) -> usize {
+        match self {
+            Endpoint::Ingest => app.intake.limits().wire.message_bytes,
+            Endpoint::Live => VIEWER_MESSAGE_BYTES_MAX,
+        }
+    }
+}
+
+/// Answers a handshake, and serves the socket in a task of its own.
+pub(super) fn upgrade(
+    endpoint: Endpoint,
+    app: &Arc<App>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    held: Held,
+    tasks: &TaskTracker,
+) -> Response {
+    if request.headers().get(UPGRADE).is_none() {
+        return Problem::new(StatusCode::UPGRADE_REQUIRED, "this path speaks WebSocket")
+            .into_response();
+    }
+    if let Err(problem) = same_origin(&request) {
+        return problem.into_response();
+    }
+    let subprotocol = match choose(endpoint, &request) {
+        Ok(subprotocol) => subprotocol,
+        Err(problem) => return problem.into_response(),
+    };
+    // tungstenite wants a request without a body type of its own.
+    let mut response = match create_response_with_body(&request, || ()) {
+        Ok(response) => response,
+        Err(error) => return Problem::bad_request(error).into_response(),
+    };
+    if let Some(subprotocol) = subprotocol {
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    let upgraded = hyper::upgrade::on(&mut request);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(READ_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .max_message_size(Some(endpoint.message_bytes_max(app)))
+        .max_frame_size(Some(endpoint.message_bytes_max(app)));
+    let app = app.clone();
+    tasks.spawn(async move {
+        let held = held;
+        let Ok(upgraded) = upgraded.await else { return };
+        let socket =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
+                .await;
+        match endpoint {
+            Endpoint::Ingest => app.intake.serve(socket, peer).await,
+            Endpoint::Live => super::live::serve_socket(&app, socket).await,
+        }
+        drop(held);
+    });
+    let (parts, ()) = response.into_parts();
+    let mut response = warp::reply().into_response();
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    response
+}
+
+/// Our subprotocol if it is offered; none if none is offered; refused if only others are.
+fn choose(endpoint: Endpoint, request: &Request<Incoming>) -> Result<Option<HeaderValue>, Problem> {
+    let offers: Vec<_> = request
+        .headers()
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    let ours = endpoint.subprotocol();
+    if offers.is_empty() {
+        Ok(None)
+    } else if offers.contains(&ours) {
+        Ok(Some(HeaderValue::from_static(ours)))
+    } else {
+        Err(Problem::bad_request(format!(
+            "the subprotocol here is {ours}; offered were {}",
+            offers.join(", ")
+        )))
+    }
+}
+
+/// A browser says which page it speaks for; only our own may (programs send no Origin).
+fn same_origin(request: &Request<Incoming>) -> Result<(), Problem> {
+    let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    if !authority.is_empty() && authority.eq_ignore_ascii_case(host) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::FORBIDDEN, format!("pages of {origin} may not speak to {host}")))
+}

@@ -1,0 +1,248 @@
+//! Starts, kills and asks the real binary.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Anything that takes longer than this hangs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A state directory and the daemon that runs on it, at one address over all its restarts.
+pub struct Daemon {
+    pub state_dir: tempfile::TempDir,
+    pub address: SocketAddr,
+    settings: Vec<String>,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Daemon {
+    /// Starts a daemon with settings as `--set` takes them; returns when it listens.
+    pub fn start(settings: &[&str]) -> Daemon {
+        // A free port that stays the same over restarts.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut daemon = Daemon {
+            state_dir: tempfile::tempdir().unwrap(),
+            address,
+            settings: settings.iter().map(ToString::to_string).collect(),
+            running: None,
+        };
+        daemon.restart();
+        daemon
+    }
+
+    /// Starts it again on the same state, after [`Daemon::kill`] or [`Daemon::stop`].
+    pub fn restart(&mut self) {
+        let mut child =
+            self.command("run").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let log = Arc::new(Log::default());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let written = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                written.lines.lock().unwrap().push(line);
+                written.more.notify_all();
+            }
+        });
+        self.running = Some(Running { child, log });
+        self.wait_for_log("msg=listening");
+    }
+
+    /// A command of the binary on this daemon's state.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args([name, "--state-dir"]).arg(self.state_dir.path());
+        command.args(["--listen", &self.address.to_string()]);
+        for setting in &self.settings {
+            command.args(["--set", setting]);
+        }
+        command.env("NO_COLOR", "1");
+        command
+    }
+
+    /// Waits for a log line that contains the text, and gives it.
+    pub fn wait_for_log(&mut self, text: &str) -> String {
+        let running = self.running.as_mut().unwrap();
+        let deadline = tidegate::clock::monotonic() + PATIENCE;
+        let mut lines = running.log.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            if let Some(status) = running.child.try_wait().unwrap() {
+                panic!("the daemon ended ({status}) before {text:?}: {lines:#?}");
+            }
+            assert!(tidegate::clock::monotonic() < deadline, "no {text:?} in {lines:#?}");
+            lines = running.log.more.wait_timeout(lines, Duration::from_millis(100)).unwrap().0;
+        }
+    }
+
+    /// Everything logged since the last start.
+    pub fn log(&self) -> Vec<String> {
+        self.running
+            .as_ref()
+            .map(|running| running.log.lines.lock().unwrap().clone())
+            .unwrap_or_default()
+    }
+
+    /// SIGKILL: no chance to write anything.
+    pub fn kill(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut running = self.running.take().unwrap();
+        signal(&running.child, rustix::process::Signal::TERM);
+        wait(&mut running.child)
+    }
+
+    /// Sends SIGTERM only.
+    pub fn terminate(&self) {
+        signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::TERM);
+    }
+
+    /// Waits for the end of a daemon that was told to stop.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.running.take().unwrap().child)
+    }
+
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}/api/v1/ingest/ws", self.address)
+    }
+
+    /// GET; the body as text.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.request("GET", path, &[], b"")
+    }
+
+    /// GET; the body as JSON, which a 200 must be.
+    pub fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    }
+
+    /// Asks again until the answer is as wanted.
+    pub fn eventually(
+        &self,
+        path: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let deadline = tidegate::clock::monotonic() + PATIENCE;
+        loop {
+            let (status, body) = self.get(path);
+            let value = serde_json::from_str(&body).unwrap_or_default();
+            if status == 200 && wanted(&value) {
+                return value;
+            }
+            assert!(tidegate::clock::monotonic() < deadline, "{path} stays {value:#}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// One request over a connection of its own.
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, String) {
+        let mut socket = TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            self.address,
+            body.len()
+        );
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        // A server that refuses early closes while we still write: its answer tells.
+        let sent = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(b"\r\n"));
+        sent.and_then(|()| socket.write_all(body)).unwrap_or_default();
+        let mut answer = Vec::new();
+        if socket.read_to_end(&mut answer).is_err() && answer.is_empty() {
+            panic!("{method} {path} was not answered");
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        (status.unwrap_or(0), if chunked { unchunk(body) } else { body.to_owned() })
+    }
+
+    pub fn spool_files(&self) -> Vec<PathBuf> {
+        files(&self.state_dir.path().join("spool"), "seg")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let killed = running.child.kill().and_then(|()| running.child.wait());
+            if std::thread::panicking() {
+                let lines = running.log.lines.lock().unwrap();
+                eprintln!("the daemon ({killed:?}) had logged: {lines:#?}");
+            }
+        }
+    }
+}
+
+/// Files of a directory by extension, in the order of names.
+pub fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = tidegate::clock::monotonic() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(tidegate::clock::monotonic() < deadline, "the daemon does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn unchunk(body: &str) -> String {
+    let mut rest = body;
+    let mut whole = String::new();
+    while let Some((size, tail)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+        if size == 0 || tail.len() < size {
+            whole += &tail[..tail.len().min(size)];
+            break;
+        }
+        whole += &tail[..size];
+        rest = tail[size..].trim_start_matches("\r\n");
+    }
+    whole
+}

@@ -1,0 +1,13 @@
+//! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod bad_input;
+mod client;
+mod daemon;
+mod damage;
+mod examples;
+mod http_in;
+mod kill_nine;
+mod live_resume;
+mod shutdown;
+mod small_spool;

@@ -1,0 +1,145 @@
+//! Rules about the code, kept by reading it.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file past this many lines before its tests hides a second room.
+const LINES_MAX: usize = 500;
+
+/// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
+const CORE: [&str; 6] = ["model", "wire", "decode", "admit", "aggregate", "ledger"];
+const OUTSIDE: [&str; 8] =
+    ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
+
+/// Who may know whom: a room uses only the rooms named beside it.
+const KNOWS: [(&str, &[&str]); 16] = [
+    ("model", &[]),
+    ("clock", &["model"]),
+    ("wire", &["model"]),
+    ("decode", &["model", "wire"]),
+    ("admit", &["model"]),
+    ("aggregate", &["model"]),
+    ("ledger", &["model"]),
+    ("spool", &["model", "clock"]),
+    ("sinks", &["model", "clock"]),
+    ("live", &["model", "clock", "aggregate"]),
+    ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
+    (
+        "intake",
+        &[
+            "model", "clock", "wire", "decode", "admit", "gate", "spool", "live", "metrics",
+            "config",
+        ],
+    ),
+    ("web", &["model", "clock", "wire", "intake", "live", "sinks", "spool", "metrics", "config"]),
+    ("simulate", &["model", "clock", "wire", "decode"]),
+    ("metrics", &["spool"]),
+    ("logging", &["clock", "config"]),
+];
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The code of a file without its tests and comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// The room of a file: its first folder under `src`, or its name.
+fn room(path: &Path) -> String {
+    let inside = path.strip_prefix("src").unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn rooms() -> impl Iterator<Item = (PathBuf, String, String)> {
+    sources(Path::new("src")).into_iter().map(|path| {
+        let (room, code) = (room(&path), code(&path));
+        (path, room, code)
+    })
+}
+
+#[test]
+fn the_core_knows_nothing_of_the_outside() {
+    let mut broken = Vec::new();
+    for (path, room, code) in rooms().filter(|(_, room, _)| CORE.contains(&room.as_str())) {
+        let known = OUTSIDE.iter().filter(|outside| code.contains(**outside));
+        broken.extend(known.map(|outside| format!("{} ({room}) knows {outside}", path.display())));
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn rooms_know_only_those_below_them() {
+    let all: Vec<_> = KNOWS.iter().map(|(room, _)| *room).chain(["daemon", "cli"]).collect();
+    let mut broken = Vec::new();
+    for (path, room, code) in rooms() {
+        let Some((_, allowed)) = KNOWS.iter().find(|(name, _)| *name == room) else { continue };
+        for other in all.iter().filter(|other| **other != room && !allowed.contains(other)) {
+            if code.contains(&format!("crate::{other}::"))
+                || code.contains(&format!("crate::{other};"))
+            {
+                broken.push(format!("{} knows {other}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn every_room_stands_in_the_table() {
+    let shell = ["lib", "main", "daemon", "cli", "config"];
+    for (path, room, _) in rooms() {
+        let known = KNOWS.iter().any(|(name, _)| *name == room) || shell.contains(&room.as_str());
+        assert!(known, "{} is in no ring", path.display());
+    }
+}
+
+#[test]
+fn no_file_hides_a_second_room() {
+    let long: Vec<_> = sources(Path::new("src"))
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (text.split("#[cfg(test)]").next().unwrap_or_default().lines().count(), path)
+        })
+        .filter(|(lines, _)| *lines > LINES_MAX)
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let mut section = "";
+    let mut before = "";
+    let mut bare = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if ["[dependencies]", "[build-dependencies]"].contains(&section)
+            && line.contains('=')
+            && !before.starts_with('#')
+        {
+            bare.push(line);
+        }
+        before = line;
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
+}

@@ -1,0 +1,68 @@
+// The real binary with its simulated plant, and the system's Chromium.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const BINARY = resolve(process.env.BINARY ?? '../../target/debug/tidegate');
+
+const freePort = () =>
+  new Promise((done) => {
+    const server = createServer();
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+
+/** A demo daemon that can be killed and started again on the same state and address. */
+export class Daemon {
+  static async start(...flags) {
+    const daemon = new Daemon();
+    daemon.port = await freePort();
+    daemon.url = `http://127.0.0.1:${daemon.port}`;
+    daemon.state = mkdtempSync(join(tmpdir(), 'tidegate-web-'));
+    daemon.flags = flags;
+    await daemon.restart();
+    return daemon;
+  }
+
+  async restart() {
+    const flags = ['demo', '--listen', `127.0.0.1:${this.port}`, '--state-dir', this.state, ...this.flags];
+    this.process = spawn(BINARY, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
+    for (let tries = 0; tries < 200; tries += 1) {
+      const ready = await fetch(`${this.url}/readyz`).then((answer) => answer.ok, () => false);
+      if (ready) return;
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    throw new Error('the daemon does not answer');
+  }
+
+  kill() {
+    return new Promise((done) => {
+      this.process.once('exit', done);
+      this.process.kill('SIGKILL');
+    });
+  }
+
+  async end() {
+    await this.kill();
+    rmSync(this.state, { recursive: true, force: true });
+  }
+
+  async json(path) {
+    const answer = await fetch(this.url + path);
+    return answer.json();
+  }
+}
+
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+    ],
+  });

@@ -1,0 +1,149 @@
+// What an operator sees, in a real browser, from the real daemon.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { Daemon, launch } from './daemon.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+let daemon;
+let browser;
+
+before(async () => {
+  daemon = await Daemon.start();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await daemon?.end();
+});
+
+/** A page with its faults: errors on the console, requests to anybody else. */
+async function open(hash = '', options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  const faults = [];
+  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(daemon.url) && !url.startsWith('data:') && !url.startsWith('blob:')) {
+      faults.push(`external request ${url}`);
+    }
+  });
+  await page.goto(`${daemon.url}/${hash}`);
+  return { page, faults, close: () => context.close() };
+}
+
+const text = (page, selector) => page.locator(selector).first().innerText();
+
+test('the fleet is there within three seconds, and values move', async () => {
+  const { page, faults, close } = await open();
+  await page.waitForFunction(() => window.__tidegate?.devices() >= 200, null, { timeout: 3000 });
+  await page.waitForSelector('[data-link="live"]');
+  const row = page.locator('[role=row]', { hasText: 'pump-002' }).first();
+  await page.keyboard.press('/');
+  await page.keyboard.type('pump-002');
+  await row.waitFor();
+  const before = await row.innerText();
+  await page.waitForFunction(
+    (before) => {
+      const rows = [...document.querySelectorAll('[role=row]')];
+      const row = rows.find((row) => row.innerText.includes('pump-002'));
+      return row && row.innerText !== before;
+    },
+    before,
+    { timeout: 10_000 },
+  );
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('a device page joins history and live without a hole or a doubled point', async () => {
+  const { page, faults, close } = await open('#/device/pump-002');
+  await page.waitForFunction(() => window.__tidegate?.series().some((name) => name.startsWith('motor.temperature')));
+  const series = await page.evaluate(() => window.__tidegate.series().find((name) => name.startsWith('motor.temperature')));
+  await page.waitForFunction((series) => window.__tidegate.chart(series)?.start.length > 5, series);
+  const length = await page.evaluate((series) => window.__tidegate.chart(series).start.length, series);
+  // Live goes on behind what was loaded.
+  await page.waitForFunction(([series, length]) => window.__tidegate.chart(series).start.length >= length + 5, [series, length], { timeout: 15_000 });
+  const chart = await page.evaluate((series) => window.__tidegate.chart(series), series);
+  for (let i = 1; i < chart.start.length; i += 1) {
+    assert.ok(chart.start[i] > chart.start[i - 1], `point ${i} is doubled or out of order`);
+  }
+  // The daemon's own account of the same seconds: those that are over must agree, count by count.
+  const from = chart.start[0];
+  const to = chart.start.at(-1) - 4000;
+  const query = `device=pump-002&metric=motor.temperature&from=${from}000000&to=${to}000000&bucket=1s&time=ms`;
+  const truth = await daemon.json(`/api/v1/query?${query}`);
+  const counts = new Map(chart.start.map((start, i) => [start, chart.count[i]]));
+  assert.ok(truth.time.length > 5);
+  truth.time.forEach((start, i) => assert.equal(counts.get(start), truth.count[i], `second ${start}`));
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('a killed daemon shows "reconnecting", and the page recovers without a reload', async () => {
+  const { page, close } = await open();
+  await page.waitForSelector('[data-link="live"]');
+  await page.evaluate(() => { window.notReloaded = true; });
+  await daemon.kill();
+  await page.waitForSelector('[data-link]:not([data-link="live"])', { timeout: 5000 });
+  assert.match((await text(page, '[data-link]')).toLowerCase(), /reconnect|connecting|no answer|waiting/);
+  await daemon.restart();
+  await page.waitForSelector('[data-link="live"]', { timeout: 30_000 });
+  assert.equal(await page.evaluate(() => window.notReloaded), true);
+  await page.waitForFunction(() => window.__tidegate.devices() >= 200);
+  await close();
+});
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const [name, hash] of [['overview', ''], ['device page', '#/device/pump-002']]) {
+    test(`axe finds no serious fault on the ${name}, ${colorScheme}`, async () => {
+      const { page, close } = await open(hash, { colorScheme, bypassCSP: true });
+      await page.waitForSelector('[data-link="live"]');
+      await page.waitForTimeout(500);
+      await page.evaluate(AXE);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      assert.deepEqual(serious.map(({ id, nodes }) => [id, nodes[0].html]), []);
+      await close();
+    });
+  }
+}
+
+test('it fits a phone: nothing scrolls sideways at 360 px', async () => {
+  for (const hash of ['', '#/device/pump-002']) {
+    const { page, faults, close } = await open(hash, { viewport: { width: 360, height: 740 } });
+    await page.waitForSelector('[data-link="live"]');
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 360, `${hash || 'overview'} is ${width} px wide`);
+    assert.deepEqual(faults, []);
+    await close();
+  }
+});
+
+test('a device is reached and left by keyboard alone', async () => {
+  const { page, close } = await open();
+  await page.waitForFunction(() => window.__tidegate?.devices() >= 200);
+  await page.keyboard.press('/');
+  await page.keyboard.type('boiler-001');
+  await page.locator('[role=row]', { hasText: 'boiler-001' }).first().waitFor();
+  // Down from the search field into the table, down to its first row, and in.
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => location.hash.startsWith('#/device/boiler-001'));
+  await page.goBack();
+  await page.waitForFunction(() => !location.hash.startsWith('#/device/'));
+  await close();
+});
+
+test('the page allows nothing but itself', async () => {
+  const answer = await fetch(`${daemon.url}/`);
+  const policy = answer.headers.get('content-security-policy');
+  assert.match(policy, /default-src 'self'/);
+  assert.doesNotMatch(policy, /unsafe-inline|unsafe-eval/);
+  assert.doesNotMatch(await answer.text(), /<script(?![^>]*src=)|<style|style="/);
+});
