@@ -15,6 +15,8 @@ export interface DeviceRollups {
   device: string;
   tags?: Tags;
   units?: Record<string, string>;
+  /** Samples came too late for any rollup; history has them. */
+  late?: true;
   rollups: Record<string, Rollup[]>;
 }
 

@@ -185,11 +185,11 @@ impl Aggregate {
             }
         }
         let width = self.settings.windows.width(0);
-        let (mut folded, mut grown) = (0, 0);
+        let (mut folded, mut late, mut grown) = (0, 0, 0);
         let mut newer = Slot::NONE;
         for run in runs {
             if run.late {
-                self.counts.late_samples += present(column, run) as u64;
+                late += present(column, run) as u64;
             } else if let Some(rollup) = rollup(column, times, run, position) {
                 folded += u64::from(rollup.count());
                 let arena = &mut self.store.arena;
@@ -202,10 +202,15 @@ impl Aggregate {
         if grown > GROWN_MAX {
             self.batch_grown.push(id);
         }
+        let table = series.table;
         if folded > 0 {
             self.counts.samples += folded;
             series.touched = position;
-            let table = series.table;
+            self.touch(table, position);
+        }
+        if late > 0 {
+            self.counts.late_samples += late;
+            self.names.tables[table.0 as usize].late = position.next();
             self.touch(table, position);
         }
     }

@@ -16,7 +16,8 @@
 //! ```
 //! - Time is event time. The watermark of a device is the latest timestamp seen of it; it advances
 //!   when a whole batch is folded, so that the order of tables within a batch does not matter.
-//! - A sample of a window that the watermark has closed is counted as late and not folded.
+//! - A sample of a window that the watermark has closed is counted as late and not folded; its table
+//!   remembers when that last happened, so that viewers can be told to ask history.
 //! - The newest window of a series stays where it is until a newer one comes, however long that
 //!   takes: so a series that fell silent still shows its last value, at no extra cost.
 //! - Windows are closed when their series gets a new one. That is later than it could be and changes

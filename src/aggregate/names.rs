@@ -38,10 +38,12 @@ pub(super) struct TableEntry {
     pub identity: Box<str>,
     pub device: DeviceId,
     pub series: Vec<SeriesId>,
-    /// The last record that changed any of its series.
+    /// The last record that changed any of its series, or had late samples for them.
     pub touched: Position,
     /// The last record that changed any of their units.
     pub units_touched: Position,
+    /// The record after the last one that had late samples for it; 0 before the first.
+    pub late: Position,
     /// The record after the last one in which it was read; 0 before the first.
     pub read: Position,
 }
@@ -74,6 +76,7 @@ impl Names {
             series: Vec::new(),
             touched: Position(0),
             units_touched: Position(0),
+            late: Position(0),
             read: Position(0),
         });
         let (tables, hasher) = (&self.tables, &self.hasher);

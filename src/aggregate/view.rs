@@ -185,10 +185,17 @@ impl<'a> TableView<'a> {
         tags_of_identity(&self.aggregate.names.tables[self.id.0 as usize].identity)
     }
 
-    /// The last record that changed any of its series.
+    /// The last record that changed any of its series, or had late samples for them.
     #[must_use]
     pub fn touched(self) -> Position {
         self.aggregate.names.tables[self.id.0 as usize].touched
+    }
+
+    /// Whether a record at or after `since` had samples for it whose windows were closed: no rollup
+    /// tells of them.
+    #[must_use]
+    pub fn has_late(self, since: Position) -> bool {
+        self.aggregate.names.tables[self.id.0 as usize].late > since
     }
 
     /// The last record that changed any unit of its series.

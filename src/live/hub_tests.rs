@@ -182,6 +182,33 @@ fn a_page_gets_a_snapshot_its_devices_and_then_what_changes() {
 }
 
 #[test]
+fn late_samples_are_announced_to_those_who_see_their_series() {
+    let mut rig = Rig::whole(40);
+    let (mut pumps, mut others) = (rig.page("device=pump-*"), rig.page("metric=state"));
+    rig.tick();
+    assert!(pumps.read().contains(&FrameKind::Snapshot));
+    assert!(others.read().contains(&FrameKind::Snapshot));
+    assert!(pumps.last(FrameKind::Snapshot)["devices"][0].get("late").is_none());
+    let mut builder = BatchBuilder::new();
+    builder.table("pump-1", &mut [("site", "a")], [0]).unwrap();
+    builder.floats("level", "m", [1.0], &[]).unwrap();
+    let batch = Arc::new(builder.finish());
+    let (position, received_at) = (Position(40), Timestamp(rig.now));
+    rig.hub.fold(&Entry { position, received_at, batch });
+    rig.tick();
+    assert_eq!(pumps.read(), [FrameKind::Rollups]);
+    let expected = serde_json::json!([
+        {"device": "pump-1", "tags": {"site": "a"}, "late": true, "rollups": {}}
+    ]);
+    assert_eq!(pumps.last(FrameKind::Rollups)["devices"], expected);
+    assert!(others.read().is_empty(), "it sees none of the table's series");
+    rig.fold(41..42);
+    rig.tick();
+    pumps.read();
+    assert!(pumps.last(FrameKind::Rollups)["devices"][0].get("late").is_none(), "told once");
+}
+
+#[test]
 fn texts_are_told_with_their_changes() {
     let mut rig = Rig::whole(16);
     let mut page = rig.page("device=boiler&window=10s");

@@ -24,7 +24,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Renderer {
-    /// Appends `[D…]`; tells how many rollups are in it.
+    /// Appends `[D…]`; tells how many are in it.
     pub fn devices(
         &mut self,
         wanted: &Wanted<'_>,
@@ -36,21 +36,22 @@ impl Renderer {
         for id in tables {
             let table = wanted.aggregate.table(id);
             let skip = matches!(wanted.filter, Filter::Since(since) if table.touched() < since);
-            if !skip {
-                count += self.table(wanted, table, count > 0, out);
+            if !skip && self.table(wanted, table, count > 0, out) {
+                count += 1;
             }
         }
         out.push(b']');
         count
     }
 
+    /// Appends a D, unless there is nothing to tell of it; tells which.
     fn table(
         &mut self,
         wanted: &Wanted<'_>,
         table: TableView<'_>,
         comma: bool,
         out: &mut Vec<u8>,
-    ) -> usize {
+    ) -> bool {
         let begin = out.len();
         if comma {
             out.push(b',');
@@ -67,21 +68,27 @@ impl Renderer {
             let units = series().filter_map(|s| Some((s.metric(), s.unit()?)));
             pairs("units", units, out);
         }
+        // A snapshot needs no such hint: who shows the past asks history for it after each.
+        let has_late =
+            wanted.filter != Filter::Held && table.has_late(since) && series().next().is_some();
+        if has_late {
+            out.extend_from_slice(b",\"late\":true");
+        }
         out.extend_from_slice(b",\"rollups\":{");
-        let (mut count, mut comma) = (0, false);
+        let mut comma = false;
         for series in series().filter(|series| series.touched() >= since) {
             series.rollups(wanted.level, wanted.filter, &mut self.rollups);
             if !self.rollups.is_empty() {
                 self.series(series, comma, out);
                 comma = true;
-                count += self.rollups.len();
             }
         }
         out.extend_from_slice(b"}}");
-        if count == 0 {
+        let told = comma || has_late;
+        if !told {
             out.truncate(begin);
         }
-        count
+        told
     }
 
     fn series(&self, series: SeriesView<'_>, comma: bool, out: &mut Vec<u8>) {

@@ -51,7 +51,7 @@ pub struct Options {
     /// So many connections that each speak for an equal share of the devices; `None`: each device for
     /// itself.
     pub gateways: Option<usize>,
-    /// Whether one more device sends nonsense, vanishes and comes back.
+    /// Whether the last device sends nonsense, vanishes and comes back.
     pub misbehave: bool,
     /// For so long, prepared frames as fast as credit allows; `None`: what the plant measures.
     pub saturate: Option<Saturate>,
@@ -208,6 +208,8 @@ fn clients(options: &Options, ack_log: Option<&AckLog>) -> Vec<Client> {
         None => Source::plant(name, machines, options.interval, options.rows_per_batch),
     };
     let mut machines = plant(options.seed, options.devices);
+    let untested = if options.misbehave { machines.pop() } else { None };
+    let untested = untested.map(|machine| machine.named("machine-with-old-firmware"));
     let mut clients = Vec::new();
     match options.gateways {
         Some(gateways) => {
@@ -224,11 +226,9 @@ fn clients(options: &Options, ack_log: Option<&AckLog>) -> Vec<Client> {
             client(name.clone(), source(&name, vec![machine]), false)
         })),
     }
-    if options.misbehave {
-        let name = "pump-with-old-firmware".to_owned();
-        let machines = vec![Machine::new(options.seed, 1)];
-        let plain = Source::plant(&name, machines, options.interval, options.rows_per_batch);
-        clients.push(client(name, plain, true));
+    if let Some(machine) = untested {
+        let name = machine.name().to_owned();
+        clients.push(client(name.clone(), source(&name, vec![machine]), true));
     }
     clients
 }

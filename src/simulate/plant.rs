@@ -107,6 +107,12 @@ impl Machine {
         Machine { name, process, random, last: None }
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub(super) fn named(self, name: &str) -> Machine {
+        Machine { name: name.to_owned(), ..self }
+    }
+
     /// The device's name: "pump-007".
     #[must_use]
     pub fn name(&self) -> &str {

@@ -40,8 +40,17 @@ const drawn = (page, points) =>
     [METRIC, points],
   );
 
-/** Every second that the history knows is on the chart once, with as many samples. */
+/** Every second that the history knows is on the chart once, with as many samples; late ones a little later. */
 async function agrees(page) {
+  for (let tries = 0; tries < 40; tries += 1) {
+    const same = await compare(page).then(() => true, () => false);
+    if (same) return;
+    await new Promise((done) => setTimeout(done, 250));
+  }
+  await compare(page);
+}
+
+async function compare(page) {
   const { start, count } = await chart(page);
   for (let i = 1; i < start.length; i += 1) assert.ok(start[i] > start[i - 1], `point ${i} is doubled or out of order`);
   const to = start.at(-1) - SETTLE_MS;
@@ -169,5 +178,20 @@ test('the crosshair walks by arrow keys and is told on every chart', async () =>
 test('a device that was never seen is said to be so', async () => {
   const { page, close } = await open('#/device/nobody');
   await page.getByText('has ever been seen here').waitFor();
+  await close();
+});
+
+test('a chart has what came late, though no rollup told it', async () => {
+  const send = async (...ages) => {
+    const row = (age) => JSON.stringify({ device: 'late-1', time: new Date(Date.now() - age * 1000).toISOString(), values: { [METRIC]: age } });
+    const headers = { 'content-type': 'application/x-ndjson' };
+    const answer = await fetch(`${daemon.url}/api/v1/ingest`, { method: 'POST', headers, body: ages.map(row).join('\n') });
+    assert.equal(answer.status, 200, await answer.text());
+  };
+  await send(90, 60, 0);
+  const { page, close } = await open('#/device/late-1?range=5m');
+  await drawn(page, 3);
+  await send(75);
+  await drawn(page, 4);
   await close();
 });

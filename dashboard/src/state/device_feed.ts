@@ -13,6 +13,8 @@ import type { Units } from './units';
 
 /** Browsers open six connections to a host; some are left for everything else. */
 const QUESTIONS_AT_ONCE = 4;
+/** Late data comes in bursts; history is asked again so long after the first of one. */
+const LATE_MS = 2000;
 
 export type Lookup = 'asking' | 'known' | 'never seen';
 
@@ -25,7 +27,10 @@ export class DeviceFeed {
   heard: number | null = null;
   private readonly plan: Plan;
   private handle: Handle | null = null;
-  private firstFrame: string | null = null;
+  /** History was last asked for all up to this frame; what live told since lies over it. */
+  private joinedAt: string | null = null;
+  private lastFrame: string | null = null;
+  private lateTimer = 0;
   private abort = new AbortController();
   private refreshTimer = 0;
 
@@ -58,11 +63,12 @@ export class DeviceFeed {
     this.handle?.close();
     this.abort.abort();
     window.clearInterval(this.refreshTimer);
+    window.clearTimeout(this.lateTimer);
   }
 
   /** Asks history again, after a failure. */
   retry(): void {
-    void this.load(this.firstFrame);
+    void this.load(this.joinedAt);
   }
 
   /** Names in order of drawing: lines first, then states. */
@@ -72,7 +78,7 @@ export class DeviceFeed {
 
   private receive(frame: Frame): void {
     if (frame.type === 'snapshot') this.snapshot(frame.id, frame.data.devices, frame.data.resumed);
-    else if (frame.type === 'rollups') this.apply(frame.data.devices, frame.time);
+    else if (frame.type === 'rollups') this.rollups(frame.id, frame.data.devices, frame.time);
     else if (frame.type === 'device') this.inform(frame.data.devices);
     stir();
   }
@@ -80,12 +86,30 @@ export class DeviceFeed {
   /** A snapshot that stands alone begins everything anew; one that resumes only goes on. */
   private snapshot(id: string, devices: DeviceRollups[], resumed: boolean): void {
     this.refusal = null;
-    const whole = resumed && this.firstFrame !== null;
+    const whole = resumed && this.joinedAt !== null;
     if (!whole) for (const trace of this.traces.values()) trace.restart();
     this.apply(devices, null);
+    this.lastFrame = id;
     if (whole) return;
-    this.firstFrame = id;
+    this.joinedAt = id;
     void this.load(id);
+  }
+
+  private rollups(id: string, devices: DeviceRollups[], time: number): void {
+    this.apply(devices, time);
+    this.lastFrame = id;
+    const late = devices.some((device) => device.device === this.id && device.late === true);
+    if (late && this.plan.drawn && this.lateTimer === 0) {
+      this.lateTimer = window.setTimeout(() => this.askAnew(), LATE_MS);
+    }
+  }
+
+  /** Late samples are in history alone, and live would hide them: all that it told so far is void. */
+  private askAnew(): void {
+    this.lateTimer = 0;
+    for (const trace of this.traces.values()) trace.yieldToHistory();
+    this.joinedAt = this.lastFrame;
+    void this.load(this.joinedAt);
   }
 
   private inform(devices: DeviceInfo[]): void {
@@ -111,7 +135,7 @@ export class DeviceFeed {
       trace = new Trace(metric, device.tags ?? {}, { type, unit: null });
       this.traces.set(name, trace);
       // A series that appears while the page is open has no past that was asked for.
-      if (this.lookup === 'known') void this.ask(trace, this.firstFrame);
+      if (this.lookup === 'known') void this.ask(trace, this.joinedAt);
     }
     trace.unit = this.units.of(this.id, metric) ?? trace.unit;
     for (const rollup of rollups) trace.push(rollup, this.plan.drawn);

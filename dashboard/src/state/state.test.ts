@@ -160,6 +160,18 @@ describe('a trace', () => {
     expect(trace.joined.avg).toEqual([1, 1, 1, 6]);
   });
 
+  it('lets history tell of late data what live could not', () => {
+    const trace = fresh();
+    trace.join(history([1000], 1));
+    trace.push(one(2000, 5), true);
+    trace.yieldToHistory();
+    trace.push(one(3000, 6), true);
+    expect(trace.joined.start, 'nothing vanishes while history is asked').toEqual([1000, 2000, 3000]);
+    trace.join(history([1000, 1500, 2000, 3000], 7));
+    expect(trace.joined.start).toEqual([1000, 1500, 2000, 3000]);
+    expect(trace.joined.avg).toEqual([7, 7, 7, 6]);
+  });
+
   it('puts late data in its place', () => {
     const columns = new Columns();
     for (const start of [1000, 3000, 2000, 500, 3000]) columns.put(start, 1, start, start, start, start);

@@ -96,7 +96,7 @@ export class Trace {
   readonly precision = new Precision();
   /** Grows with each change. */
   version = 0;
-  /** What live told since the last snapshot that stood alone; kept to be laid over history when that comes. */
+  /** What live told since history was last asked for all before; kept to be laid over its answer. */
   private readonly live = new Columns();
 
   constructor(
@@ -131,9 +131,14 @@ export class Trace {
 
   /** A snapshot that stands alone: what live told before may have holes now, and history is asked again. */
   restart(): void {
-    this.live.clear();
+    this.yieldToHistory();
     this.history = 'loading';
     this.version += 1;
+  }
+
+  /** History is asked for all up to now: its answer is not to be overlaid by what live told before. */
+  yieldToHistory(): void {
+    this.live.clear();
   }
 
   /** History's answer: it becomes what is drawn, with live laid over it. */
