@@ -37,8 +37,11 @@ pub(super) struct HistoryFollower {
 impl HistoryFollower {
     pub fn run(mut self) {
         let mut trouble = Trouble::default();
+        let mut more_upkeep = false;
         while !self.hurry.is_cancelled() {
-            match self.follower.next(READ_BYTES_MAX, IDLE) {
+            // Batches come first; upkeep goes on between them without a pause.
+            let patience = if more_upkeep { Duration::ZERO } else { IDLE };
+            match self.follower.next(READ_BYTES_MAX, patience) {
                 Ok(Next::Entries(entries)) => {
                     if !self.write_all(&entries, &mut trouble) {
                         return;
@@ -48,7 +51,7 @@ impl HistoryFollower {
                 Ok(Next::Ended) => break,
                 Err(error) => self.note_unreadable(&error, &mut trouble),
             }
-            self.maintain(&mut trouble);
+            more_upkeep = self.maintain(&mut trouble);
             self.settle();
         }
         if let Err(error) = self.writer.flush(clock::now()) {
@@ -72,24 +75,23 @@ impl HistoryFollower {
         true
     }
 
-    fn maintain(&mut self, trouble: &mut Trouble) {
+    /// Whether there is more to do at once.
+    fn maintain(&mut self, trouble: &mut Trouble) -> bool {
         let now = clock::now();
         let done = if self.is_needed_by_spool() {
             self.writer.flush(now).map(|_| true)
         } else {
             self.writer.maintain(now)
         };
-        match done {
-            Ok(_) => {}
-            Err(error) => {
-                trouble.note("the history could not be written; it is tried again", &error)
-            }
+        if let Err(error) = &done {
+            trouble.note("the history could not be written; it is tried again", error);
         }
         if let Some(set_aside) = self.writer.take_set_aside() {
             log::error!(
                 "the history's file was damaged: it was set aside and a new one begun: {set_aside:?}"
             );
         }
+        done.unwrap_or(false)
     }
 
     /// Whether the log is filling with what is only in our memory. Long flush intervals must not make

@@ -17,7 +17,7 @@
 //! - A damaged chunk is found by its checksum, left out, and counted in the answer; a file that
 //!   SQLite cannot read is moved aside and a new one begun.
 //!
-//! The rooms: `value`, `text` columns of values; `rows` rows in order of arrival and of time; `codec`,
+//! The rooms: `value`, `text` columns of values; `rows` rows in order of arrival and of time; `codec`, `shape`,
 //! `chunk` bytes; `file` tables; `head`, `shared` memory; `cut`, `writer` flush; `compact`, `tidy`
 //! upkeep; `query`, `buckets`, `reader` answers. The format is for others too: `docs/history.md`.
 
@@ -32,6 +32,7 @@ mod open;
 mod query;
 mod reader;
 mod rows;
+mod shape;
 mod shared;
 #[cfg(test)]
 mod tests;
