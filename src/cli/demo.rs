@@ -1,6 +1,6 @@
 //! `tidegate demo`: the daemon, and a plant that speaks to it over a real socket.
 
-use super::run::{runtime, stop_on_signal};
+use super::run::{end, runtime, stop_on_signal};
 use super::simulate::{PlantArguments, spawn};
 use super::{EXIT_USAGE, Settings, fail};
 use crate::daemon;
@@ -52,6 +52,7 @@ pub(super) fn demo(mut demo: Demo) -> ExitCode {
         let (ended, _report) = tokio::join!(daemon.run(), plant);
         ended
     });
+    end(runtime);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, error),

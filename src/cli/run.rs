@@ -4,8 +4,12 @@ use super::{Settings, fail};
 use crate::daemon;
 use crate::logging;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// After the deadline of the shutdown, until threads are left behind.
+const LAST_CALL: Duration = Duration::from_secs(3);
 
 pub(super) fn run(settings: &Settings) -> ExitCode {
     let (config, _) = match settings.load() {
@@ -23,6 +27,7 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
         stop_on_signal(&stop)?;
         daemon.run().await
     });
+    end(runtime);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, error),
@@ -32,6 +37,12 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
 /// The runtime of everything that waits for sockets.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// A thread of the pipeline that hangs, on a disk say, must not keep the process: what it has not
+/// stored is in the spool. It gets a little time to stop where it is.
+pub(super) fn end(runtime: tokio::runtime::Runtime) {
+    runtime.shutdown_timeout(LAST_CALL);
 }
 
 /// Cancels `stop` at the first SIGTERM or SIGINT.

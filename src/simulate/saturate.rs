@@ -1,5 +1,5 @@
 //! Frames that cost next to nothing to make: compressed once, then stamped with a new seq and time
-//! before each sending.
+//! before each sending. Small ones are not compressed at all.
 //!
 //! A zlib stream may consist of any number of blocks. The few bytes that change (keys, lengths, `seq`,
 //! `base_time`) go into a stored block; the tables, which are relative to `base_time`, are a
@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How many different frames a gateway sends in turn, so that equal ones are far apart.
 pub(super) const VARIANTS: usize = 8;
 
+/// A device that sends one row at a time has no compressor, and would save little.
+const PLAIN_BYTES_MAX: usize = 1024;
+
 /// What a busy sender would use.
 const LEVEL: u32 = 6;
 
@@ -36,9 +39,11 @@ pub(super) struct Frames {
 
 #[derive(Debug)]
 struct Packed {
-    deflated: Vec<u8>,
+    /// The tables, deflated or as they are.
+    tables: Vec<u8>,
     plain_bytes: usize,
-    adler: u32,
+    /// The checksum of the plain tables, if they are deflated.
+    adler: Option<u32>,
     samples: usize,
 }
 
@@ -63,8 +68,7 @@ impl Frames {
             let samples = recorders.iter().map(Recorder::samples).sum();
             recorders.iter_mut().for_each(Recorder::clear);
             base = time;
-            let adler = adler32(1, &tables);
-            Packed { deflated: deflate(&tables), plain_bytes: tables.len(), adler, samples }
+            Packed::new(tables, samples)
         };
         let variants = (0..VARIANTS).map(|_| variant()).collect();
         Frames { variants, next: 0, clock: start, span }
@@ -72,7 +76,7 @@ impl Frames {
 
     /// About how many bytes the next frame will have.
     pub(super) fn bytes(&self) -> usize {
-        self.variants[self.next].deflated.len() + 64
+        self.variants[self.next].tables.len() + 64
     }
 
     /// The next frame. Hot: one copy of its bytes.
@@ -86,16 +90,26 @@ impl Frames {
 }
 
 impl Packed {
+    fn new(tables: Vec<u8>, samples: usize) -> Packed {
+        let plain_bytes = tables.len();
+        if plain_bytes < PLAIN_BYTES_MAX {
+            return Packed { tables, plain_bytes, adler: None, samples };
+        }
+        let adler = Some(adler32(1, &tables));
+        Packed { tables: deflate(&tables), plain_bytes, adler, samples }
+    }
+
     fn stamp(&self, preamble: &[u8]) -> Bytes {
+        let Some(adler) = self.adler else { return [preamble, &self.tables].concat().into() };
         // A preamble has some thirty bytes; a stored block can hold 65,535.
         let len = u16::try_from(preamble.len()).unwrap_or(u16::MAX);
-        let mut bytes = Vec::with_capacity(preamble.len() + self.deflated.len() + 16);
+        let mut bytes = Vec::with_capacity(preamble.len() + self.tables.len() + 16);
         bytes.extend([0x78, 0x01, 0]);
         bytes.extend(len.to_le_bytes());
         bytes.extend((!len).to_le_bytes());
         bytes.extend(preamble);
-        bytes.extend(&self.deflated);
-        let adler = adler32_of_both(adler32(1, preamble), self.adler, self.plain_bytes);
+        bytes.extend(&self.tables);
+        let adler = adler32_of_both(adler32(1, preamble), adler, self.plain_bytes);
         bytes.extend(adler.to_be_bytes());
         bytes.into()
     }

@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 const DAMAGED_COPY_BYTES_MAX: u64 = 1 << 20;
 /// No more copies are made once `damaged/` holds this much.
 const DAMAGED_BYTES_MAX: u64 = 64 << 20;
+/// Nor once it holds so many files.
+const DAMAGED_FILES_MAX: usize = 1000;
 
 /// The directory of a spool. Cheap to clone; knows no state but its path.
 #[derive(Debug, Clone)]
@@ -161,7 +163,8 @@ impl Directory {
         let damaged = self.make_damaged()?;
         let to = damaged.join(format!("{:020}-{}.bin", extent.segment.0, extent.offset));
         let bytes = extent.bytes.min(DAMAGED_COPY_BYTES_MAX);
-        if to.exists() || size_of_files(&damaged)? + bytes > DAMAGED_BYTES_MAX {
+        let (files, size) = size_of_files(&damaged)?;
+        if to.exists() || files >= DAMAGED_FILES_MAX || size + bytes > DAMAGED_BYTES_MAX {
             return Ok(());
         }
         let from = self.segment(extent.segment);
@@ -205,12 +208,14 @@ fn name(path: PathBuf) -> Option<Named> {
     }
 }
 
-fn size_of_files(path: &Path) -> Result<u64, SpoolError> {
-    let mut bytes = 0;
+/// How many there are, and their bytes.
+fn size_of_files(path: &Path) -> Result<(usize, u64), SpoolError> {
+    let (mut files, mut bytes) = (0, 0);
     for entry in fs::read_dir(path).doing("list", path)? {
         let entry = entry.doing("list", path)?;
         // A file that was deleted meanwhile takes no space.
         bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+        files += 1;
     }
-    Ok(bytes)
+    Ok((files, bytes))
 }

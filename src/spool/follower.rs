@@ -174,6 +174,8 @@ impl Follower {
                 Ok(Read::Nothing) => {}
                 Ok(Read::End) => {
                     self.at.position = self.at.position.max(place.resume);
+                    // The segment may grow: then it is read on from here.
+                    self.cursor = Some((place.key, reader.offset()));
                     return Ok(entries);
                 }
                 Err(error) => break Some(error),

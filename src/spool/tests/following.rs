@@ -64,8 +64,28 @@ fn a_follower_falls_out_of_the_tail_and_back_in() {
         assert_eq!(slow.records_behind, gate.spool.next().0 - follower.position().0);
         assert_eq!(slow.behind_since.is_some(), slow.records_behind > 0);
     }
+    assert_eq!(gate.spool.stats().damaged_extents, 0);
     read.extend(read_all(&mut follower, 1000));
     assert_eq!(read, (0..gate.spool.next().0).map(|n| (n, n)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_follower_that_reads_a_growing_segment_from_disk_never_reads_a_part_twice() {
+    let dir = scratch();
+    let options = Options { segment_bytes: 1 << 16, tail_bytes: 300, ..options(dir.path()) };
+    let mut gate = Gate::open(&options);
+    let mut follower = gate.spool.follow("slow", Position(0));
+    let mut read = Vec::new();
+    for round in 0..6 {
+        // More than the tail holds: from disk, first a piece, then all that there is.
+        gate.store(round * 20..round * 20 + 20, 80);
+        for bytes_max in [250, 100_000] {
+            let Next::Entries(entries) = follower.next(bytes_max, NOW).unwrap() else { continue };
+            read.extend(entries.iter().map(|it| number_of(it)));
+        }
+    }
+    assert_eq!(read, (0..120).collect::<Vec<_>>());
+    assert_eq!(gate.spool.stats().damaged_extents, 0);
 }
 
 #[test]
