@@ -1,5 +1,5 @@
 # What people do with this repository. `make demo` to see it, `make test` to trust it.
-.PHONY: demo test lint bench fuzz setup-tests screenshots
+.PHONY: demo test lint bench fuzz power-cut setup-tests screenshots
 
 # Builds everything (the dashboard included) and runs the daemon with a simulated plant.
 demo:
@@ -22,6 +22,11 @@ bench:
 # Every decoder of outside bytes, a minute each (SECONDS=60).
 fuzz:
 	fuzz/run $(or $(SECONDS),60)
+
+# Cuts the power of a virtual machine with the daemon in it (POWER_CUTS=5); docs/spool.md says what for.
+power-cut:
+	cargo build --locked
+	tests/power_cut
 
 setup-tests:
 	tests/setup

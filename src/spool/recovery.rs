@@ -5,6 +5,7 @@
 
 use super::Options;
 use super::directory::{Directory, first_bytes};
+use super::disk;
 use super::error::{Doing, SpoolError};
 use super::format::{HEAD_BYTES, HEADER_BYTES, Header, HeaderFound, Identity, VERSION};
 use super::reader::{Bounds, Cause, Extent, Reader, Step};
@@ -65,6 +66,7 @@ pub fn open(
     let mut recovery = Recovery::default();
     let Found { identity, mut segments, floor } = find_segments(&directory, &mut recovery)?;
     let mut end = fold_segments(&directory, identity, &segments, &mut recovery, fold)?;
+    make_durable(&directory, &segments)?;
     let cut = plan_cut(&directory, &mut segments, &mut end, &mut recovery);
 
     end.next = end.next.max(floor);
@@ -292,6 +294,16 @@ fn fold_segments(
     }
     end.next = end.after;
     Ok(end)
+}
+
+/// What was read counts from here on: clients are told that it is safe, followers store it. But the
+/// run before may have died between a write and its sync, and then the end of the last segment, or
+/// its name, is in the kernel's memory only. Earlier segments were synced before the next was begun.
+fn make_durable(directory: &Directory, segments: &[Held]) -> Result<(), SpoolError> {
+    let Some(last) = segments.last() else { return Ok(()) };
+    let path = directory.segment(last.first);
+    File::open(&path).and_then(|file| disk::sync(&file)).doing("sync", &path)?;
+    directory.sync()
 }
 
 /// Index of the newest segment that opens with a sound checkpoint.

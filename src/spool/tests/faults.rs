@@ -70,6 +70,20 @@ fn a_full_disk_that_shows_at_the_sync_is_a_failed_sync() {
 }
 
 #[test]
+fn what_a_crash_left_unsynced_is_synced_before_it_counts() {
+    let dir = scratch();
+    let mut gate = Gate::open(&options(dir.path()));
+    gate.store(0..3, 100);
+    drop(gate);
+    // No test can see what the disk has; that the spool does not open without a sync, it can.
+    fail(Operation::Sync, 1, Errno::IO);
+    let error = Gate::try_open(&options(dir.path())).err().unwrap();
+    assert!(matches!(error, SpoolError::Io { doing: "sync", .. }), "{error:?}");
+    assert!(!clear());
+    assert_eq!(Gate::open(&options(dir.path())).read(Position(0)), all(0..3));
+}
+
+#[test]
 fn after_a_failed_sync_the_group_is_written_again_in_a_new_segment() {
     let dir = scratch();
     let mut gate = Gate::open(&options(dir.path()));
