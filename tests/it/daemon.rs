@@ -21,6 +21,8 @@ pub struct Daemon {
 struct Running {
     child: Child,
     log: Arc<Log>,
+    /// Ends when the daemon has, and all that it logged is in `log`.
+    reader: std::thread::JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -56,13 +58,13 @@ impl Daemon {
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let written = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 written.lines.lock().unwrap().push(line);
                 written.more.notify_all();
             }
         });
-        self.running = Some(Running { child, log });
+        self.running = Some(Running { child, log, reader });
         self.wait_for_log("msg=listening");
     }
 
@@ -115,6 +117,16 @@ impl Daemon {
         let mut running = self.running.take().unwrap();
         signal(&running.child, rustix::process::Signal::TERM);
         wait(&mut running.child)
+    }
+
+    /// As [`Daemon::stop`]; gives everything that it logged, too.
+    pub fn stop_and_log(&mut self) -> (ExitStatus, Vec<String>) {
+        let mut running = self.running.take().unwrap();
+        signal(&running.child, rustix::process::Signal::TERM);
+        let status = wait(&mut running.child);
+        running.reader.join().unwrap();
+        let lines = running.log.lines.lock().unwrap().clone();
+        (status, lines)
     }
 
     /// Sends SIGTERM only.

@@ -136,7 +136,10 @@ fn a_full_disk_is_a_state_not_a_crash() {
     // Full again, and told to stop: the reserve has room for an end in order.
     let ballast = disk.fill();
     let (seq, _, _) = send_until_refused(&mut client, seq + 1, 100);
-    assert!(daemon.stop().success());
+    let (status, log) = daemon.stop_and_log();
+    assert!(status.success(), "{log:#?}");
+    let disorder = log.iter().find(|line| line.contains("could not be closed in order"));
+    assert_eq!(disorder, None);
     drop(ballast);
     daemon.restart();
     let (mut client, welcome) = Client::greet(&daemon, "pump-7", 1);
@@ -230,7 +233,7 @@ fn batches_that_unpack_to_more_than_the_gate_holds_wait_for_the_disk_at_their_se
     drop(frozen);
     neighbour.acked(1);
     client.acked(1);
-    // No Ack passes what is to come again.
+    assert_eq!(client.settled(), 1, "no Ack passes what is to come again");
     client.batch(3, &reading("large", "t", 1.0));
     client.send(&large(2));
     client.acked(3);
