@@ -154,18 +154,22 @@ impl Gate {
     /// Greets for a session: the highest seq up to which everything of it is settled.
     ///
     /// # Errors
-    /// [`Closed`] if the daemon stops, or so many greet at once that this one should come later.
+    /// [`Refusal::ShuttingDown`] if the daemon stops, [`Refusal::Overloaded`] if so many greet at once
+    /// that this one should come later.
     pub async fn greet(
         &self,
         client: &ClientId,
         session: SessionId,
         resume: Seq,
         at: Timestamp,
-    ) -> Result<Seq, Closed> {
+    ) -> Result<Seq, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Greet { client: client.clone(), session, resume, at, reply };
-        self.requests.try_send(request).map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        self.requests.try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Overloaded,
+            TrySendError::Disconnected(_) => Refusal::ShuttingDown,
+        })?;
+        answer.await.map_err(|_| Refusal::ShuttingDown)
     }
 
     /// Notes a batch that was refused before it came here: it could not be decoded, or its client

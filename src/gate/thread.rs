@@ -18,7 +18,8 @@ use tokio::sync::{Semaphore, watch};
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// How often pressure is looked at when nothing comes.
 const IDLE_INTERVAL: Duration = Duration::from_millis(250);
-/// What a batch needs to find for the gate to be ready again after trouble.
+/// What a batch needs to find for the gate to be ready again after trouble; of a small spool, a
+/// quarter: its active segment, which stays, may take as much.
 const ROOM_BYTES: u64 = 1 << 20;
 /// Trouble that lasts is said again after this.
 const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -126,7 +127,8 @@ impl Keeper {
     /// Whether a small batch would find room: within the cap, and on the disk.
     fn has_room(&self) -> bool {
         let stats = self.spool.stats();
-        stats.bytes + ROOM_BYTES <= stats.bytes_max && self.spool.disk_free() >= ROOM_BYTES
+        let room = ROOM_BYTES.min(stats.bytes_max / 4);
+        stats.bytes + room <= stats.bytes_max && self.spool.disk_free() >= ROOM_BYTES
     }
 
     /// Takes what waits, makes it durable together, answers.

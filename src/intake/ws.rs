@@ -14,7 +14,7 @@ use super::connections::Registered;
 use super::reading::{self, Read};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
-use crate::gate::{Answer, Flow, Offer, Outcome, Reserved};
+use crate::gate::{self, Answer, Flow, Offer, Outcome, Reserved};
 use crate::live::ClientInfo;
 use crate::model::{ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
@@ -89,11 +89,8 @@ impl Intake {
         let client: ClientId = hello.client.as_str().into();
         let session = hello.session;
         let place = self.connections.register(client.clone(), session);
-        let settled = self
-            .gate
-            .greet(&client, session, hello.resume, received_at)
-            .await
-            .map_err(|_| End::Close(CloseCode::TryLater, "the daemon is busy".to_owned()))?;
+        let greeting = self.gate.greet(&client, session, hello.resume, received_at);
+        let settled = greeting.await.map_err(not_greeted)?;
         let credit =
             self.gate.flow().borrow().credit(self.limits.credit_batches, self.limits.credit_bytes);
         let welcome = Downstream::Welcome(Welcome {
@@ -433,6 +430,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
 fn restart() -> End {
     End::Close(CloseCode::Restart, "the daemon stops or restarts; reconnect in a moment".to_owned())
+}
+
+fn not_greeted(refusal: gate::Refusal) -> End {
+    let gate::Refusal::Overloaded = refusal else { return restart() };
+    End::Close(CloseCode::TryLater, "too many connect at once; come back with back-off".to_owned())
 }
 
 /// The next binary message; answers to pings and the like pass by.

@@ -70,7 +70,7 @@ codes! {
         Empty = 10 "EMPTY",
         /// A text value is too long.
         TextTooLong = 11 "TEXT_TOO_LONG",
-        /// This client may not write this device.
+        /// This client may not write this device; comes with tokens.
         Forbidden = 12 "FORBIDDEN",
         /// More unanswered batches or bytes than granted.
         OverCredit = 20 "OVER_CREDIT",
@@ -84,7 +84,7 @@ codes! {
         SpoolFull = 24 "SPOOL_FULL",
         /// The disk refused the write.
         StorageFailed = 25 "STORAGE_FAILED",
-        /// The daemon is stopping.
+        /// The daemon is stopping (over HTTP; a WebSocket is closed with `Restart`).
         ShuttingDown = 26 "SHUTTING_DOWN",
     }
 }
@@ -100,15 +100,13 @@ codes! {
         UnsupportedData = 1003 "UNSUPPORTED_DATA",
         /// Not an Upstream message.
         BadPayload = 1007 "BAD_PAYLOAD",
-        /// Not allowed.
+        /// Not allowed; comes with tokens.
         Policy = 1008 "POLICY",
         /// Above `limits.message_bytes`.
         MessageTooBig = 1009 "MESSAGE_TOO_BIG",
-        /// A fault of the daemon.
-        Internal = 1011 "INTERNAL",
         /// The daemon stops or restarts.
         Restart = 1012 "RESTART",
-        /// Too many connections.
+        /// Too many clients connect at once.
         TryLater = 1013 "TRY_LATER",
         /// A newer connection of the same client and session came.
         Replaced = 4001 "REPLACED",

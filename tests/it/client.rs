@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use tidegate::clock;
 use tidegate::decode;
 use tidegate::model::{Batch, BatchBuilder, SessionId};
-use tidegate::wire::{Downstream, Hello, RefusalCode, Welcome, encode_hello};
+use tidegate::wire::{Downstream, Hello, RefusalCode, Retry, Welcome, encode_hello};
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client::IntoClientRequest};
 
@@ -139,6 +139,31 @@ impl Client {
                 other => panic!("{other:?} instead of a refusal"),
             }
         }
+    }
+
+    /// The next refusal, which must be one for later: its seq, code and sentence.
+    pub fn refused_for_later(&mut self) -> (u64, RefusalCode, String) {
+        self.acked_or_refused(u64::MAX).unwrap_err()
+    }
+
+    /// As [`Client::acked`], unless a batch is refused for later before.
+    pub fn acked_or_refused(&mut self, seq: u64) -> Result<(), (u64, RefusalCode, String)> {
+        while self.acked < seq {
+            match self.next() {
+                Said::Message(Downstream::Ack { seq, .. }) => self.acked = seq,
+                Said::Message(Downstream::Refusal { seq, code, retry, message, .. }) => {
+                    assert!(matches!(retry, Retry::LaterAfterMs(1..)), "{code}: {retry:?}");
+                    return Err((seq, code, message));
+                }
+                other => panic!("{other:?} instead of Ack {seq}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to which seq the daemon has acknowledged.
+    pub fn settled(&self) -> u64 {
+        self.acked
     }
 
     /// The code that the daemon closes with; answers before it pass by.

@@ -21,6 +21,8 @@ pub struct Daemon {
 struct Running {
     child: Child,
     log: Arc<Log>,
+    /// Ends when the daemon has, and all that it logged is in `log`.
+    reader: std::thread::JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -32,10 +34,15 @@ struct Log {
 impl Daemon {
     /// Starts a daemon with settings as `--set` takes them; returns when it listens.
     pub fn start(settings: &[&str]) -> Daemon {
+        Daemon::start_in(tempfile::tempdir().unwrap(), settings)
+    }
+
+    /// Starts it on this state directory.
+    pub fn start_in(state_dir: tempfile::TempDir, settings: &[&str]) -> Daemon {
         // A free port that stays the same over restarts.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut daemon = Daemon {
-            state_dir: tempfile::tempdir().unwrap(),
+            state_dir,
             address,
             settings: settings.iter().map(ToString::to_string).collect(),
             running: None,
@@ -51,13 +58,13 @@ impl Daemon {
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let written = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 written.lines.lock().unwrap().push(line);
                 written.more.notify_all();
             }
         });
-        self.running = Some(Running { child, log });
+        self.running = Some(Running { child, log, reader });
         self.wait_for_log("msg=listening");
     }
 
@@ -112,6 +119,16 @@ impl Daemon {
         wait(&mut running.child)
     }
 
+    /// As [`Daemon::stop`]; gives everything that it logged, too.
+    pub fn stop_and_log(&mut self) -> (ExitStatus, Vec<String>) {
+        let mut running = self.running.take().unwrap();
+        signal(&running.child, rustix::process::Signal::TERM);
+        let status = wait(&mut running.child);
+        running.reader.join().unwrap();
+        let lines = running.log.lines.lock().unwrap().clone();
+        (status, lines)
+    }
+
     /// Sends SIGTERM only.
     pub fn terminate(&self) {
         signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::TERM);
@@ -164,6 +181,18 @@ impl Daemon {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, String) {
+        let (status, _, body) = self.exchange(method, path, headers, body);
+        (status, body)
+    }
+
+    /// As [`Daemon::request`], with the head of the answer between status and body.
+    pub fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u16, String, String) {
         let mut socket = TcpStream::connect(self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!(
@@ -181,11 +210,39 @@ impl Daemon {
         if socket.read_to_end(&mut answer).is_err() && answer.is_empty() {
             panic!("{method} {path} was not answered");
         }
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-        (status.unwrap_or(0), if chunked { unchunk(body) } else { body.to_owned() })
+        parsed(&answer)
+    }
+
+    /// Waits until `GET path` answers with this status; gives the body.
+    pub fn until(&self, path: &str, wanted: u16) -> String {
+        let deadline = tidegate::clock::monotonic() + PATIENCE;
+        loop {
+            let (status, body) = self.get(path);
+            if status == wanted {
+                return body;
+            }
+            assert!(tidegate::clock::monotonic() < deadline, "{path} stays {status}: {body}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops it in order, and asks `tidegate audit` whether everything is there.
+    pub fn stop_and_audit(&mut self) {
+        let status = self.stop();
+        assert!(status.success(), "the daemon ended with {status}");
+        let audit = self.command("audit").output().unwrap();
+        let report = String::from_utf8_lossy(&audit.stdout);
+        let problems = String::from_utf8_lossy(&audit.stderr);
+        assert!(audit.status.success(), "{report} {problems}");
+    }
+
+    /// How many batches `/metrics` says were refused so.
+    pub fn refused(&self, protocol: &str, code: &str) -> u64 {
+        let (_, metrics) = self.get("/metrics");
+        let name =
+            format!("tidegate_batches_refused_total{{protocol=\"{protocol}\",code=\"{code}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.parse().unwrap())
     }
 
     pub fn spool_files(&self) -> Vec<PathBuf> {
@@ -214,6 +271,16 @@ pub fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+/// Status, head and body of an answer.
+pub fn parsed(answer: &[u8]) -> (u16, String, String) {
+    let answer = String::from_utf8_lossy(answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let head = head.to_ascii_lowercase();
+    let chunked = head.contains("transfer-encoding: chunked");
+    (status.unwrap_or(0), head, if chunked { unchunk(body) } else { body.to_owned() })
 }
 
 fn signal(child: &Child, signal: rustix::process::Signal) {
