@@ -5,6 +5,7 @@
 //! says so, the follower waits, and the log keeps what was not written: no sink buffers without bound.
 
 pub mod history;
+pub mod influx;
 
 use crate::model::{Batch, Position, Timestamp};
 use std::error::Error;
