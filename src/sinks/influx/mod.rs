@@ -10,5 +10,8 @@
 //! Plain synchronous Rust: what drives these parts tells them the time, sends the bytes and keeps the
 //! position. How names and answers are mapped is told to people in `docs/sinks.md`.
 
+pub mod answers;
+pub mod bisect;
+pub mod concurrency;
 pub mod lines;
 pub mod names;
