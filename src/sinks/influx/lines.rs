@@ -7,7 +7,7 @@
 //! └──────── prefix, made once ─┘ └─ made once: keys ────────┘
 //! ```
 //!
-//! A body holds lines of many tables. Its index has one [`Run`] per table and measurement (more where
+//! A body holds lines of many tables. Its index has one run per table and measurement (more where
 //! rows without a value lie between), so that any line can be traced to its batch, table and row, and
 //! any range of lines be sent alone: a request that was refused is cut without encoding again.
 //!
