@@ -317,9 +317,16 @@ fn tables_have_odd_tags(bytes: &[u8]) -> Result<bool, Malformed> {
     while let Some((tag, value)) = fields.next()? {
         let Value::Delimited(table) = value else { continue };
         let mut fields = Fields::new(table, DEPTH_MAX);
-        while let Some((inner, value)) = fields.next()? {
-            if (tag, inner) == (3, 2) && value.bytes().is_err() {
+        loop {
+            // The key alone tells, even if no value of its wire type follows.
+            if let Ok((inner, wire_type)) = { fields }.key()
+                && (tag, inner) == (3, 2)
+                && wire_type != 2
+            {
                 return Ok(true);
+            }
+            if fields.next()?.is_none() {
+                break;
             }
         }
     }

@@ -78,8 +78,9 @@ impl<'a> Fields<'a> {
         Ok(Some((tag, value)))
     }
 
+    /// The key of the next field, as tag and wire type.
     #[inline]
-    fn key(&mut self) -> Result<(u32, u32), Malformed> {
+    pub(super) fn key(&mut self) -> Result<(u32, u32), Malformed> {
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed)?;
         match (key >> 3, key & 7) {
             (0, _) | (_, 6 | 7) => Err(Malformed),
