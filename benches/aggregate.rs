@@ -25,7 +25,7 @@ const SERIES: usize = DEVICES * METRICS.len();
 
 /// Second `second` of the devices of gateway `gateway`.
 fn batch(gateway: usize, second: i64, rows: i64) -> Batch {
-    let mut builder = BatchBuilder::with_capacity(SERIES * rows as usize, 32 * SERIES);
+    let mut builder = BatchBuilder::with_capacity(SERIES, SERIES * rows as usize, 32 * SERIES);
     let step = NANOS_PER_SECOND / rows;
     for device in 0..DEVICES {
         let name = format!("plant-{gateway}-pump-{device}");

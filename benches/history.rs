@@ -68,7 +68,7 @@ impl Plant {
 
     /// What a gateway sends: some devices, some seconds.
     fn batch(&mut self, devices: std::ops::Range<usize>, from: i64, rows: i64) -> Batch {
-        let mut builder = BatchBuilder::with_capacity(devices.len() * rows as usize * 5, 4096);
+        let mut builder = BatchBuilder::with_capacity(0, devices.len() * rows as usize * 5, 4096);
         let Plant { random, devices: all } = self;
         for device in &mut all[devices] {
             let times: Vec<i64> = (0..rows)

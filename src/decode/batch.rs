@@ -160,13 +160,25 @@ pub(super) struct Reader<'a> {
 
 /// Samples that the first allocation has room for, at most: a gateway's usual batch.
 const ROOM_SAMPLES: usize = 16 * 1024;
+/// And columns.
+const ROOM_COLUMNS: usize = 1024;
+/// Shorter messages are those of devices that send one row at a time,
+const ONE_ROW_BYTES: usize = 1024;
+/// and take about so many bytes for a column with its name and value.
+const ONE_COLUMN_BYTES: usize = 24;
 
 impl<'a> Reader<'a> {
     fn new(bytes: usize, limits: &'a Limits, stamp: &'a Stamp<'a>, origin: i64) -> Reader<'a> {
-        let room = (bytes / 4).min(ROOM_SAMPLES);
+        // A batch of one row is nearly all names; one of many is nearly all values.
+        let (values, names) = match bytes {
+            0..ONE_ROW_BYTES => (bytes / ONE_COLUMN_BYTES, bytes),
+            _ => (bytes / 4, bytes / 4),
+        };
+        let columns = (bytes / ONE_COLUMN_BYTES).min(ROOM_COLUMNS);
+        let (values, names) = (values.min(ROOM_SAMPLES), names.min(ROOM_SAMPLES));
         Reader {
             limits,
-            builder: BatchBuilder::with_capacity(room, room),
+            builder: BatchBuilder::with_capacity(columns, values, names),
             at: Place::default(),
             stamp,
             origin,

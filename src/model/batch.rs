@@ -293,10 +293,11 @@ impl BatchBuilder {
         BatchBuilder::default()
     }
 
-    /// A builder with room for about that many values and bytes of names.
+    /// A builder with room for about that many columns, values and bytes of names.
     #[must_use]
-    pub fn with_capacity(floats: usize, name_bytes: usize) -> BatchBuilder {
+    pub fn with_capacity(columns: usize, floats: usize, name_bytes: usize) -> BatchBuilder {
         let mut builder = BatchBuilder::default();
+        builder.batch.columns.reserve(columns);
         builder.batch.floats.reserve(floats);
         builder.batch.names.reserve(name_bytes);
         builder

@@ -20,7 +20,7 @@ use warp::reply::Response;
 
 /// tungstenite zero-fills its read buffer at every read: small is fast for small frames, and most
 /// connections are idle devices (docs/benchmarks.md).
-const READ_BUFFER_BYTES: usize = 4 << 10;
+const READ_BUFFER_BYTES: usize = 2 << 10;
 /// What may wait to be written before a send fails: a viewer's largest frame must fit.
 const WRITE_BUFFER_BYTES_MAX: usize = 16 << 20;
 /// What a viewer may send at a time: a subscription with many globs.
