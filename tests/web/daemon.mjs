@@ -58,6 +58,9 @@ export class Daemon {
   }
 }
 
+/** How long a page may take for what takes it one to three seconds, on a machine that is busy with other work. */
+export const BUSY_MS = 15_000;
+
 export const launch = () =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

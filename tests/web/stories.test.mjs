@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { Daemon, launch } from './daemon.mjs';
+import { BUSY_MS, Daemon, launch } from './daemon.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let daemon;
@@ -38,9 +38,11 @@ async function open(hash = '', options = {}) {
 
 const text = (page, selector) => page.locator(selector).first().innerText();
 
-test('the fleet is there within three seconds, and values move', async () => {
+test('the fleet is there at once, and values move', async (t) => {
+  const opened = performance.now();
   const { page, faults, close } = await open();
-  await page.waitForFunction(() => window.__tidegate?.devices() >= 200, null, { timeout: 3000 });
+  await page.waitForFunction(() => window.__tidegate?.devices() >= 200, null, { timeout: BUSY_MS });
+  t.diagnostic(`the fleet was there after ${Math.round(performance.now() - opened)} ms`);
   await page.waitForSelector('[data-link="live"]');
   const row = page.locator('[role=row]', { hasText: 'pump-002' }).first();
   await page.keyboard.press('/');
@@ -89,7 +91,7 @@ test('a killed daemon shows "reconnecting", and the page recovers without a relo
   await page.waitForSelector('[data-link="live"]');
   await page.evaluate(() => { window.notReloaded = true; });
   await daemon.kill();
-  await page.waitForSelector('[data-link]:not([data-link="live"])', { timeout: 5000 });
+  await page.waitForSelector('[data-link]:not([data-link="live"])', { timeout: BUSY_MS });
   assert.match((await text(page, '[data-link]')).toLowerCase(), /reconnect|connecting|no answer|waiting/);
   await daemon.restart();
   await page.waitForSelector('[data-link="live"]', { timeout: 30_000 });
