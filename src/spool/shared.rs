@@ -15,6 +15,8 @@ use std::fs::{self, File};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+/// Parts of damage that are logged one by one.
+const DAMAGE_LOGGED_MAX: u64 = 64;
 /// Places of damage that are remembered so that each is counted once. Beyond, they are counted again
 /// by every follower that meets them: a spool with so many is lost anyway.
 const DAMAGE_REMEMBERED_MAX: usize = 10_000;
@@ -301,16 +303,23 @@ impl Shared {
         self.grown.notify_all();
     }
 
-    /// Counts damage, and at its first sight logs it and copies it to `damaged/`.
+    /// Counts damage, and at its first sight copies it to `damaged/` and logs it: of very many parts
+    /// those whose number is a power of two.
     pub fn note_damage(&self, extent: &Extent) {
-        if !self.lock().damage.add(extent) {
+        let mut state = self.lock();
+        if !state.damage.add(extent) {
             return;
         }
-        log::error!(
-            segment = extent.segment.0, offset = extent.offset, bytes = extent.bytes,
-            records = extent.records(), samples = extent.samples, cause:? = extent.cause;
-            "a damaged part of the spool is stepped over"
-        );
+        let parts = state.damage.extents;
+        drop(state);
+        if parts <= DAMAGE_LOGGED_MAX || parts.is_power_of_two() {
+            log::error!(
+                segment = extent.segment.0, offset = extent.offset, bytes = extent.bytes,
+                records = extent.records(), samples = extent.samples, cause:? = extent.cause,
+                parts = parts;
+                "a damaged part of the spool is stepped over"
+            );
+        }
         if let Err(error) = self.directory.keep_damaged(extent) {
             log::warn!(error:? = error; "the damaged bytes could not be copied");
         }
