@@ -20,7 +20,7 @@ use crate::model::{ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
 use crate::wire::{COMPRESS_BYTES_MIN, CloseCode, Compression, Downstream, Welcome, compress};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -202,7 +202,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             if stopping && self.account.outstanding() == 0 {
                 return restart();
             }
-            let event = self.next_event(stopping).await;
+            let event = match self.ready(stopping) {
+                Some(event) => event,
+                None => self.wait(stopping).await,
+            };
             let handled = match event {
                 Event::Message(message) => self.on_message(message).await,
                 Event::Room(Ok(reserved)) => self.on_room(reserved).await,
@@ -227,8 +230,31 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         }
     }
 
+    /// What is there already, looked for in the order of [`Self::wait`]. Under load something always
+    /// is; to be woken by all the others would then cost more than to read a small batch.
+    fn ready(&mut self, stopping: bool) -> Option<Event> {
+        if !stopping && self.intake.stop.is_cancelled() {
+            return Some(Event::Stop);
+        }
+        if self.greeted.place.replaced.is_cancelled() {
+            return Some(Event::Replaced);
+        }
+        if let Ok(answer) = self.answers.try_recv() {
+            return Some(Event::Answer(Some(answer)));
+        }
+        if self.flow.has_changed().unwrap_or(false) {
+            self.flow.mark_unchanged();
+            return Some(Event::Flow);
+        }
+        match &self.unread {
+            _ if stopping => None,
+            Some(unread) => self.intake.gate.reserve(unread.len()).now_or_never().map(Event::Room),
+            None => self.socket.next().now_or_never().map(Event::Message),
+        }
+    }
+
     /// Every branch is cancel-safe: `next`, `recv`, `changed`, semaphore and timer lose nothing.
-    async fn next_event(&mut self, stopping: bool) -> Event {
+    async fn wait(&mut self, stopping: bool) -> Event {
         let limits = &self.intake.limits;
         let deadline = self.heard_at
             + if self.pinged {
