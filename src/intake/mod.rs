@@ -7,6 +7,7 @@
 mod account;
 mod connections;
 mod http;
+mod messages;
 mod rates;
 mod reading;
 mod refusal;

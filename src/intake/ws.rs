@@ -11,6 +11,9 @@
 use super::Intake;
 use super::account::{Account, Admittance};
 use super::connections::Registered;
+use super::messages::{
+    End, SEND_TIMEOUT, binary, close, flush, next_binary, packed, restart, send, sent,
+};
 use super::reading::{self, Read};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
@@ -18,7 +21,7 @@ use crate::gate::{self, Answer, Flow, Offer, Outcome, Reserved};
 use crate::live::ClientInfo;
 use crate::model::{ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
-use crate::wire::{COMPRESS_BYTES_MIN, CloseCode, Compression, Downstream, Welcome, compress};
+use crate::wire::{CloseCode, Compression, Downstream, Welcome};
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::collections::VecDeque;
@@ -29,27 +32,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{self, Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// A client that takes nothing for this long is gone.
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Clients come back after a restart spread over this time.
 const RECONNECT_SPREAD_MS: u32 = 2000;
-
-/// Why a conversation ends.
-#[derive(Debug)]
-enum End {
-    /// The client is gone, or closed.
-    Gone,
-    /// We close.
-    Close(CloseCode, String),
-}
-
-fn close<T>(code: CloseCode, message: impl Into<String>) -> Result<T, End> {
-    Err(End::Close(code, message.into()))
-}
 
 impl Intake {
     /// Speaks with a client until one of both ends it.
@@ -454,72 +442,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     }
 }
 
-fn restart() -> End {
-    End::Close(CloseCode::Restart, "the daemon stops or restarts; reconnect in a moment".to_owned())
-}
-
 fn not_greeted(refusal: gate::Refusal) -> End {
     let gate::Refusal::Overloaded = refusal else { return restart() };
     End::Close(CloseCode::TryLater, "too many connect at once; come back with back-off".to_owned())
-}
-
-/// The next binary message; answers to pings and the like pass by.
-async fn next_binary<S>(socket: &mut WebSocketStream<S>) -> Result<Bytes, End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    loop {
-        if let Some(message) = binary(socket.next().await)? {
-            return Ok(message);
-        }
-    }
-}
-
-/// What a message means: a binary one, something of the protocol itself (`None`), or the end.
-fn binary(message: Option<Result<Message, Error>>) -> Result<Option<Bytes>, End> {
-    match message {
-        Some(Ok(Message::Binary(bytes))) => Ok(Some(bytes)),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(None),
-        Some(Ok(Message::Text(_))) => {
-            close(CloseCode::UnsupportedData, "a text message came; only binary ones are read")
-        }
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
-        Some(Err(Error::Capacity(problem))) => close(CloseCode::MessageTooBig, problem.to_string()),
-        Some(Err(Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ))) => Err(End::Gone),
-        Some(Err(Error::Protocol(problem))) => close(CloseCode::ProtocolError, problem.to_string()),
-        Some(Err(Error::Utf8(problem))) => close(CloseCode::BadPayload, problem),
-        Some(Err(_)) => Err(End::Gone),
-    }
-}
-
-/// The bytes of a message, compressed if the client asked for it and it pays.
-fn packed(message: &Downstream, accept: Compression) -> Bytes {
-    let plain = message.encode();
-    if accept == Compression::None || plain.len() < COMPRESS_BYTES_MIN {
-        return plain.into();
-    }
-    compress(accept, 1, &plain).into()
-}
-
-async fn send<S>(socket: &mut WebSocketStream<S>, message: Bytes) -> Result<(), End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    sent(timeout(SEND_TIMEOUT, socket.send(Message::Binary(message))).await)
-}
-
-async fn flush<S>(socket: &mut WebSocketStream<S>) -> Result<(), End>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    sent(timeout(SEND_TIMEOUT, socket.flush()).await)
-}
-
-fn sent(sent: Result<Result<(), Error>, tokio::time::error::Elapsed>) -> Result<(), End> {
-    match sent {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(End::Gone),
-    }
 }
