@@ -315,14 +315,11 @@ fn any_batch() -> impl Strategy<Value = proto::Batch> {
 fn tables_have_odd_tags(bytes: &[u8]) -> Result<bool, Malformed> {
     let mut fields = Fields::new(bytes, DEPTH_MAX);
     while let Some((tag, value)) = fields.next()? {
-        let Value::Delimited(table) = value else { continue };
+        let (3, Value::Delimited(table)) = (tag, value) else { continue };
         let mut fields = Fields::new(table, DEPTH_MAX);
         loop {
             // The key alone tells, even if no value of its wire type follows.
-            if let Ok((inner, wire_type)) = { fields }.key()
-                && (tag, inner) == (3, 2)
-                && wire_type != 2
-            {
+            if let Ok((2, 0 | 1 | 3..)) = { fields }.key() {
                 return Ok(true);
             }
             if fields.next()?.is_none() {
