@@ -294,11 +294,13 @@ impl JsonLine {
 impl<'a> Told<'a> {
     fn read(body: &'a [u8]) -> Told<'a> {
         let text = String::from_utf8_lossy(body).trim().to_owned();
+        // Not every server answers in JSON: then the text itself is its words.
         let json = serde_json::from_slice(body).ok();
         Told { is_page: text.starts_with('<'), text, json }
     }
 
     fn data<T: Deserialize<'a>>(&self) -> Option<T> {
+        // `data` has another shape with each fault; the caller asks for the one it knows.
         serde_json::from_str(self.json.as_ref()?.data?.get()).ok()
     }
 
