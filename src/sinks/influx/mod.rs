@@ -15,3 +15,4 @@ pub mod bisect;
 pub mod concurrency;
 pub mod lines;
 pub mod names;
+pub mod progress;
