@@ -38,18 +38,12 @@ impl Follower {
     pub(super) fn new(shared: Arc<Shared>, name: &str, from: Position) -> Follower {
         let mut state = shared.lock();
         let (first, end) = (state.first(), state.next);
-        let position = from.max(first).min(end);
         if from < first {
             log::warn!(follower = name, from = from.0, first = first.0; "a follower comes too late for what is trimmed");
         } else if from > end {
             log::error!(follower = name, from = from.0, end = end.0; "a follower is ahead of the spool");
         }
-        // What lies before an early position is taken as read; where it is not known, the count of
-        // samples corrects itself when the first record is read.
-        let samples_read = match state.place(position) {
-            Some(place) if position < end => place.samples_before,
-            _ => state.samples,
-        };
+        let (position, samples_read) = place_at(&state, from);
         let at =
             FollowerState { position, committed: position, samples_read, ..Default::default() };
         state.followers.insert(name.to_owned(), at.clone());
@@ -68,6 +62,38 @@ impl Follower {
     #[must_use]
     pub fn gap(&self) -> u64 {
         self.gap
+    }
+
+    /// Samples in all batches below its position, also of those before it began to follow. Exact
+    /// once it has read an entry, or stands at the end.
+    #[must_use]
+    pub fn samples_before(&self) -> u64 {
+        self.at.samples_read
+    }
+
+    /// Samples that it could not get because of damage, since it began to follow.
+    #[must_use]
+    pub fn samples_lost(&self) -> u64 {
+        self.at.samples_lost
+    }
+
+    /// Samples that it has yet to read.
+    #[must_use]
+    pub fn samples_behind(&self) -> u64 {
+        self.shared.lock().samples.saturating_sub(self.at.samples_read)
+    }
+
+    /// Leaves out what is before `to` and goes on there. Nothing is committed by that: what was left
+    /// out stays in the spool. A position that it has passed is ignored.
+    pub fn skip_to(&mut self, to: Position) {
+        if to <= self.at.position {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        (self.at.position, self.at.samples_read) = place_at(&state, to);
+        (self.cursor, self.reader) = (None, None);
+        self.tell(&mut state);
     }
 
     /// The next entries: as many as fit in `bytes_max` bytes on disk, but at least one. Waits up to
@@ -113,12 +139,7 @@ impl Follower {
     /// Nothing below this position is needed by this follower any more: it is stored elsewhere, or
     /// of no use. Segments that nobody needs are deleted. A lower position than before is ignored.
     pub fn commit(&self, position: Position) {
-        let mut state = self.shared.lock();
-        if let Some(at) = state.followers.get_mut(&self.name) {
-            at.committed = at.committed.max(position);
-        }
-        drop(state);
-        self.shared.trim();
+        self.shared.commit(&self.name, position);
     }
 
     fn read_tail(&mut self, state: &mut State, bytes_max: usize) -> Option<Vec<Arc<Entry>>> {
@@ -261,6 +282,19 @@ impl Follower {
         self.lose(&Extent { segment, offset: 0, bytes: 0, positions, samples: 0, cause });
         self.at.position = self.at.position.max(place.resume);
     }
+}
+
+/// Where a follower that wants to begin at `from` stands, and how many samples are before that. What
+/// lies before an early position is taken as read; where it is not known, the count of samples
+/// corrects itself when the first record is read.
+fn place_at(state: &State, from: Position) -> (Position, u64) {
+    let end = state.next;
+    let position = from.max(state.first()).min(end);
+    let samples = match state.place(position) {
+        Some(place) if position < end => place.samples_before,
+        _ => state.samples,
+    };
+    (position, samples)
 }
 
 enum Read {

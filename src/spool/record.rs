@@ -56,6 +56,17 @@ impl Protocol {
         }
     }
 
+    /// As in labels, logs and dead letters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Ws => "ws",
+            Protocol::Http => "http",
+            Protocol::Mqtt => "mqtt",
+            Protocol::Other(_) => "other",
+        }
+    }
+
     /// What a stored byte means.
     #[must_use]
     pub fn of_byte(byte: u8) -> Protocol {

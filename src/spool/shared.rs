@@ -100,6 +100,11 @@ impl Spool {
         Follower::new(Arc::clone(&self.shared), name, from)
     }
 
+    /// As [`Follower::commit`], for a follower that somebody else reads with.
+    pub fn commit(&self, name: &str, position: Position) {
+        self.shared.commit(name, position);
+    }
+
     /// Stops keeping what a follower of this name has not committed.
     pub fn forget(&self, name: &str) {
         self.shared.lock().followers.remove(name);
@@ -323,6 +328,16 @@ impl Shared {
         if let Err(error) = self.directory.keep_damaged(extent) {
             log::warn!(error:? = error; "the damaged bytes could not be copied");
         }
+    }
+
+    /// See [`Follower::commit`].
+    pub fn commit(&self, name: &str, position: Position) {
+        let mut state = self.lock();
+        if let Some(at) = state.followers.get_mut(name) {
+            at.committed = at.committed.max(position);
+        }
+        drop(state);
+        self.trim();
     }
 
     /// Deletes the segments that no follower needs. If nobody follows, everybody may come: all stay.

@@ -176,3 +176,28 @@ fn a_writer_that_dies_ends_its_followers() {
     assert_eq!(read_all(&mut follower, 1000), [(0, 0)]);
     assert_eq!(follower.next(1000, Duration::MAX).unwrap(), Next::Ended);
 }
+
+#[test]
+fn a_follower_that_skips_goes_on_there_and_what_it_left_out_stays() {
+    let dir = scratch();
+    let mut gate = Gate::open(&options(dir.path()));
+    let mut follower = gate.spool.follow("hasty", Position(0));
+    gate.store(0..100, 80);
+    let end = gate.spool.next();
+    follower.skip_to(end);
+    assert_eq!(follower.samples_behind(), 0);
+    gate.store(100..103, 80);
+    let Next::Entries(entries) = follower.next(1 << 20, NOW).unwrap() else { panic!("none") };
+    assert_eq!(entries.iter().map(|it| number_of(it)).collect::<Vec<_>>(), [100, 101, 102]);
+    assert_eq!(gate.spool.first(), Position(0), "nothing was committed");
+    // Into the middle of a segment on disk, by another follower of the part that was left out.
+    let mut second = gate.spool.follow("patient", Position(0));
+    second.skip_to(Position(37));
+    let Next::Entries(entries) = second.next(1, NOW).unwrap() else { panic!("none") };
+    assert_eq!(number_of(&entries[0]), 37);
+    assert_eq!(second.samples_before() + second.samples_behind(), follower.samples_before());
+    gate.spool.commit("hasty", end);
+    assert_eq!(gate.spool.first(), Position(0), "the patient one needs it all");
+    gate.spool.forget("patient");
+    assert!(gate.spool.first() > Position(0));
+}
