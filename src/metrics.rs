@@ -149,17 +149,6 @@ pub fn clamp(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The name of a protocol in labels and logs.
-#[must_use]
-pub fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Ws => "ws",
-        Protocol::Http => "http",
-        Protocol::Mqtt => "mqtt",
-        Protocol::Other(_) => "other",
-    }
-}
-
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -252,7 +241,7 @@ impl Metrics {
 
     /// A batch entered.
     pub fn stored(&self, protocol: Protocol, samples: usize, took: Duration) {
-        let label = ByProtocol { protocol: protocol_name(protocol) };
+        let label = ByProtocol { protocol: protocol.name() };
         self.samples_accepted.get_or_create(&label).inc_by(samples as u64);
         self.batches_accepted.get_or_create(&label).inc();
         self.receipt_seconds.observe(took.as_secs_f64());
@@ -261,19 +250,19 @@ impl Metrics {
     /// A batch was a duplicate.
     pub fn duplicate(&self, protocol: Protocol) {
         self.batches_duplicate
-            .get_or_create(&ByProtocol { protocol: protocol_name(protocol) })
+            .get_or_create(&ByProtocol { protocol: protocol.name() })
             .inc();
     }
 
     /// A batch was refused; `code` is the name in the wire contract.
     pub fn refused(&self, protocol: Protocol, code: &'static str) {
-        let label = ByRefusal { protocol: protocol_name(protocol), code };
+        let label = ByRefusal { protocol: protocol.name(), code };
         self.batches_refused.get_or_create(&label).inc();
     }
 
     /// A message of that many bytes came in.
     pub fn received(&self, protocol: Protocol, bytes: usize) {
-        let label = ByProtocol { protocol: protocol_name(protocol) };
+        let label = ByProtocol { protocol: protocol.name() };
         self.bytes_received.get_or_create(&label).inc_by(bytes as u64);
     }
 

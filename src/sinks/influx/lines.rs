@@ -55,7 +55,9 @@ pub fn columns<'a>(
     origin: &Origin,
 ) -> impl Iterator<Item = Column<'a>> {
     let measurement = table.columns().nth(origin.column).map(|c| naming.split(c.metric()).0);
-    table.columns().filter(move |c| Some(naming.split(c.metric()).0) == measurement)
+    table.columns().filter(move |c| {
+        naming.selects(c.metric()) && Some(naming.split(c.metric()).0) == measurement
+    })
 }
 
 /// Lines for one request or several, and where they came from. Made to be cleared and filled again.
@@ -154,6 +156,7 @@ impl Body {
     ) -> Option<Resume> {
         let mut fields: Vec<Field<'_>> = (0..)
             .zip(table.columns())
+            .filter(|(_, source)| naming.selects(source.metric()))
             .map(|(column, source)| Field::new(naming, column, source))
             .collect();
         // Most clients send the metrics of a part together: then there is nothing to sort.

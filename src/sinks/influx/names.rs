@@ -17,6 +17,8 @@
 //! Nothing else is ever changed. Control characters are refused at admission in names, so that they
 //! can only come from a log that was written under other rules.
 
+use globset::GlobSet;
+
 /// The tag that carries the device's name.
 pub const DEVICE_TAG: &str = "device";
 /// Put before a tag of the client's own that is called like [`DEVICE_TAG`].
@@ -24,17 +26,31 @@ const OWN_TAG_PREFIX: &str = "tag.";
 /// The field of a metric without a name; admission lets none in.
 const NAMELESS_FIELD: &str = "value";
 
-/// How metrics become measurements and fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which metrics are written, and how they become measurements and fields.
+#[derive(Debug, Clone)]
 pub struct Naming {
     default_measurement: String,
+    /// Nothing = all.
+    metrics: Option<GlobSet>,
 }
 
 impl Naming {
     /// `default_measurement` is for metrics without a dot; it must not be empty.
     #[must_use]
     pub fn new(default_measurement: &str) -> Naming {
-        Naming { default_measurement: default_measurement.to_owned() }
+        Naming { default_measurement: default_measurement.to_owned(), metrics: None }
+    }
+
+    /// The same, of these metrics only.
+    #[must_use]
+    pub fn only(self, metrics: GlobSet) -> Naming {
+        Naming { metrics: Some(metrics), ..self }
+    }
+
+    /// Whether this metric is written.
+    #[must_use]
+    pub fn selects(&self, metric: &str) -> bool {
+        self.metrics.as_ref().is_none_or(|metrics| metrics.is_match(metric))
     }
 
     /// Measurement and field of a metric: what is before and after its last dot. A metric that has
