@@ -10,6 +10,8 @@ use crate::sinks::breaker::{Failure, FailureKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ const WORDS_BYTES_MAX: usize = 1024;
 const LISTED_MAX: usize = 100;
 /// How VictoriaMetrics answers (with 400) what goes to a path that it does not have.
 const NO_SUCH_PATH: &str = "unsupported path requested";
+/// How servers written in Go (InfluxDB 2, VictoriaMetrics) answer (with 400) what comes without TLS to
+/// a port that wants it.
+const WANTS_TLS: &str = "Client sent an HTTP request to an HTTPS server";
 
 /// An answer, as far as it matters.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +37,7 @@ pub struct Answer<'a> {
 }
 
 /// Why there was no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreached {
     /// None came in time.
     Timeout,
@@ -44,8 +49,28 @@ pub enum Unreached {
     NoSuchName,
     /// TLS could not be agreed on: a certificate that is expired, of another name, not trusted.
     Tls,
+    /// TLS is wanted, but this machine trusts no authority at all.
+    NoAuthorities,
+    /// Nothing was sent, because there is no token in the file that has it.
+    TokenFile {
+        /// Which file.
+        path: Arc<Path>,
+        /// What is wrong with it.
+        fault: TokenFault,
+    },
     /// Something else on the way.
     Other,
+}
+
+/// What is wrong with a token file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It can't be read.
+    Unreadable(io::ErrorKind),
+    /// It is empty.
+    Empty,
+    /// It is too long, or has blanks or unusual characters inside.
+    NoToken,
 }
 
 /// What to do now.
@@ -156,6 +181,9 @@ pub enum Fix {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Cause::Unreached(Unreached::TokenFile { path, fault }) => {
+                write!(f, "token_file {} {fault}", path.display())
+            }
             Cause::Unreached(unreached) => f.write_str(unreached.words()),
             Cause::Unwell { status, words } if words.is_empty() => {
                 write!(f, "the store answers {status}")
@@ -172,8 +200,24 @@ impl fmt::Display for Cause {
     }
 }
 
+impl fmt::Display for TokenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenFault::Unreadable(io::ErrorKind::NotFound) => {
+                f.write_str("can't be read: there is no such file")
+            }
+            TokenFault::Unreadable(io::ErrorKind::PermissionDenied) => {
+                f.write_str("can't be read: the daemon's user may not")
+            }
+            TokenFault::Unreadable(kind) => write!(f, "can't be read: {kind}"),
+            TokenFault::Empty => f.write_str("is empty"),
+            TokenFault::NoToken => f.write_str("holds something else than one token"),
+        }
+    }
+}
+
 impl Unreached {
-    fn words(self) -> &'static str {
+    fn words(&self) -> &'static str {
         match self {
             Unreached::Timeout => "the store does not answer in time",
             Unreached::Refused => "nothing listens at the store's address",
@@ -182,6 +226,11 @@ impl Unreached {
             Unreached::Tls => {
                 "no TLS with the store: look at its certificate (expired, other name, not trusted)"
             }
+            Unreached::NoAuthorities => {
+                "no TLS: this machine trusts no certificate authority: install ca-certificates, and \
+                 start the daemon again"
+            }
+            Unreached::TokenFile { .. } => "the token can't be read",
             Unreached::Other => "the store can't be reached",
         }
     }
@@ -211,7 +260,10 @@ pub fn answered(answer: &Answer<'_>, now: Timestamp) -> Meaning {
     match status {
         200..=299 => Meaning::Done,
         300..=399 | 405 | 501 => to_fix(Fix::Address),
-        400 if told.is_page || told.text.contains(NO_SUCH_PATH) => to_fix(Fix::Address),
+        400 if told.is_page => to_fix(Fix::Address),
+        400 if [NO_SUCH_PATH, WANTS_TLS].iter().any(|said| told.text.contains(said)) => {
+            to_fix(Fix::Address)
+        }
         400 => told.refusal(false),
         401 => to_fix(Fix::Token),
         403 => to_fix(Fix::Permission),
@@ -228,7 +280,19 @@ pub fn answered(answer: &Answer<'_>, now: Timestamp) -> Meaning {
 /// What it means that there was no answer.
 #[must_use]
 pub fn unreached(unreached: Unreached) -> Meaning {
-    Meaning::Unavailable { after: None, cause: Cause::Unreached(unreached) }
+    match unreached {
+        Unreached::TokenFile { .. } | Unreached::NoAuthorities => {
+            Meaning::Misconfigured { cause: Cause::Unreached(unreached) }
+        }
+        Unreached::Timeout
+        | Unreached::Refused
+        | Unreached::Reset
+        | Unreached::NoSuchName
+        | Unreached::Tls
+        | Unreached::Other => {
+            Meaning::Unavailable { after: None, cause: Cause::Unreached(unreached) }
+        }
+    }
 }
 
 impl Meaning {

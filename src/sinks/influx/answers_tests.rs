@@ -1,8 +1,12 @@
 //! Answers as the servers give them, and what they mean.
 
-use super::{Answer, Cause, Fix, Meaning, Refused, RefusedLine, Unreached, answered, unreached};
+use super::{
+    Answer, Cause, Fix, Meaning, Refused, RefusedLine, TokenFault, Unreached, answered, unreached,
+};
 use crate::model::Timestamp;
 use crate::sinks::breaker::FailureKind;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// 2026-11-21T08:00:00Z.
@@ -153,6 +157,12 @@ fn what_somebody_must_fix_says_what() {
         Fix::Address,
         "unsupported path requested",
     );
+    check_fix(
+        400,
+        "Client sent an HTTP request to an HTTPS server.\n",
+        Fix::Address,
+        "HTTPS server",
+    );
     let page = "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title>";
     check_fix(400, page, Fix::Address, "HTTPS port");
     check_fix(407, "", Fix::Request, "407");
@@ -206,6 +216,24 @@ fn no_answer_has_its_words() {
     ] {
         let failure = unreached(what).failure().unwrap();
         assert_eq!(failure.kind, FailureKind::Unavailable);
+        assert!(failure.cause.to_string().contains(said), "{}", failure.cause);
+    }
+}
+
+#[test]
+fn what_is_missing_on_this_side_must_be_fixed_here() {
+    let token = |fault| Unreached::TokenFile { path: Path::new("/etc/token").into(), fault };
+    let unreadable = |kind| token(TokenFault::Unreadable(kind));
+    for (what, said) in [
+        (unreadable(io::ErrorKind::NotFound), "/etc/token can't be read: there is no such file"),
+        (unreadable(io::ErrorKind::PermissionDenied), "can't be read: the daemon's user may not"),
+        (unreadable(io::ErrorKind::IsADirectory), "can't be read: is a directory"),
+        (token(TokenFault::Empty), "token_file /etc/token is empty"),
+        (token(TokenFault::NoToken), "something else than one token"),
+        (Unreached::NoAuthorities, "install ca-certificates"),
+    ] {
+        let failure = unreached(what).failure().unwrap();
+        assert_eq!(failure.kind, FailureKind::Misconfigured);
         assert!(failure.cause.to_string().contains(said), "{}", failure.cause);
     }
 }
