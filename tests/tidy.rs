@@ -35,7 +35,7 @@ const KNOWS: [(&str, &[&str]); 16] = [
     ("aggregate", &["model"]),
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
-    ("sinks", &["model", "clock"]),
+    ("sinks", &["model", "clock", "wire", "decode"]),
     ("live", &["model", "clock", "aggregate"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (

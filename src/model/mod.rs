@@ -4,10 +4,12 @@
 
 mod batch;
 mod name;
+mod select;
 mod time;
 
 pub use batch::{Batch, BatchBuilder, Column, ShapeError, Table, Texts, Values, tags_of_identity};
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
+pub use select::select;
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
 
 use std::fmt;

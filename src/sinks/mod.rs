@@ -4,9 +4,13 @@
 //! [`Sink::maintain`] between batches and when there is nothing to read. A sink that cannot go on
 //! says so, the follower waits, and the log keeps what was not written: no sink buffers without bound.
 
+pub mod book;
 pub mod breaker;
 pub mod history;
 pub mod influx;
+mod sqlite;
+
+pub use sqlite::SetAside;
 
 use crate::model::{Batch, Position, Timestamp};
 use std::error::Error;

@@ -22,14 +22,15 @@
 use super::HistoryError;
 use super::chunk::{Chunk, Content, Summary, chunk_id};
 use super::value::{Kind, Value};
+use crate::sinks::sqlite::{Format, Unfit};
+pub(super) use crate::sinks::sqlite::{SetAside, is_damage, set_aside};
 use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-/// "TIDE" in the file's header: `file` and others can tell what it is.
-const APPLICATION_ID: i64 = 0x5449_4445;
-const VERSION: i64 = 1;
+/// "TIDE" in the file's header.
+const FORMAT: Format = Format { application_id: 0x5449_4445, version: 1, schema: SCHEMA };
 /// How long to wait for somebody else's lock (a backup tool's): not long, the log waits meanwhile.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -47,15 +48,6 @@ CREATE TABLE chunk(id INTEGER PRIMARY KEY, typ INTEGER NOT NULL, n INTEGER NOT N
   seal INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE damaged(id INTEGER PRIMARY KEY, data);
 ";
-
-/// A file that was there, could not be read, and was moved out of the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
-    /// Where it lies now, for inspection (`sqlite3`'s `.recover` often saves most of it).
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-}
 
 /// Opens the writer's connection. A file that SQLite finds damaged is moved aside and a new one
 /// begun.
@@ -75,16 +67,7 @@ fn open_existing(path: &Path) -> Result<Connection, HistoryError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Both must come before the first table.
     connection.execute_batch("PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;")?;
-    let application: i64 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
-    match (application, version) {
-        (0, 0) if tables == 0 => begin(&connection)?,
-        (APPLICATION_ID, VERSION) => {}
-        (APPLICATION_ID, found) => return Err(HistoryError::Version { found, known: VERSION }),
-        (application, _) => return Err(HistoryError::Foreign { application }),
-    }
+    FORMAT.begin(&connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;
          PRAGMA cache_size=-8192; PRAGMA journal_size_limit=16777216; PRAGMA foreign_keys=OFF;",
@@ -99,33 +82,14 @@ fn open_existing(path: &Path) -> Result<Connection, HistoryError> {
     Ok(connection)
 }
 
-fn begin(connection: &Connection) -> Result<(), HistoryError> {
-    let marks = format!(
-        "BEGIN; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; {SCHEMA} COMMIT;"
-    );
-    Ok(connection.execute_batch(&marks)?)
-}
-
-/// Moves the file and what SQLite keeps beside it to the first free `<name>.damaged-<n>`.
-pub(super) fn set_aside(path: &Path) -> Result<SetAside, HistoryError> {
-    let beside = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let mut number = 1;
-    while beside(&format!(".damaged-{number}")).exists() {
-        number += 1;
-    }
-    let target = format!(".damaged-{number}");
-    let bytes = std::fs::metadata(path)?.len();
-    for suffix in ["", "-wal", "-shm"] {
-        match std::fs::rename(beside(suffix), beside(&format!("{target}{suffix}"))) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !suffix.is_empty() => {}
-            result => result?,
+impl From<Unfit> for HistoryError {
+    fn from(unfit: Unfit) -> HistoryError {
+        match unfit {
+            Unfit::Store(error) => HistoryError::Store(error),
+            Unfit::Version { found } => HistoryError::Version { found, known: FORMAT.version },
+            Unfit::Foreign { application } => HistoryError::Foreign { application },
         }
     }
-    Ok(SetAside { path: beside(&target), bytes })
 }
 
 /// A connection for queries.
@@ -135,17 +99,6 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA mmap_size=0; PRAGMA cache_size=-8192;")?;
     Ok(connection)
-}
-
-/// Whether SQLite says that what it read makes no sense.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match error {
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
-        error => matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
-    }
 }
 
 pub(super) fn get_meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<i64>> {

@@ -42,12 +42,13 @@ mod value;
 mod writer;
 
 pub use buckets::{BucketNumbers, Buckets};
-pub use file::SetAside;
 pub use open::{Opened, open, read_only};
 pub use query::{Answer, Data, Query, QueryError, Shape};
 pub use reader::{Counts, DeviceInfo, Reader, SeriesInfo, Stats};
 pub use value::{Kind, Value, Values};
 pub use writer::Writer;
+
+pub use super::SetAside;
 
 use std::path::PathBuf;
 use std::time::Duration;
