@@ -249,9 +249,7 @@ impl Metrics {
 
     /// A batch was a duplicate.
     pub fn duplicate(&self, protocol: Protocol) {
-        self.batches_duplicate
-            .get_or_create(&ByProtocol { protocol: protocol.name() })
-            .inc();
+        self.batches_duplicate.get_or_create(&ByProtocol { protocol: protocol.name() }).inc();
     }
 
     /// A batch was refused; `code` is the name in the wire contract.

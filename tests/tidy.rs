@@ -11,15 +11,16 @@ const LINES_MAX: usize = 500;
 const CORE: [&str; 6] = ["model", "wire", "decode", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "src/sinks/breaker.rs",
-    "src/sinks/influx/mod.rs",
     "src/sinks/influx/answers.rs",
     "src/sinks/influx/bisect.rs",
     "src/sinks/influx/concurrency.rs",
     "src/sinks/influx/lines.rs",
+    "src/sinks/influx/letters.rs",
     "src/sinks/influx/names.rs",
     "src/sinks/influx/progress.rs",
+    "src/sinks/influx/round.rs",
     "src/sinks/influx/target.rs",
 ];
 const OUTSIDE: [&str; 8] =
@@ -35,7 +36,7 @@ const KNOWS: [(&str, &[&str]); 16] = [
     ("aggregate", &["model"]),
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
-    ("sinks", &["model", "clock", "wire", "decode"]),
+    ("sinks", &["model", "clock", "wire", "decode", "spool"]),
     ("live", &["model", "clock", "aggregate"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (

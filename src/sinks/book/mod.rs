@@ -76,6 +76,14 @@ pub struct Counts {
     pub lost: u64,
 }
 
+impl Counts {
+    /// All samples of the log that the sink is through with.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.before + self.written + self.dead_lettered + self.skipped + self.lost
+    }
+}
+
 /// Readings of one table that a store refuses for good, on their way into the book.
 #[derive(Debug, Clone)]
 pub struct NewLetter {

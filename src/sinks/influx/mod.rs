@@ -1,22 +1,202 @@
-//! The InfluxDB sink: its thinking, which needs neither socket nor clock, and its way to the store.
+//! The InfluxDB sink: one thread that writes the log to a store, whatever the store does.
 //!
 //! ```text
-//!   Batch ──► lines (body + index) ──► [ HTTP ] ──► answers ──┬──► done
-//!                  ▲                                          ├──► bisect ──► dead letters
-//!                  │                                          ├──► breaker (how the store fares)
-//!            concurrency (how many at once)                   └──► split, slow down, wait
+//!              ┌─ live lane ────┐ rounds                       valve (breaker, how many at once)
+//!   spool ──►  │                ├──────► driver ──► deliver ──────────► transport ──► [ store ]
+//!              └─ backlog lane ─┘          │           └─ bisect, cut, send again ◄── answers
+//!                                          └──► book: progress, counts, dead letters
 //! ```
 //!
-//! Plain synchronous Rust, but for `transport` and `http`, the way in the brackets: what drives these
-//! parts tells them the time, sends the bytes and keeps the position. How names and answers are mapped is told to people in `docs/sinks.md`.
+//! What decides is pure (`answers bisect concurrency lines names progress round`, and the breaker);
+//! what does is `lane` (a thread that reads the log), `driver` (the thread that owns the standing),
+//! `deliver`, `valve` and `transport`. How it behaves is told to people in `docs/sinks.md`.
 
 pub mod answers;
 pub mod bisect;
 pub mod concurrency;
+mod deliver;
+mod driver;
 #[cfg(feature = "influx")]
 mod http;
+mod lane;
+mod letters;
 pub mod lines;
 pub mod names;
 pub mod progress;
+pub mod round;
 pub mod target;
 pub mod transport;
+mod valve;
+mod view;
+
+pub use valve::{ValveView, Wish};
+pub use view::View;
+
+use super::book::{Book, BookError, Counts, Standing};
+use super::breaker;
+use crate::clock;
+use crate::model::Timestamp;
+use crate::spool::{Follower, Spool};
+use deliver::Courier;
+use driver::Driver;
+use lane::Means;
+use progress::Progress;
+use round::Shape;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use transport::Transport;
+use valve::Valve;
+use view::Tally;
+
+/// How a sink works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names it for people, in the log's followers and in the book.
+    pub name: String,
+    /// What is written, and in requests of which size.
+    pub shape: Shape,
+    /// How long the first batch of a request waits for others.
+    pub batch_age: Duration,
+    /// Requests at the same time, at most.
+    pub requests_max: u32,
+    /// Share of the store's time that old data gets while new data wants it too.
+    pub backlog_share: f64,
+    /// When the breaker opens, and for how long.
+    pub breaker: breaker::Settings,
+}
+
+/// A sink that has its place in the log and does not write yet.
+pub struct Opened {
+    options: Options,
+    spool: Spool,
+    book: Book,
+    standing: Standing,
+    follower: Follower,
+}
+
+/// Whoever wants to know of a sink, or to set its breaker. Cheap to clone.
+#[derive(Clone)]
+pub struct Influx {
+    name: Arc<str>,
+    spool: Spool,
+    valve: Arc<Valve>,
+    tally: Arc<Tally>,
+}
+
+/// Finds where the sink was, and has the log keep what it needs from there. A sink that is new begins
+/// with the oldest batch that the log still has.
+///
+/// # Errors
+/// If the book can't be read.
+pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, BookError> {
+    let known = book.sink(&options.name, spool.id())?;
+    let from = known.as_ref().map_or(spool.first(), |standing| standing.progress.first_undone());
+    // Under the sink's name the log is kept from the first position that is not done.
+    let mut follower = spool.follow(&options.name, from);
+    let standing = known.unwrap_or_else(|| {
+        let counts = Counts { before: follower.samples_before(), ..Counts::default() };
+        let progress = Progress::begin(follower.position());
+        Standing { spool_id: spool.id(), progress, counts }
+    });
+    follower.skip_to(standing.progress.head());
+    Ok(Opened { options, spool: spool.clone(), book, standing, follower })
+}
+
+impl Opened {
+    /// The position that the sink will read next at the head of the log.
+    #[must_use]
+    pub fn head(&self) -> crate::model::Position {
+        self.standing.progress.head()
+    }
+
+    /// Starts the thread. It ends when the log has ended and all is written; or, after `stop`, as soon
+    /// as the store is not well; at the latest when `hurry` is cancelled. What is not written then is
+    /// in the spool.
+    ///
+    /// # Errors
+    /// If the thread can't be started.
+    pub fn start(
+        self,
+        transport: impl Transport,
+        stop: &CancellationToken,
+        hurry: &CancellationToken,
+    ) -> std::io::Result<(Influx, JoinHandle<()>)> {
+        let Opened { options, spool, book, standing, follower } = self;
+        let Options { name, shape, batch_age, requests_max, backlog_share, breaker } = options;
+        let valve = Arc::new(Valve::new(&name, breaker, requests_max, stop.clone()));
+        let tally = Arc::new(Tally::default());
+        let influx = Influx {
+            name: name.as_str().into(),
+            spool: spool.clone(),
+            valve: valve.clone(),
+            tally: tally.clone(),
+        };
+        let request_bytes = AtomicUsize::new(shape.request_bytes);
+        let courier = Courier { valve: valve.clone(), transport, request_bytes };
+        let (shape, gaps) = (Arc::new(shape), Arc::default());
+        let means = Means { spool, shape, valve, batch_age, gaps };
+        let driver =
+            Driver::new(name.clone(), means, courier, book, standing, tally, backlog_share);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let hurry = hurry.clone();
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = driver.run(follower) => {}
+                    () = hurry.cancelled() => {}
+                }
+            });
+        })?;
+        Ok((influx, thread))
+    }
+}
+
+impl Influx {
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the operator wants of its breaker. Whether that changed anything.
+    pub fn wish(&self, wish: Wish) -> bool {
+        self.valve.wish(wish)
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        let (told, stats) = (self.tally.told(), self.spool.stats());
+        let now = clock::now();
+        let reader = stats.followers.iter().find(|follower| *follower.name == *self.name);
+        let unread = reader.and_then(|reader| reader.behind_since);
+        let age = |since: Option<Timestamp>| since.map_or(Duration::ZERO, |since| now.since(since));
+        let live_lag = age(self.tally.live.oldest().or(unread));
+        let lag = live_lag.max(age(self.tally.backlog.oldest()));
+        let lag_samples = stats.samples.saturating_sub(told.counts.accounted());
+        let live_samples = reader.map_or(0, |reader| reader.samples_behind);
+        let backlog_samples =
+            if told.has_backlog { lag_samples.saturating_sub(live_samples) } else { 0 };
+        let drained = told.drained.per_s();
+        View {
+            name: self.name.to_string(),
+            valve: self.valve.view(),
+            lag_samples,
+            lag,
+            live_lag,
+            backlog_samples,
+            drain_eta: (backlog_samples > 0 && drained >= 1.0)
+                .then(|| Duration::from_secs_f64(backlog_samples as f64 / drained)),
+            samples_per_s: told.written.per_s(),
+            counts: told.counts,
+            imbalance: told.imbalance,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

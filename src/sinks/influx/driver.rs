@@ -1,0 +1,410 @@
+//! The driver of a sink: takes rounds from the lanes, has them delivered, and writes down what is done.
+//!
+//! It alone owns the sink's standing (progress and counts). A *settlement* makes the standing durable,
+//! together with the dead letters that belong to it, once a second; only then is the log told that it
+//! needs no longer keep what is done. After a crash the rounds since the last settlement are delivered
+//! once more, which changes nothing in a store where a point is its series and time.
+//!
+//! Full case: the lanes wait with two rounds each, and the log keeps the rest.
+
+use super::bisect::GivenUp;
+use super::deliver::Courier;
+use super::lane::{Lane, Means, Taken};
+use super::letters;
+use super::round::Round;
+use super::transport::Transport;
+use super::valve::Stopped;
+use super::view::Tally;
+use crate::clock;
+use crate::model::{Batch, Position, Table};
+use crate::sinks::book::{Book, BookError, NewLetter, Standing};
+use crate::spool::Follower;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// How often the standing is settled, rates are measured and the dead letters looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Over about this time the shares of the lanes are kept.
+const SHARE_MEMORY: Duration = Duration::from_secs(10);
+/// Dead letters that are replayed at a time.
+const REPLAY_BYTES_MAX: u64 = 1 << 20;
+/// Trouble that lasts is said again after this.
+const NOTE_INTERVAL: Duration = Duration::from_secs(10);
+
+pub(super) struct Driver<T> {
+    name: String,
+    means: Means,
+    courier: Courier<T>,
+    book: Book,
+    standing: Standing,
+    /// The standing that is in the book.
+    settled: Option<Standing>,
+    /// Dead letters that are not in the book yet.
+    letters: Vec<NewLetter>,
+    tally: Arc<Tally>,
+    backlog_share: f64,
+    /// Time that the lanes had of the store lately.
+    live_used: Duration,
+    backlog_used: Duration,
+    /// Some of the log was deleted before this sink had it: how much is known when it is through with
+    /// the rest.
+    recount: bool,
+    /// There may be more dead letters to replay.
+    replaying: bool,
+    /// When trouble was logged last.
+    noted: Option<Instant>,
+}
+
+/// The lane that works on a gap.
+struct Backlog {
+    rounds: mpsc::Receiver<Taken>,
+    thread: JoinHandle<()>,
+}
+
+enum Turn {
+    Live(Option<Taken>),
+    Backlog(Option<Taken>),
+    Tick,
+}
+
+impl<T: Transport> Driver<T> {
+    pub fn new(
+        name: String,
+        means: Means,
+        courier: Courier<T>,
+        book: Book,
+        standing: Standing,
+        tally: Arc<Tally>,
+        backlog_share: f64,
+    ) -> Driver<T> {
+        let none = Duration::ZERO;
+        let gaps = standing.progress.gaps().len();
+        means.gaps.store(gaps, Ordering::Relaxed);
+        tally.tell(&standing);
+        Driver {
+            name,
+            means,
+            courier,
+            book,
+            standing,
+            settled: None,
+            letters: Vec::new(),
+            tally,
+            backlog_share,
+            live_used: none,
+            backlog_used: none,
+            recount: false,
+            replaying: true,
+            noted: None,
+        }
+    }
+
+    /// Until the log ends and all that was taken is written, or the store is not well and the daemon
+    /// stops. `follower` stands at the head of the sink's progress.
+    pub async fn run(mut self, follower: Follower) {
+        let (live_rounds, mut live) = mpsc::channel(1);
+        if follower.position() > self.standing.progress.head() {
+            // Deleted before this sink had it.
+            self.recount = true;
+            self.standing.progress.advance(self.standing.progress.head()..follower.position());
+        }
+        let lane = self.lane(follower, None, live_rounds);
+        let mut threads = Vec::from_iter(self.spawn(lane, "live"));
+        let mut backlog = None;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if backlog.is_none() {
+                backlog = self.begin_backlog();
+            }
+            let turn = match self.next_turn(&mut live, backlog.as_mut(), &mut tick).await {
+                Turn::Live(None) => break,
+                Turn::Backlog(None) => {
+                    threads.extend(backlog.take().map(|backlog: Backlog| backlog.thread));
+                    self.end_backlog();
+                    continue;
+                }
+                Turn::Tick => self.tick().await,
+                Turn::Live(Some(taken)) => self.live(taken).await,
+                Turn::Backlog(Some(taken)) => self.backlog(taken).await,
+            };
+            if turn.is_err() {
+                break;
+            }
+        }
+        self.settle();
+        // Without receivers the lanes end.
+        drop(live);
+        threads.extend(backlog.map(|Backlog { thread, .. }| thread));
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!(sink = self.name.as_str(); "a lane of the sink panicked");
+            }
+        }
+    }
+
+    /// New data first, unless the backlog has not had its share.
+    async fn next_turn(
+        &self,
+        live: &mut mpsc::Receiver<Taken>,
+        backlog: Option<&mut Backlog>,
+        tick: &mut tokio::time::Interval,
+    ) -> Turn {
+        let of_backlog = async {
+            match backlog {
+                Some(backlog) => backlog.rounds.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let used = (self.live_used + self.backlog_used).as_secs_f64();
+        if self.backlog_used.as_secs_f64() < self.backlog_share * used {
+            tokio::select! {
+                biased;
+                _ = tick.tick() => Turn::Tick,
+                taken = of_backlog => Turn::Backlog(taken),
+                taken = live.recv() => Turn::Live(taken),
+            }
+        } else {
+            tokio::select! {
+                biased;
+                _ = tick.tick() => Turn::Tick,
+                taken = live.recv() => Turn::Live(taken),
+                taken = of_backlog => Turn::Backlog(taken),
+            }
+        }
+    }
+
+    async fn live(&mut self, taken: Taken) -> Result<(), Stopped> {
+        if let Some(left) = &taken.left {
+            log::info!(
+                sink = self.name.as_str(), from:% = left.start, to:% = left.end;
+                "new readings go first; what waits is written beside them"
+            );
+            // The lane made sure that there is room for one gap more.
+            let left = self.standing.progress.leave(left.end);
+            debug_assert!(left, "too many gaps");
+            self.gaps_changed();
+        }
+        let began = clock::monotonic();
+        let refused = self.courier.deliver(&taken.round).await?;
+        self.live_used += clock::monotonic() - began;
+        self.count(&taken, &refused);
+        self.standing.progress.advance(taken.range.clone());
+        self.tally.live.pop();
+        self.check(taken.samples_before_end);
+        self.took().await
+    }
+
+    async fn backlog(&mut self, taken: Taken) -> Result<(), Stopped> {
+        let began = clock::monotonic();
+        let refused = self.courier.deliver(&taken.round).await?;
+        self.backlog_used += clock::monotonic() - began;
+        self.count(&taken, &refused);
+        self.standing.progress.fill(taken.range.clone());
+        self.gaps_changed();
+        self.tally.backlog.pop();
+        self.tally.drained(taken.round.samples);
+        self.took().await
+    }
+
+    /// Adds what became of a round, and keeps what was refused for good.
+    fn count(&mut self, taken: &Taken, refused: &[Vec<GivenUp>]) {
+        let (round, before) = (&taken.round, self.letters.len());
+        for (part, given_up) in round.parts.iter().zip(refused) {
+            self.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
+        }
+        let fresh = &self.letters[before..];
+        let dead: u64 = fresh.iter().map(|letter| letter.batch.samples() as u64).sum();
+        if let Some(letter) = fresh.first() {
+            log::warn!(
+                sink = self.name.as_str(), samples = dead, device = first_device(&letter.batch),
+                reason:% = letter.words;
+                "the store refuses readings for good; they are kept as dead letters"
+            );
+        }
+        let counts = &mut self.standing.counts;
+        counts.dead_lettered += dead;
+        counts.skipped += round.skipped;
+        counts.written += round.samples - round.skipped - dead;
+        counts.lost += taken.lost;
+    }
+
+    /// Whether the counts of what was done are the log's own: only to be seen without gaps.
+    fn check(&mut self, samples_before_end: u64) {
+        if !self.standing.progress.gaps().is_empty() {
+            return;
+        }
+        let counts = &mut self.standing.counts;
+        let imbalance = samples_before_end.cast_signed() - counts.accounted().cast_signed();
+        if self.recount && imbalance > 0 {
+            log::error!(
+                sink = self.name.as_str(), samples = imbalance;
+                "these readings were deleted from the spool before this sink had them"
+            );
+            counts.lost += imbalance.unsigned_abs();
+            self.tally.set_imbalance(0);
+        } else {
+            self.tally.set_imbalance(imbalance);
+        }
+        self.recount = false;
+    }
+
+    fn gaps_changed(&self) {
+        self.means.gaps.store(self.standing.progress.gaps().len(), Ordering::Relaxed);
+    }
+
+    /// After a round: letters are only in memory until they are settled, so that nothing more is taken
+    /// before.
+    async fn took(&mut self) -> Result<(), Stopped> {
+        if self.live_used + self.backlog_used > SHARE_MEMORY {
+            self.live_used /= 2;
+            self.backlog_used /= 2;
+        }
+        self.tally.tell(&self.standing);
+        while !self.letters.is_empty() && !self.settle() {
+            if self.courier.valve.is_stopping() {
+                return Err(Stopped);
+            }
+            tokio::time::sleep(TICK).await;
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), Stopped> {
+        self.settle();
+        self.tally.measure(self.standing.counts.written, clock::monotonic());
+        if let Err(error) = self.replay().await? {
+            self.note("the dead letters can't be read; it is tried again", &error);
+        }
+        Ok(())
+    }
+
+    /// Makes the standing durable, and the letters with it. False if that failed; then it is tried
+    /// again at the next tick.
+    fn settle(&mut self) -> bool {
+        let first_undone = self.standing.progress.first_undone();
+        if self.letters.is_empty() && self.settled.as_ref() == Some(&self.standing) {
+            return true;
+        }
+        let done = self.book.settle(&self.name, &self.standing, &self.letters, clock::now());
+        match done {
+            Ok(shed) => {
+                if shed.letters > 0 {
+                    log::error!(
+                        sink = self.name.as_str(), letters = shed.letters, samples = shed.samples;
+                        "the oldest dead letters had to go: sinks.dead_letters_size_max or …_age_max"
+                    );
+                }
+                self.letters.clear();
+                self.settled = Some(self.standing.clone());
+                let backlog = self.backlog_name();
+                for follower in [&self.name, &backlog] {
+                    self.means.spool.commit(follower, first_undone);
+                }
+                true
+            }
+            Err(error) => {
+                self.note("sinks.db can't be written; it is tried again", &error);
+                false
+            }
+        }
+    }
+
+    /// Delivers dead letters that somebody wants to be tried again.
+    async fn replay(&mut self) -> Result<Result<(), BookError>, Stopped> {
+        loop {
+            let due =
+                match self.book.changed().and_then(|changed| match changed || self.replaying {
+                    true => self.book.to_replay(&self.name, REPLAY_BYTES_MAX),
+                    false => Ok(Vec::new()),
+                }) {
+                    Ok(due) => due,
+                    Err(error) => return Ok(Err(error)),
+                };
+            self.replaying = !due.is_empty();
+            if due.is_empty() {
+                return Ok(Ok(()));
+            }
+            let round = Round::encode(letters::sources(&due), &self.means.shape, 1);
+            let refused = self.courier.deliver(&round).await?;
+            let (stored, refused) = letters::outcome(&due, &round, &refused);
+            log::info!(
+                sink = self.name.as_str(), stored = stored.len(), refused = refused.len();
+                "dead letters were replayed"
+            );
+            if let Err(error) = self.book.replayed(&self.name, &stored, &refused, clock::now()) {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    /// Sends a lane into the first gap.
+    fn begin_backlog(&mut self) -> Option<Backlog> {
+        loop {
+            let gap = self.standing.progress.gaps().first()?.clone();
+            let follower = self.means.spool.follow(&self.backlog_name(), gap.start);
+            if follower.position() > gap.start {
+                // Deleted meanwhile, in part or as a whole.
+                self.recount = true;
+                self.standing.progress.fill(gap.start..follower.position());
+                self.gaps_changed();
+                continue;
+            }
+            let (sender, rounds) = mpsc::channel(1);
+            let lane = self.lane(follower, Some(gap.end), sender);
+            return Some(Backlog { rounds, thread: self.spawn(lane, "backlog")? });
+        }
+    }
+
+    fn end_backlog(&mut self) {
+        self.tally.backlog.clear();
+        if self.standing.progress.gaps().is_empty() {
+            self.means.spool.forget(&self.backlog_name());
+            log::info!(sink = self.name.as_str(); "the backlog is written");
+        }
+    }
+
+    fn lane(
+        &self,
+        follower: Follower,
+        until: Option<Position>,
+        rounds: mpsc::Sender<Taken>,
+    ) -> Lane {
+        let waiting = match until {
+            None => &self.tally.live,
+            Some(_) => &self.tally.backlog,
+        };
+        Lane { means: self.means.clone(), follower, until, waiting: waiting.clone(), rounds }
+    }
+
+    fn spawn(&mut self, lane: Lane, kind: &str) -> Option<JoinHandle<()>> {
+        let name = format!("{} {kind}", self.name);
+        match std::thread::Builder::new().name(name).spawn(move || lane.run()) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                self.note("a thread can't be started; it is tried again", &error);
+                None
+            }
+        }
+    }
+
+    fn backlog_name(&self) -> String {
+        format!("{} backlog", self.name)
+    }
+
+    fn note(&mut self, what: &str, error: &dyn std::error::Error) {
+        let now = clock::monotonic();
+        if self.noted.is_none_or(|noted| now - noted >= NOTE_INTERVAL) {
+            self.noted = Some(now);
+            log::error!(sink = self.name.as_str(), error:% = error; "{what}");
+        }
+    }
+}
+
+fn first_device(batch: &Batch) -> &str {
+    batch.tables().next().map_or("", Table::device)
+}

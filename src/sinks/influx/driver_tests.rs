@@ -1,0 +1,253 @@
+//! A whole sink over a real spool and a real book, against a store in memory that misbehaves.
+
+use super::round::Shape;
+use super::transport::{Reply, Transport};
+use super::{Options, answers::Unreached, names::Naming, open};
+use crate::clock;
+use crate::daemon::decode_record;
+use crate::decode::encode;
+use crate::model::{BatchBuilder, Timestamp};
+use crate::sinks::book::{Book, Bounds, Filter, Standing};
+use crate::sinks::breaker;
+use crate::spool::{self, Kind, Protocol, Record, Spool, SpoolError};
+use crate::wire::{Limits, inflate};
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What a store does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Store,
+    /// Takes it, and the answer is lost.
+    StoreAndBreak,
+    Break,
+    SlowDown,
+    Unwell,
+    Forbid,
+    TooLarge,
+    /// The daemon is gone before the answer.
+    Crash,
+}
+
+/// A store that refuses, as InfluxDB 2 does, a request with a line that contains `poison`.
+#[derive(Clone)]
+struct Memory(Arc<Mutex<Stored>>);
+
+#[derive(Default)]
+struct Stored {
+    /// Every line, in the order in which they came.
+    lines: Vec<String>,
+    /// For the next requests; then all is well.
+    script: Vec<Does>,
+    crash: Option<CancellationToken>,
+}
+
+impl Transport for Memory {
+    async fn write(&self, gzipped: Bytes) -> Result<Reply, Unreached> {
+        match self.take(&gzipped) {
+            Some(reply) => reply,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Memory {
+    /// Nothing if there will never be an answer.
+    fn take(&self, gzipped: &[u8]) -> Option<Result<Reply, Unreached>> {
+        let mut stored = self.0.lock().unwrap();
+        let mut scratch = Vec::new();
+        let text = inflate(gzipped, &Limits::READ_BACK, &mut scratch).unwrap();
+        let lines: Vec<_> = std::str::from_utf8(text).unwrap().lines().map(str::to_owned).collect();
+        let does = match stored.script.pop().unwrap_or(Does::Store) {
+            // One line alone that is too large is refused for good.
+            Does::TooLarge if lines.len() == 1 => Does::Store,
+            does => does,
+        };
+        let reply = |status, body: &str| {
+            Some(Ok(Reply { status, retry_after: None, body: body.as_bytes().to_vec() }))
+        };
+        match does {
+            Does::Store | Does::StoreAndBreak => {
+                if lines.iter().any(|line| line.contains("poison")) {
+                    return reply(400, r#"{"code":"invalid","message":"unable to parse"}"#);
+                }
+                stored.lines.extend(lines);
+                if does == Does::Store { reply(204, "") } else { Some(Err(Unreached::Reset)) }
+            }
+            Does::Break => Some(Err(Unreached::Refused)),
+            Does::SlowDown => reply(429, ""),
+            Does::Unwell => reply(500, "internal error"),
+            Does::Forbid => {
+                reply(401, r#"{"code":"unauthorized","message":"unauthorized access"}"#)
+            }
+            Does::TooLarge => reply(413, ""),
+            Does::Crash => {
+                // Two requests may be under way.
+                if let Some(crash) = stored.crash.take() {
+                    crash.cancel();
+                }
+                None
+            }
+        }
+    }
+}
+
+/// A spool with these batches, closed; and what a sink must bring to the store of it: its lines for
+/// each device, in order.
+struct Log {
+    directory: tempfile::TempDir,
+    expected: BTreeMap<String, Vec<String>>,
+    samples: u64,
+}
+
+/// One batch: rows of some devices, some of them poisonous.
+type Rows = Vec<(u8, bool)>;
+
+impl Log {
+    fn new(batches: &[Rows]) -> Log {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = Log { directory, expected: BTreeMap::new(), samples: 0 };
+        let (mut writer, _, _) = log.open_spool();
+        for (at, rows) in (1..).zip(batches) {
+            let mut builder = BatchBuilder::new();
+            let mut seen = BTreeSet::new();
+            for (device, poison) in rows.iter().filter(|(device, _)| seen.insert(*device)) {
+                let (name, field) = (format!("d{device}"), if *poison { "poison" } else { "ok" });
+                builder.table(&name, &mut [], [at]).unwrap();
+                builder.ints(&format!("m.{field}"), "", [at], &[]).unwrap();
+                let line = format!("m,device={name} {field}={at}i {at}");
+                log.expected.entry(name).or_default().push(line);
+            }
+            let batch = Arc::new(builder.finish());
+            log.samples += batch.samples() as u64;
+            let payload = encode(&batch, 0);
+            let record = Record {
+                kind: Kind::Batch,
+                received_at: Timestamp(at),
+                protocol: Protocol::Ws,
+                samples: batch.samples() as u32,
+                payload: &payload,
+                client: "c",
+                ..Record::checkpoint(Timestamp(at), &[])
+            };
+            writer.append(&record, Some(batch)).unwrap();
+            writer.commit(&mut Vec::new).unwrap();
+        }
+        writer.close(&mut Vec::new).unwrap();
+        log
+    }
+
+    /// As the next process does. The lanes of a sink that "crashed" in this one may take a moment to
+    /// let go of the lock.
+    fn open_spool(&self) -> (spool::Writer, Spool, spool::Recovery) {
+        let mut options = spool::Options::new(self.directory.path().join("spool"));
+        options.segment_bytes = 4 << 10;
+        let deadline = clock::monotonic() + Duration::from_secs(30);
+        loop {
+            match spool::open(&options, Arc::new(decode_record), &mut |_, _| ()) {
+                Err(SpoolError::Locked { .. }) if clock::monotonic() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => return opened.unwrap(),
+            }
+        }
+    }
+
+    fn book(&self) -> Book {
+        let bounds = Bounds { bytes_max: 1 << 20, age_max: None };
+        Book::open(&self.directory.path().join("sinks.db"), bounds).unwrap().book
+    }
+
+    /// Runs a sink over all of the log; returns when its thread has ended.
+    fn run(&self, store: &Memory, shape: &Shape) {
+        let (writer, spool, _) = self.open_spool();
+        let ms = Duration::from_millis(1);
+        let options = Options {
+            name: "store".to_owned(),
+            shape: shape.clone(),
+            batch_age: Duration::ZERO,
+            requests_max: 4,
+            backlog_share: 0.5,
+            breaker: breaker::Settings {
+                backoff: ms,
+                backoff_max: ms,
+                misconfigured_interval: ms,
+                ..breaker::Settings::default()
+            },
+        };
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        store.0.lock().unwrap().crash = Some(hurry.clone());
+        let opened = open(options, &spool, self.book()).unwrap();
+        writer.close(&mut Vec::new).unwrap();
+        let (_, thread) = opened.start(store.clone(), &stop, &hurry).unwrap();
+        thread.join().unwrap();
+    }
+
+    fn standing(&self) -> Standing {
+        let (_, spool, _) = self.open_spool();
+        self.book().sink("store", spool.id()).unwrap().unwrap()
+    }
+}
+
+fn shape() -> Shape {
+    // Small, so that there are many parts and requests.
+    Shape { naming: Naming::new("m"), devices: None, part_samples: 3, request_bytes: 60 }
+}
+
+/// Each line in the order in which it came first.
+fn first_seen(lines: &[String], device: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let tag = format!("device={device} ");
+    let of_device = lines.iter().filter(|line| line.contains(&tag));
+    of_device.filter(|line| seen.insert(line.as_str())).cloned().collect()
+}
+
+fn any_doing() -> impl Strategy<Value = Does> {
+    prop_oneof![
+        8 => Just(Does::Store), 2 => Just(Does::StoreAndBreak), 2 => Just(Does::Break),
+        1 => Just(Does::SlowDown), 1 => Just(Does::Unwell), 1 => Just(Does::Forbid),
+        1 => Just(Does::TooLarge), 1 => Just(Does::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever the store does and whenever the daemon dies: what is good is stored, in the order of
+    /// each device; what is bad, and only that, is a dead letter once; and the counts say so.
+    #[test]
+    fn everything_is_stored_or_a_dead_letter(
+        batches in prop::collection::vec(
+            prop::collection::vec((0..5_u8, prop::bool::weighted(0.1)), 1..6), 1..30),
+        script in prop::collection::vec(any_doing(), 0..40),
+    ) {
+        let log = Log::new(&batches);
+        let store = Memory(Arc::default());
+        store.0.lock().unwrap().script = script;
+        for _ in 0..60 {
+            log.run(&store, &shape());
+            if store.0.lock().unwrap().crash.is_some() {
+                break;
+            }
+        }
+        let stored = store.0.lock().unwrap().lines.clone();
+        let mut dead = 0;
+        for (device, lines) in &log.expected {
+            let (bad, good): (Vec<_>, Vec<_>) =
+                lines.iter().cloned().partition(|line| line.contains("poison"));
+            prop_assert_eq!(first_seen(&stored, device), good);
+            dead += bad.len();
+        }
+        let letters = log.book().letters(&Filter::default(), 0, 1000).unwrap();
+        let lettered: u64 = letters.iter().map(|letter| letter.samples).sum();
+        prop_assert_eq!(lettered, dead as u64);
+        let Standing { progress, counts, .. } = log.standing();
+        prop_assert!(progress.gaps().is_empty());
+        prop_assert_eq!(counts.accounted(), log.samples);
+        prop_assert_eq!((counts.dead_lettered, counts.lost), (lettered, 0));
+    }
+}
