@@ -1,10 +1,19 @@
-//! `tidegate check`: all mistakes, or what is in force.
+//! `tidegate check`: all mistakes, or what is in force, and whether the sinks can be written.
 
-use super::{EXIT_CONFIG, EXIT_USAGE, Settings, fail};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, reach};
 use crate::config::{Config, ConfigError, Sources, load, worst_case_memory};
 use bytesize::ByteSize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    settings: Settings,
+    /// Do not try to reach the sinks.
+    #[arg(long)]
+    offline: bool,
+}
 
 /// Where an installed daemon's configuration is.
 const CONFIG_PATH: &str = "/etc/tidegate/tidegate.toml";
@@ -36,8 +45,8 @@ impl Settings {
     }
 }
 
-pub(super) fn check(settings: &Settings) -> ExitCode {
-    let (config, effective) = match settings.load() {
+pub(super) fn check(check: &Check) -> ExitCode {
+    let (config, effective) = match check.settings.load() {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -50,5 +59,25 @@ pub(super) fn check(settings: &Settings) -> ExitCode {
     let total = lines.iter().map(|line| line.bytes).sum();
     println!("# {:>10}  in all", ByteSize(total).to_string());
     println!("\n# The configuration is good.");
-    ExitCode::SUCCESS
+    if check.offline { ExitCode::SUCCESS } else { reach_all(&config) }
+}
+
+fn reach_all(config: &Config) -> ExitCode {
+    let sinks = &config.sinks.influx;
+    if sinks.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let found = match reach::each(sinks) {
+        Ok(found) => found,
+        Err(error) => return fail(1, error),
+    };
+    println!("# Asked to write nothing, the sinks answer:\n#");
+    for (sink, found) in sinks.iter().zip(&found) {
+        let found = found.as_ref().map_or_else(ToString::to_string, |()| "good".to_owned());
+        println!("# {:>10}  {}: {found}", sink.name, sink.url);
+    }
+    match found.iter().filter(|found| found.is_err()).count() {
+        0 => ExitCode::SUCCESS,
+        bad => fail(EXIT_UNAVAILABLE, format!("{bad} of {} sinks can't be written", found.len())),
+    }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod query;
+mod reach;
 mod run;
 mod simulate;
 mod spool;
@@ -13,6 +14,8 @@ use std::process::ExitCode;
 
 /// A command line that can't be used (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
+/// A store that can't be written now (EX_UNAVAILABLE).
+pub const EXIT_UNAVAILABLE: u8 = 69;
 /// A configuration that can't be used (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -28,8 +31,9 @@ struct Arguments {
 enum Command {
     /// Run the daemon.
     Run(Settings),
-    /// Check the configuration; print what is in force and the worst-case memory.
-    Check(Settings),
+    /// Check the configuration; print what is in force, the worst-case memory, and whether each sink
+    /// can be written.
+    Check(check::Check),
     /// Run the daemon with a simulated plant, to see it move.
     Demo(demo::Demo),
     /// Send the readings of a simulated plant to a daemon.
@@ -77,7 +81,7 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Run(settings) => run::run(&settings),
-        Command::Check(settings) => check::check(&settings),
+        Command::Check(check) => check::check(&check),
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(simulate),
         Command::Query(query) => query::query(&query),

@@ -2,6 +2,7 @@
 
 use super::file::{self, File};
 use super::layers::Mistake;
+use super::sinks::SinksConfig;
 use bytesize::ByteSize;
 use jiff::SignedDuration;
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// The embedded store.
     pub history: HistoryConfig,
+    /// Stores beside it.
+    pub sinks: SinksConfig,
     /// Windows and viewers.
     pub live: LiveConfig,
     /// Who may come without a token.
@@ -140,6 +143,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         limits: check.limits(&file.limits),
         spool: check.spool(&file.spool),
         history: check.history(&file.history),
+        sinks: check.sinks(&file.sinks),
         live: check.live(&file.live),
         anonymous: check.one_of(
             "auth.anonymous",
@@ -181,12 +185,12 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
 
 /// Turns values into checked ones; what is wrong is noted and replaced by something harmless, so
 /// that the next mistake is found too.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     mistakes: &'a mut Vec<Mistake>,
 }
 
 impl Checker<'_> {
-    fn wrong(&mut self, path: &str, problem: String) {
+    pub(super) fn wrong(&mut self, path: &str, problem: String) {
         self.mistakes.push(Mistake { path: path.to_owned(), problem });
     }
 
@@ -202,7 +206,7 @@ impl Checker<'_> {
         })
     }
 
-    fn size(&mut self, path: &str, text: &str) -> u64 {
+    pub(super) fn size(&mut self, path: &str, text: &str) -> u64 {
         match text.parse::<ByteSize>() {
             Ok(size) => size.as_u64(),
             Err(_) => {
@@ -212,13 +216,18 @@ impl Checker<'_> {
         }
     }
 
-    fn memory(&mut self, path: &str, text: &str, range: std::ops::RangeInclusive<u64>) -> usize {
+    pub(super) fn memory(
+        &mut self,
+        path: &str,
+        text: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> usize {
         let size = self.size(path, text);
         self.within(path, size, range);
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 
-    fn duration(&mut self, path: &str, text: &str) -> Duration {
+    pub(super) fn duration(&mut self, path: &str, text: &str) -> Duration {
         match parse_duration(text) {
             Some(duration) => duration,
             None => {
@@ -231,7 +240,7 @@ impl Checker<'_> {
         }
     }
 
-    fn positive(&mut self, path: &str, text: &str) -> Duration {
+    pub(super) fn positive(&mut self, path: &str, text: &str) -> Duration {
         let duration = self.duration(path, text);
         if duration.is_zero() {
             self.wrong(path, "must be more than nothing".to_owned());
@@ -239,14 +248,31 @@ impl Checker<'_> {
         duration
     }
 
-    fn within(&mut self, path: &str, value: u64, range: std::ops::RangeInclusive<u64>) {
+    pub(super) fn within(&mut self, path: &str, value: u64, range: std::ops::RangeInclusive<u64>) {
         if !range.contains(&value) {
             self.wrong(path, format!("{value} is outside {} to {}", range.start(), range.end()));
         }
     }
 
-    fn count(&mut self, path: &str, value: u32, range: std::ops::RangeInclusive<u64>) -> u32 {
+    pub(super) fn count(
+        &mut self,
+        path: &str,
+        value: u32,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u32 {
         self.within(path, u64::from(value), range);
+        value
+    }
+
+    pub(super) fn share(
+        &mut self,
+        path: &str,
+        value: f64,
+        range: std::ops::RangeInclusive<f64>,
+    ) -> f64 {
+        if !range.contains(&value) {
+            self.wrong(path, format!("{value} is outside {} to {}", range.start(), range.end()));
+        }
         value
     }
 

@@ -13,6 +13,7 @@ pub(super) struct File {
     pub limits: Limits,
     pub spool: Spool,
     pub history: History,
+    pub sinks: Sinks,
     pub live: Live,
     pub auth: Auth,
     pub log: Log,
@@ -69,6 +70,44 @@ pub(super) struct History {
     pub size_max: Quantity,
     pub flush_interval: Quantity,
     pub head_samples_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sinks {
+    pub dead_letters_size_max: Quantity,
+    pub dead_letters_age_max: Quantity,
+    pub influx: Vec<Influx>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Influx {
+    pub name: String,
+    pub url: String,
+    pub org: String,
+    pub bucket: String,
+    pub token_file: std::path::PathBuf,
+    pub measurement: String,
+    pub devices: Vec<String>,
+    pub metrics: Vec<String>,
+    pub batch_samples: u32,
+    pub batch_bytes: Quantity,
+    pub batch_age: Quantity,
+    pub requests_max: u32,
+    pub timeout: Quantity,
+    pub backlog_share: f64,
+    pub breaker: Breaker,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Breaker {
+    pub failures: u32,
+    pub failure_rate: f64,
+    pub backoff: Quantity,
+    pub backoff_max: Quantity,
+    pub fix_interval: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -3,6 +3,8 @@
 use super::MANUAL;
 use super::checked::{Config, check};
 use super::file::File;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -44,27 +46,21 @@ pub struct ConfigError(pub Vec<Mistake>);
 /// # Errors
 /// All mistakes at once.
 pub fn load(sources: &Sources) -> Result<(Config, String), ConfigError> {
-    let mut mistakes = Vec::new();
-    let mut settings: Table =
-        toml::from_str(MANUAL).map_err(|error| one("embedded defaults", &error))?;
+    let manual = toml::from_str(MANUAL).map_err(|error| one("embedded defaults", &error))?;
+    let mut layers = Layers::over(manual);
     if let Some(path) = &sources.file {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| one(&name, &error))?;
-        let file: Table = toml::from_str(&text).map_err(|error| one(&name, &error))?;
-        overlay(&mut settings, file, "", &mut mistakes);
+        let file = toml::from_str(&text).map_err(|error| one(&name, &error))?;
+        layers.overlay(file);
     }
-    for (name, value) in &sources.environment {
-        if let Some(key) = name.strip_prefix("TIDEGATE_") {
-            let path = key.to_ascii_lowercase().replace("__", ".");
-            // Variables that the command itself reads, not settings.
-            if path != "config" {
-                set(&mut settings, &path, value, name, &mut mistakes);
-            }
-        }
+    for (path, value, name) in in_order(&sources.environment) {
+        layers.set(&path, value, name);
     }
     for (path, value) in &sources.flags {
-        set(&mut settings, path, value, &format!("--{path}"), &mut mistakes);
+        layers.set(path, value, &format!("--{path}"));
     }
+    let Layers { settings, mut mistakes, .. } = layers;
     let effective = toml::to_string(&settings).map_err(|error| one("settings", &error))?;
     let config = match settings.try_into::<File>() {
         Ok(file) => check(&file, &mut mistakes),
@@ -83,21 +79,130 @@ fn one(path: &str, error: &dyn fmt::Display) -> ConfigError {
     ConfigError(vec![Mistake { path: path.to_owned(), problem: error.to_string() }])
 }
 
-/// Replaces values of `base` by those of `over`; a key that the manual does not have, or that has
-/// another type there, is a mistake.
-fn overlay(base: &mut Table, over: Table, prefix: &str, mistakes: &mut Vec<Mistake>) {
-    for (key, value) in over {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => overlay(base, over, &path, mistakes),
-            (Some(known), value) if known.same_type(&value) => *known = value,
-            (Some(known), value) => mistakes.push(Mistake {
-                path,
-                problem: format!("must be a {}, not a {}", known.type_str(), value.type_str()),
-            }),
-            (None, _) => mistakes.push(Mistake { problem: unknown(&key, base), path }),
+/// Settings in the environment as path, value and name; those of a first block before those of a
+/// second, because a block is made when its number is next.
+fn in_order(environment: &[(String, String)]) -> Vec<(String, &str, &str)> {
+    let mut settings: Vec<_> = environment
+        .iter()
+        .filter_map(|(name, value)| {
+            let path = name.strip_prefix("TIDEGATE_")?.to_ascii_lowercase().replace("__", ".");
+            // A variable that the command itself reads is no setting.
+            (path != "config").then_some((path, value.as_str(), name.as_str()))
+        })
+        .collect();
+    settings.sort_by(|(a, ..), (b, ..)| natural(a, b));
+    settings
+}
+
+/// Orders paths as people do: 2 before 10.
+fn natural(a: &str, b: &str) -> Ordering {
+    let keys = |path: &str| -> Vec<(u64, String)> {
+        path.split('.').map(|key| (key.parse().unwrap_or(u64::MAX), key.to_owned())).collect()
+    };
+    keys(a).cmp(&keys(b))
+}
+
+/// The settings so far.
+struct Layers {
+    settings: Table,
+    /// What each new block of a list of blocks begins as, by the list's path: the block that the
+    /// manual has there.
+    templates: BTreeMap<String, Table>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Layers {
+    /// Begins with the manual; its lists of blocks become empty.
+    fn over(mut manual: Table) -> Layers {
+        let mut templates = BTreeMap::new();
+        take_templates(&mut manual, "", &mut templates);
+        Layers { settings: manual, templates, mistakes: Vec::new() }
+    }
+
+    /// Replaces values by those of the administrator's file.
+    fn overlay(&mut self, file: Table) {
+        overlay(&mut self.settings, file, "", &self.templates, &mut self.mistakes);
+    }
+
+    /// Sets one key by its path from text; `source` is named if it is wrong.
+    fn set(&mut self, path: &str, text: &str, source: &str) {
+        if let Err(problem) = set(&mut self.settings, path, text, &self.templates) {
+            self.mistakes.push(Mistake { path: source.to_owned(), problem });
         }
     }
+}
+
+fn below(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+fn take_templates(table: &mut Table, prefix: &str, templates: &mut BTreeMap<String, Table>) {
+    for (key, value) in table.iter_mut() {
+        match value {
+            Value::Table(table) => take_templates(table, &below(prefix, key), templates),
+            Value::Array(blocks) if matches!(blocks.first(), Some(Value::Table(_))) => {
+                if let Some(Value::Table(block)) = blocks.drain(..).next() {
+                    templates.insert(below(prefix, key), block);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Replaces values of `base` by those of `over`; a key that the manual does not have, or that has
+/// another type there, is a mistake.
+fn overlay(
+    base: &mut Table,
+    over: Table,
+    prefix: &str,
+    templates: &BTreeMap<String, Table>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    for (key, value) in over {
+        let path = below(prefix, &key);
+        let mut wrong = |problem| mistakes.push(Mistake { path: path.clone(), problem });
+        match (base.get_mut(&key), value) {
+            (None, _) => wrong(unknown(&key, base)),
+            (Some(Value::Table(base)), Value::Table(over)) => {
+                overlay(base, over, &path, templates, mistakes);
+            }
+            (Some(Value::Array(blocks)), value) if templates.contains_key(&path) => {
+                let Value::Array(over) = value else {
+                    wrong(format!("is a list of blocks, each of which begins with [[{path}]]"));
+                    continue;
+                };
+                for block in over {
+                    add_block(blocks, block, &path, templates, mistakes);
+                }
+            }
+            (Some(Value::Float(known)), Value::Integer(whole)) => *known = whole as f64,
+            (Some(known), value) if known.same_type(&value) => *known = value,
+            (Some(known), value) => {
+                wrong(format!("must be a {}, not a {}", known.type_str(), value.type_str()));
+            }
+        }
+    }
+}
+
+/// Appends a block to the list at `path`: its template, with what it says itself.
+fn add_block(
+    blocks: &mut Vec<Value>,
+    block: Value,
+    path: &str,
+    templates: &BTreeMap<String, Table>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (path, mut added) =
+        (format!("{path}.{}", blocks.len()), templates.get(path).cloned().unwrap_or_default());
+    match block {
+        Value::Table(block) => overlay(&mut added, block, &path, templates, mistakes),
+        other => mistakes.push(Mistake {
+            path,
+            problem: format!("must be a block, not a {}", other.type_str()),
+        }),
+    }
+    blocks.push(Value::Table(added));
 }
 
 fn unknown(key: &str, base: &Table) -> String {
@@ -105,30 +210,81 @@ fn unknown(key: &str, base: &Table) -> String {
     format!("there is no such key as \"{key}\"; known here: {}", known.join(", "))
 }
 
-/// Sets one key by its path from text, which is read as the type that the key has.
-fn set(settings: &mut Table, path: &str, text: &str, source: &str, mistakes: &mut Vec<Mistake>) {
-    let mut wrong = |problem| mistakes.push(Mistake { path: source.to_owned(), problem });
-    let mut keys = path.split('.').peekable();
+/// Sets one key by its path from text, which is read as the type that the key has. Blocks of a list
+/// have numbers; the next number makes a new one.
+fn set(
+    settings: &mut Table,
+    path: &str,
+    text: &str,
+    templates: &BTreeMap<String, Table>,
+) -> Result<(), String> {
     let mut table = settings;
-    while let Some(key) = keys.next() {
-        let Some(known) = table.get_mut(key) else {
-            return wrong(format!("there is no such key as {path}"));
+    let (mut rest, mut so_far) = (path, String::new());
+    while let Some((key, after)) = rest.split_once('.') {
+        so_far = below(&so_far, key);
+        let next = table.get_mut(key).ok_or_else(|| format!("there is no such key as {path}"))?;
+        (table, rest) = match (next, templates.get(&so_far)) {
+            (Value::Table(next), _) => (next, after),
+            (Value::Array(blocks), Some(template)) => {
+                let (number, after) =
+                    after.split_once('.').ok_or_else(|| format!("{path} is not one value"))?;
+                let block = numbered(blocks, number, &so_far, template)?;
+                so_far = below(&so_far, number);
+                (block, after)
+            }
+            _ => return Err(format!("{path} is not one value")),
         };
-        match known {
-            Value::Table(next) if keys.peek().is_some() => table = next,
-            Value::String(value) if keys.peek().is_none() => return text.clone_into(value),
-            Value::Integer(value) if keys.peek().is_none() => {
-                return match text.parse() {
-                    Ok(number) => *value = number,
-                    Err(_) => wrong(format!("\"{text}\" is not a whole number")),
-                };
-            }
-            Value::Array(value) if keys.peek().is_none() => {
-                *value =
-                    text.split(',').map(|item| Value::String(item.trim().to_owned())).collect();
-                return;
-            }
-            _ => return wrong(format!("{path} is not one value")),
+    }
+    let known = table.get_mut(rest).ok_or_else(|| format!("there is no such key as {path}"))?;
+    match known {
+        Value::String(value) => text.clone_into(value),
+        Value::Integer(value) => {
+            *value = text.parse().map_err(|_| format!("\"{text}\" is not a whole number"))?;
         }
+        Value::Float(value) => {
+            *value = text.parse().map_err(|_| format!("\"{text}\" is not a number"))?;
+        }
+        Value::Array(value) if !templates.contains_key(path) => {
+            *value = text.split(',').map(|item| Value::String(item.trim().to_owned())).collect();
+        }
+        _ => return Err(format!("{path} is not one value")),
+    }
+    Ok(())
+}
+
+fn numbered<'a>(
+    blocks: &'a mut Vec<Value>,
+    number: &str,
+    path: &str,
+    template: &Table,
+) -> Result<&'a mut Table, String> {
+    let count = blocks.len();
+    let number = number.parse().ok().filter(|number| *number <= count);
+    let number: usize = number.ok_or_else(|| {
+        format!("{path} is followed by a number, of which the next is {count}: {path}.{count}")
+    })?;
+    if number == count {
+        blocks.push(Value::Table(template.clone()));
+    }
+    blocks[number].as_table_mut().ok_or_else(|| format!("{path}.{number} is no block"))
+}
+
+#[cfg(test)]
+#[cfg(feature = "influx")]
+#[path = "layers_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[cfg(not(feature = "influx"))]
+mod tests {
+    use super::{Sources, load};
+
+    #[test]
+    fn a_sink_that_was_not_built_is_refused() {
+        let flag = |key: &str, value: &str| (format!("sinks.influx.0.{key}"), value.to_owned());
+        let flags = vec![flag("url", "http://db"), flag("bucket", "b")];
+        let error = load(&Sources { flags, ..Sources::default() }).unwrap_err();
+        assert!(error.to_string().contains("was built without the InfluxDB sink"), "{error}");
+        load(&Sources::default()).unwrap();
     }
 }

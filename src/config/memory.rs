@@ -1,6 +1,6 @@
 //! The worst-case memory, added up in one place: every bounded buffer of the daemon with its bound.
 
-use super::Config;
+use super::{Config, InfluxConfig};
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,18 @@ const SERIES_BYTES: u64 = 8 + 400 + 200;
 const HEAD_SAMPLE_BYTES: u64 = 2 * (8 + 2);
 /// A viewer: task, control queue, one frame on its way.
 const VIEWER_BYTES: u64 = 64 << 10;
+
+/// A sample of a decoded batch that waits to be stored elsewhere: value, time, its share of names.
+const WAITING_SAMPLE_BYTES: u64 = 2 * 40;
+/// New data and old, each with a round of requests on its way while the next is made.
+const ROUNDS: u64 = 2 * 2;
+
+/// What an InfluxDB sink holds while its store is slow: in each request the lines, the same gzip'd
+/// (at worst no smaller), and the batches that they came from.
+fn under_way(sink: &InfluxConfig) -> u64 {
+    let samples = sink.batch_samples as u64 * WAITING_SAMPLE_BYTES;
+    ROUNDS * u64::from(sink.requests_max) * (2 * sink.batch_bytes as u64 + samples)
+}
 
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
 #[must_use]
@@ -56,6 +68,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "samples not flushed to the history",
             "history.head_samples_max, twice while flushing",
             config.history.head_samples_max as u64 * HEAD_SAMPLE_BYTES * 2,
+        ),
+        line(
+            "requests to stores",
+            "each of sinks.influx: requests_max, batch_bytes, batch_samples",
+            config.sinks.influx.iter().map(under_way).sum(),
         ),
         line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),

@@ -8,6 +8,7 @@ mod checked;
 mod file;
 mod layers;
 mod memory;
+mod sinks;
 
 pub use checked::parse_duration;
 pub use checked::{
@@ -15,6 +16,7 @@ pub use checked::{
 };
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
+pub use sinks::{InfluxConfig, SinksConfig};
 
 /// The manual: every key with its default and a sentence.
 pub const MANUAL: &str = include_str!("../../config/tidegate.toml");

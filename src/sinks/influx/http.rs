@@ -86,7 +86,7 @@ impl Http {
             .http1_only()
             .connect_timeout(target.timeout)
             .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(target.requests_max)
+            .pool_max_idle_per_host(target.connections_max)
             .build()
             .map_err(|error| HttpError(error.into()))?;
         Ok(Http {

@@ -23,7 +23,7 @@ const IMPATIENCE: Duration = Duration::from_millis(200);
 
 fn target(url: &str, timeout: Duration) -> Target {
     let url = write_url(url, "plant", "north").unwrap();
-    Target { url, token_file: None, timeout, requests_max: 4 }
+    Target { url, token_file: None, timeout, connections_max: 4 }
 }
 
 /// Calls `answer` with each connection, in a thread for each, as long as the test lives.

@@ -17,8 +17,8 @@ pub struct Target {
     pub token_file: Option<PathBuf>,
     /// How long a request may take, from connecting to the last byte of the answer.
     pub timeout: Duration,
-    /// Requests at the same time: so many connections are kept.
-    pub requests_max: usize,
+    /// Connections that are kept; more requests at the same time open their own.
+    pub connections_max: usize,
 }
 
 /// What is wrong with a store's address. Never repeats it: there may be a password in it.
