@@ -35,7 +35,7 @@ struct ByClose {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BySink {
-    sink: &'static str,
+    sink: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +64,21 @@ pub struct Metrics {
     gauges: Gauges,
 }
 
+/// How a sink is; see the help texts of the metrics.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "each is registered below with its help text")]
+pub struct SinkGauges {
+    pub lag_seconds: f64,
+    pub live_lag_seconds: f64,
+    pub lag_samples: u64,
+    pub breaker_state: i64,
+    pub imbalance: i64,
+    pub written: u64,
+    pub dead_lettered: u64,
+    pub requests: u64,
+    pub requests_failed: u64,
+}
+
 /// What is set when somebody looks.
 #[expect(missing_docs, reason = "each is registered below with its help text")]
 pub struct Gauges {
@@ -85,7 +100,13 @@ pub struct Gauges {
     pub live_lag_seconds: FloatGauge,
     sink_lag_seconds: Family<BySink, FloatGauge>,
     sink_lag_samples: Family<BySink, Gauge>,
+    sink_live_lag_seconds: Family<BySink, FloatGauge>,
     sink_breaker_state: Family<BySink, Gauge>,
+    sink_imbalance: Family<BySink, Gauge>,
+    sink_written: Family<BySink, Counter>,
+    sink_dead_lettered: Family<BySink, Counter>,
+    sink_requests: Family<BySink, Counter>,
+    sink_requests_failed: Family<BySink, Counter>,
     live_viewers: Family<ByTransport, Gauge>,
     live_frames: Family<ByKind, Counter>,
 }
@@ -124,11 +145,24 @@ impl EncodeMetric for Syncs {
 }
 
 impl Gauges {
-    /// How far a sink is behind the log.
-    pub fn sink(&self, sink: &'static str, lag: Duration, samples: u64, open: bool) {
-        self.sink_lag_seconds.get_or_create(&BySink { sink }).set(lag.as_secs_f64());
-        self.sink_lag_samples.get_or_create(&BySink { sink }).set(clamp(samples));
-        self.sink_breaker_state.get_or_create(&BySink { sink }).set(i64::from(open));
+    /// How a sink is.
+    pub fn sink(&self, sink: &str, is: &SinkGauges) {
+        let by = BySink { sink: sink.to_owned() };
+        self.sink_lag_seconds.get_or_create(&by).set(is.lag_seconds);
+        self.sink_live_lag_seconds.get_or_create(&by).set(is.live_lag_seconds);
+        self.sink_lag_samples.get_or_create(&by).set(clamp(is.lag_samples));
+        self.sink_breaker_state.get_or_create(&by).set(is.breaker_state);
+        self.sink_imbalance.get_or_create(&by).set(is.imbalance);
+        // Counted by the sink itself; the counters follow it.
+        let counters = [
+            (&self.sink_written, is.written),
+            (&self.sink_dead_lettered, is.dead_lettered),
+            (&self.sink_requests, is.requests),
+            (&self.sink_requests_failed, is.requests_failed),
+        ];
+        for (counter, count) in counters {
+            counter.get_or_create(&by).inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// How many frames of a kind there were since the start.
@@ -226,7 +260,33 @@ impl Metrics {
                     "Age of the oldest batch that a sink has not taken",
                 ),
                 sink_lag_samples: add(r, "sink_lag_samples", "Samples that a sink has not taken"),
+                sink_live_lag_seconds: add(
+                    r,
+                    "sink_live_lag_seconds",
+                    "The same without the backlog, which is written beside new readings",
+                ),
                 sink_breaker_state: add(r, "sink_breaker_state", "0 closed, 1 open, 2 half-open"),
+                sink_imbalance: add(
+                    r,
+                    "sink_imbalance",
+                    "Samples of the log that a sink has dealt with in no known way; 0 unless there is a bug",
+                ),
+                sink_written: add(
+                    r,
+                    "sink_samples_written",
+                    "Samples that a sink's store has taken",
+                ),
+                sink_dead_lettered: add(
+                    r,
+                    "sink_samples_dead_lettered",
+                    "Samples that a sink's store refused for good",
+                ),
+                sink_requests: add(r, "sink_requests", "Requests sent to a sink's store"),
+                sink_requests_failed: add(
+                    r,
+                    "sink_requests_failed",
+                    "Requests that a sink's store did not take, whatever their content",
+                ),
                 live_viewers: add(r, "live_viewers", "Viewers, by transport"),
                 live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
                 live_lag_seconds: add(

@@ -4,7 +4,7 @@ use super::checked::Checker;
 use super::file;
 use crate::sinks::breaker;
 use crate::sinks::influx::target::{Target, write_url};
-use globset::Glob;
+use globset::{Glob, GlobSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -48,10 +48,10 @@ pub struct InfluxConfig {
     pub token_file: Option<PathBuf>,
     pub timeout: Duration,
     pub measurement: String,
-    /// Globs that compile.
-    pub devices: Vec<String>,
-    /// Globs that compile.
-    pub metrics: Vec<String>,
+    /// `None` = all.
+    pub devices: Option<GlobSet>,
+    /// `None` = all.
+    pub metrics: Option<GlobSet>,
     pub batch_samples: usize,
     pub batch_bytes: usize,
     pub batch_age: Duration,
@@ -151,18 +151,30 @@ impl Checker<'_> {
         url.map_err(|mistake| self.wrong(path, mistake.to_string())).ok()
     }
 
-    fn globs(&mut self, path: &str, globs: &[String]) -> Vec<String> {
+    fn globs(&mut self, path: &str, globs: &[String]) -> Option<GlobSet> {
         if globs.is_empty() {
             self.wrong(path, "nothing fits an empty list; [\"*\"] is everything".to_owned());
         }
+        let mut set = GlobSet::builder();
         for glob in globs {
-            if glob.len() > GLOB_BYTES_MAX {
-                self.wrong(path, format!("a glob may have {GLOB_BYTES_MAX} bytes"));
-            } else if let Err(error) = Glob::new(glob) {
-                self.wrong(path, format!("\"{glob}\" is not a glob: {}", error.kind()));
+            match Glob::new(glob) {
+                _ if glob.len() > GLOB_BYTES_MAX => {
+                    self.wrong(path, format!("a glob may have {GLOB_BYTES_MAX} bytes"));
+                }
+                Ok(glob) => drop(set.add(glob)),
+                Err(error) => {
+                    self.wrong(path, format!("\"{glob}\" is not a glob: {}", error.kind()));
+                }
             }
         }
-        globs.to_vec()
+        match set.build() {
+            _ if globs.iter().any(|glob| glob == "*") => None,
+            Ok(set) => Some(set),
+            Err(error) => {
+                self.wrong(path, format!("can't be used together: {error}"));
+                None
+            }
+        }
     }
 
     fn breaker(&mut self, path: &str, file: &file::Breaker) -> breaker::Settings {

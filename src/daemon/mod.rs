@@ -11,6 +11,9 @@
 
 mod history_follower;
 mod live_feed;
+mod sink_status;
+#[cfg(feature = "influx")]
+mod sinks;
 mod status;
 
 use crate::admit::{Admission, Name, SeriesLimits};
@@ -22,7 +25,10 @@ use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::model::{Batch, ClientId, Timestamp};
+use crate::sinks::book::BookError;
 use crate::sinks::history::{self, HistoryError, Reader};
+#[cfg(feature = "influx")]
+use crate::sinks::influx::transport::HttpError;
 use crate::spool::{self, Kind, Record, Spool, SpoolError};
 use crate::web::{self, App, ServerOptions};
 use crate::wire::Limits;
@@ -56,6 +62,13 @@ pub enum DaemonError {
     /// The history can't be opened.
     #[error("the history can't be opened: {0}")]
     History(#[from] HistoryError),
+    /// The sinks' file can't be opened.
+    #[error("{0}")]
+    Book(#[from] BookError),
+    /// No HTTP client can be made for a sink.
+    #[cfg(feature = "influx")]
+    #[error("{0}")]
+    Http(HttpError),
     /// The address can't be listened on.
     #[error("{address} can't be listened on: {source}")]
     Listen {
@@ -79,7 +92,7 @@ pub struct Daemon {
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
-    threads: Vec<(&'static str, JoinHandle<()>)>,
+    threads: Vec<(String, JoinHandle<()>)>,
     stop: CancellationToken,
     hurry: CancellationToken,
 }
@@ -95,6 +108,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let history = open_history(&config, spool.id())?;
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
+    #[cfg(feature = "influx")]
+    writer.skip_to(sinks::head(&config, &spool)?);
     let ledger = Arc::new(Ledger::new(admission.tally().total().samples, spool.next()));
     let admission = know_series(admission, &history.reader);
     let (gate, gate_thread, gate_stats) =
@@ -103,8 +118,10 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
 
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
-    // Both follow before either reads on, so that neither gives up what the other needs.
+    // All follow before any reads on, so that none gives up what another needs.
     let for_history = spool.follow("history", crate::sinks::Sink::position(&history.writer));
+    #[cfg(feature = "influx")]
+    let prepared = sinks::open(&config, &spool)?;
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -117,6 +134,17 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         stalled: history_stalled.clone(),
     };
     let history_thread = thread("history", move || follower.run())?;
+    let mut threads = vec![
+        ("gate".to_owned(), gate_thread),
+        ("history".to_owned(), history_thread),
+        ("live".to_owned(), live_thread),
+    ];
+    let mut influx = Vec::new();
+    #[cfg(feature = "influx")]
+    for (sink, thread) in prepared.start(&stop, &hurry)? {
+        threads.push((sink.name().to_owned(), thread));
+        influx.push(sink);
+    }
 
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
@@ -128,6 +156,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         ledger,
         metrics: metrics.clone(),
         history_stalled,
+        influx: influx.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
@@ -135,6 +164,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         intake,
         live,
         history: reader,
+        influx,
         spool,
         metrics,
         status: overview.clone(),
@@ -144,7 +174,6 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         .await
         .map_err(|source| DaemonError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let threads = vec![("gate", gate_thread), ("history", history_thread), ("live", live_thread)];
     Ok(Daemon { config, listener, address, app, overview, threads, stop, hurry })
 }
 
@@ -199,12 +228,12 @@ impl Daemon {
 }
 
 /// Waits for the pipeline's threads in their order; false if one of them panicked.
-async fn join(threads: Vec<(&'static str, JoinHandle<()>)>) -> bool {
+async fn join(threads: Vec<(String, JoinHandle<()>)>) -> bool {
     let joined = tokio::task::spawn_blocking(move || {
         threads.into_iter().fold(true, |all, (name, thread)| {
             let ended = thread.join().is_ok();
             if !ended {
-                log::error!(thread = name; "a thread of the pipeline panicked");
+                log::error!(thread = name.as_str(); "a thread of the pipeline panicked");
             }
             all && ended
         })

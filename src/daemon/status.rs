@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
 use crate::config::Config;
 use crate::gate::{Flow, GateStats};
@@ -9,6 +10,7 @@ use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
 use crate::model::Timestamp;
 use crate::sinks::history::Reader;
+use crate::sinks::influx::Influx;
 use crate::spool::{Durability, Spool};
 use crate::web::{App, StatusSource};
 use serde::Serialize;
@@ -20,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often viewers are told, and rates are measured.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How much of the spool's growth is that of the last second.
+const FRESH_SHARE: f64 = 0.1;
 /// How often what is kept of quiet clients is forgotten.
 const FORGET_INTERVAL: u64 = 60;
 
@@ -33,6 +37,7 @@ pub(super) struct Overview {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     history_stalled: Arc<AtomicBool>,
+    influx: Vec<Influx>,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -48,6 +53,9 @@ struct Rates {
     at: Option<Instant>,
     samples_per_s: f64,
     batches_per_s: f64,
+    spool_bytes: u64,
+    /// Smoothed over about ten seconds.
+    spool_bytes_per_s: f64,
 }
 
 #[derive(Serialize)]
@@ -71,21 +79,11 @@ struct Status {
 struct SpoolStatus {
     bytes: u64,
     bytes_max: u64,
+    /// At the present rate, while a sink does not take what it should.
+    full_in_s: Option<f64>,
     oldest_s: f64,
     durability: &'static str,
     next: u64,
-}
-
-#[derive(Serialize)]
-struct SinkStatus {
-    name: &'static str,
-    breaker: &'static str,
-    cause: Option<&'static str>,
-    lag_samples: u64,
-    lag_s: f64,
-    next_probe_s: Option<f64>,
-    unflushed_samples: u64,
-    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -116,6 +114,7 @@ struct LedgerStatus {
     accepted: u64,
     stored: u64,
     spooled: u64,
+    damaged: u64,
     dead_lettered: u64,
     shed: u64,
     received_batches: u64,
@@ -136,11 +135,13 @@ pub(super) struct Rooms {
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
     pub history_stalled: Arc<AtomicBool>,
+    pub influx: Vec<Influx>,
 }
 
 impl Overview {
     pub fn new(config: &Config, rooms: Rooms) -> Overview {
-        let Rooms { flow, gate, spool, history, live, ledger, metrics, history_stalled } = rooms;
+        let Rooms { flow, gate, spool, history, live, ledger, metrics, history_stalled, influx } =
+            rooms;
         let windows = live.windows();
         let windows =
             (0..windows.levels()).map(|level| crate::live::window_name(windows, level)).collect();
@@ -153,6 +154,7 @@ impl Overview {
             ledger,
             metrics,
             history_stalled,
+            influx,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -188,13 +190,17 @@ impl Overview {
 
     fn measure(&self) {
         let total = lock(&self.gate).tally.total();
+        let spool_bytes = self.spool.stats().bytes;
         let now = clock::monotonic();
         let mut rates = lock(&self.rates);
         if let Some(at) = rates.at {
             let seconds = now.duration_since(at).as_secs_f64().max(0.001);
             rates.samples_per_s = (total.samples - rates.samples) as f64 / seconds;
             rates.batches_per_s = (total.batches - rates.batches) as f64 / seconds;
+            let grown = (spool_bytes as f64 - rates.spool_bytes as f64) / seconds;
+            rates.spool_bytes_per_s += FRESH_SHARE * (grown - rates.spool_bytes_per_s);
         }
+        rates.spool_bytes = spool_bytes;
         (rates.samples, rates.batches, rates.at) = (total.samples, total.batches, Some(now));
     }
 
@@ -210,7 +216,19 @@ impl Overview {
         let rates = lock(&self.rates);
         let now = clock::now();
         let stalled = self.history_stalled.load(Ordering::Relaxed);
-        let behind_since = history.and_then(|follower| follower.behind_since);
+        let mut sinks = vec![SinkStatus::of_history(HistoryState {
+            stalled,
+            lag_samples: history.map_or(0, |follower| follower.samples_behind),
+            behind_since: history.and_then(|follower| follower.behind_since),
+            counts,
+            bytes: self.history.file_bytes(),
+            imbalance: balance.imbalance,
+        })];
+        sinks.extend(self.influx.iter().map(|sink| SinkStatus::of_influx(&sink.view())));
+        let free = spool.bytes_max.saturating_sub(spool.bytes) as f64;
+        let is_filling = rates.spool_bytes_per_s >= 1.0 && sinks.iter().any(SinkStatus::is_behind);
+        let dead_lettered = sinks.iter().map(|sink| sink.dead_lettered).sum();
+        let imbalance = sinks.iter().map(|sink| sink.imbalance).find(|imbalance| *imbalance != 0);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             time: now.as_millis(),
@@ -222,20 +240,12 @@ impl Overview {
             spool: SpoolStatus {
                 bytes: spool.bytes,
                 bytes_max: spool.bytes_max,
+                full_in_s: is_filling.then(|| round(free / rates.spool_bytes_per_s)),
                 oldest_s: spool.oldest_at.map_or(0.0, |oldest| seconds(now.since(oldest))),
                 durability: self.durability,
                 next: self.spool.next().0,
             },
-            sinks: vec![SinkStatus {
-                name: "history",
-                breaker: if stalled { "open" } else { "closed" },
-                cause: stalled.then_some("the history's file can't be written"),
-                lag_samples: history.map_or(0, |follower| follower.samples_behind),
-                lag_s: behind_since.map_or(0.0, |since| seconds(now.since(since))),
-                next_probe_s: None,
-                unflushed_samples: counts.held,
-                bytes: self.history.file_bytes(),
-            }],
+            sinks,
             live: LiveStatus {
                 lag_s: seconds(live.lag),
                 series: live.series,
@@ -257,14 +267,15 @@ impl Overview {
                 accepted: balance.accepted,
                 stored: balance.stored,
                 spooled: balance.spooled,
-                dead_lettered: balance.lost_to_damage,
+                damaged: balance.lost_to_damage,
+                dead_lettered,
                 shed: 0,
                 received_batches: total.batches + total.duplicates + total.refused,
                 accepted_batches: total.batches,
                 duplicates: total.duplicates,
                 refused: total.refused,
-                imbalance: balance.imbalance,
-                balanced: balance.imbalance == 0,
+                imbalance: imbalance.unwrap_or(0),
+                balanced: imbalance.is_none(),
             },
         }
     }
@@ -301,8 +312,7 @@ impl StatusSource for Overview {
         gauges.start_time_seconds.set(self.started.0.0 as f64 / 1e9);
         gauges.resident_bytes.set(resident_bytes());
         for sink in &status.sinks {
-            let lag = Duration::from_secs_f64(sink.lag_s);
-            gauges.sink(sink.name, lag, sink.lag_samples, sink.breaker == "open");
+            gauges.sink(&sink.name, &sink.gauges());
         }
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
@@ -318,12 +328,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     round(duration.as_secs_f64())
 }
 
 /// To milliseconds or thousandths: more digits are noise.
-fn round(number: f64) -> f64 {
+pub(super) fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 

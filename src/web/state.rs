@@ -4,6 +4,7 @@ use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::sinks::history::Reader;
+use crate::sinks::influx::Influx;
 use crate::spool::Spool;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,8 @@ pub struct App {
     pub live: Live,
     /// The past.
     pub history: Reader,
+    /// The sinks beside it.
+    pub influx: Vec<Influx>,
     /// The log, for its positions.
     pub spool: Spool,
     /// The counters.

@@ -137,6 +137,10 @@ impl<T: Transport> Driver<T> {
             }
         }
         self.settle();
+        let left = self.means.spool.stats().samples - self.standing.counts.accounted();
+        if left > 0 {
+            log::info!(sink = self.name.as_str(), samples = left; "what is not written is in the spool; it is written after the next start");
+        }
         // Without receivers the lanes end.
         drop(live);
         threads.extend(backlog.map(|Backlog { thread, .. }| thread));
@@ -277,8 +281,13 @@ impl<T: Transport> Driver<T> {
     async fn tick(&mut self) -> Result<(), Stopped> {
         self.settle();
         self.tally.measure(self.standing.counts.written, clock::monotonic());
-        if let Err(error) = self.replay().await? {
-            self.note("the dead letters can't be read; it is tried again", &error);
+        let looked = match self.replay().await? {
+            Ok(()) => self.book.totals(Some(&self.name)),
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(letters) => self.tally.set_letters(letters),
+            Err(error) => self.note("the dead letters can't be read; it is tried again", &error),
         }
         Ok(())
     }

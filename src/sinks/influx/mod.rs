@@ -192,6 +192,7 @@ impl Influx {
                 .then(|| Duration::from_secs_f64(backlog_samples as f64 / drained)),
             samples_per_s: told.written.per_s(),
             counts: told.counts,
+            letters: told.letters,
             imbalance: told.imbalance,
         }
     }

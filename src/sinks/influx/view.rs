@@ -2,7 +2,7 @@
 
 use super::lane::Waiting;
 use super::valve::ValveView;
-use crate::sinks::book::{Counts, Standing};
+use crate::sinks::book::{Counts, Standing, Totals};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub struct View {
     pub samples_per_s: f64,
     /// What it has dealt with.
     pub counts: Counts,
+    /// Its dead letters.
+    pub letters: Totals,
     /// Samples that the log had and that were not dealt with in any way; 0 unless there is a bug.
     pub imbalance: i64,
 }
@@ -47,6 +49,7 @@ pub(super) struct Tally {
 pub(super) struct Told {
     pub counts: Counts,
     pub has_backlog: bool,
+    pub letters: Totals,
     pub imbalance: i64,
     pub written: Rate,
     pub drained: Rate,
@@ -64,6 +67,11 @@ impl Tally {
     /// So many samples of the backlog are done.
     pub fn drained(&self, samples: u64) {
         self.lock().drained_samples += samples;
+    }
+
+    /// How many dead letters there are now.
+    pub fn set_letters(&self, letters: Totals) {
+        self.lock().letters = letters;
     }
 
     /// See [`View::imbalance`].

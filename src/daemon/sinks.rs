@@ -1,0 +1,88 @@
+//! The stores beside the history, as configured: each finds its place in the log before anything of the
+//! log is given up, and is started when everybody else has found his.
+
+use super::{DaemonError, thread_error};
+use crate::config::{Config, InfluxConfig};
+use crate::model::Position;
+use crate::sinks::book::{Book, Bounds};
+use crate::sinks::influx::names::Naming;
+use crate::sinks::influx::round::Shape;
+use crate::sinks::influx::transport::Http;
+use crate::sinks::influx::{self, Influx};
+use crate::spool::Spool;
+use std::thread::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Sinks that have their places in the log.
+pub(super) struct Prepared(Vec<(influx::Opened, Http)>);
+
+/// The book of the sinks, as the configuration wants it.
+pub(super) fn open_book(config: &Config) -> Result<Book, DaemonError> {
+    let bounds = Bounds {
+        bytes_max: config.sinks.dead_letters_bytes_max,
+        age_max: config.sinks.dead_letters_age_max,
+    };
+    let opened = Book::open(&config.state_dir.join("sinks.db"), bounds)?;
+    if let Some(path) = opened.set_aside {
+        log::error!(
+            "the sinks' file was damaged: it was set aside and a new one begun; the sinks write again what the spool still has: {path:?}"
+        );
+    }
+    Ok(opened.book)
+}
+
+/// The end of what any sink has read. The log's disk may have lost what it had told to be durable.
+pub(super) fn head(config: &Config, spool: &Spool) -> Result<Position, DaemonError> {
+    let mut head = Position(0);
+    if !config.sinks.influx.is_empty() {
+        let book = open_book(config)?;
+        for sink in &config.sinks.influx {
+            let known = book.sink(&sink.name, spool.id())?;
+            head = head.max(known.map_or(head, |standing| standing.progress.head()));
+        }
+    }
+    Ok(head)
+}
+
+/// Finds where each sink was. The log is kept for it from there on.
+pub(super) fn open(config: &Config, spool: &Spool) -> Result<Prepared, DaemonError> {
+    let sinks = config.sinks.influx.iter().map(|sink| {
+        let transport = Http::new(&sink.target()).map_err(DaemonError::Http)?;
+        Ok((influx::open(options(sink), spool, open_book(config)?)?, transport))
+    });
+    Ok(Prepared(sinks.collect::<Result<_, DaemonError>>()?))
+}
+
+impl Prepared {
+    /// Starts them; see [`influx::Opened::start`] for when they end.
+    pub fn start(
+        self,
+        stop: &CancellationToken,
+        hurry: &CancellationToken,
+    ) -> Result<Vec<(Influx, JoinHandle<()>)>, DaemonError> {
+        let start = |(opened, transport): (influx::Opened, Http)| {
+            opened.start(transport, stop, hurry).map_err(thread_error)
+        };
+        self.0.into_iter().map(start).collect()
+    }
+}
+
+fn options(sink: &InfluxConfig) -> influx::Options {
+    let naming = Naming::new(&sink.measurement);
+    influx::Options {
+        name: sink.name.clone(),
+        shape: Shape {
+            naming: match &sink.metrics {
+                Some(metrics) => naming.only(metrics.clone()),
+                None => naming,
+            },
+            devices: sink.devices.clone(),
+            part_samples: sink.batch_samples,
+            request_bytes: sink.batch_bytes,
+        },
+        batch_age: sink.batch_age,
+        requests_max: sink.requests_max,
+        backlog_share: sink.backlog_share,
+        breaker: sink.breaker.clone(),
+    }
+}
