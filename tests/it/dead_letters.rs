@@ -2,6 +2,7 @@
 //! a running daemon.
 
 use crate::daemon::Daemon;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
 use tidegate::clock;
@@ -12,10 +13,9 @@ use tidegate::sinks::book::{
 use tidegate::sinks::influx::progress::Progress;
 
 const SECOND: i64 = 1_000_000_000;
-const BOUNDS: Bounds = Bounds { bytes_max: u64::MAX, age_max: None };
 
 fn book(state_dir: &Path) -> Book {
-    Book::open(&state_dir.join("sinks.db"), BOUNDS).unwrap().book
+    Book::open(&state_dir.join("sinks.db"), Bounds::NONE).unwrap().book
 }
 
 fn new_letter(position: u64, batch: Batch, words: &str) -> NewLetter {
@@ -190,4 +190,102 @@ fn an_export_enters_a_daemon_as_the_same_readings() {
     assert_eq!(all(&book).len(), 3);
     assert_eq!(book.drop_letters(&Which::All).unwrap(), 3);
     daemon.stop_and_audit();
+}
+
+#[test]
+fn the_api_lists_shows_marks_and_drops_them() {
+    let daemon = Daemon::start(&[]);
+    let mut book = book(daemon.state_dir.path());
+    let none = daemon.json("/api/v1/dead-letters");
+    let zeros = r#"{"bytes":0,"dropped":0,"letters":0,"replayed":0,"samples":0,"shed":0}"#;
+    assert_eq!(none["letters"].as_array().unwrap().len(), 0);
+    assert_eq!((none["totals"].to_string(), &none["next"]), (zeros.to_owned(), &Value::Null));
+
+    let start = 1_763_712_000 * SECOND;
+    let letters: Vec<_> =
+        (1..=3).map(|at| new_letter(at, readings("pump-7", start), "no \"x\"")).collect();
+    settle(&mut book, "influx", &letters, Timestamp(start + 5 * SECOND));
+    settle(&mut book, "other", &letters[..1], Timestamp(start + 6 * SECOND));
+
+    let page = daemon.json("/api/v1/dead-letters?limit=2");
+    let ids = |page: &Value| -> Vec<u64> {
+        page["letters"].as_array().unwrap().iter().map(|it| it["id"].as_u64().unwrap()).collect()
+    };
+    assert_eq!((ids(&page), &page["next"]), (vec![1, 2], &2.into()));
+    assert_eq!(page["totals"]["samples"], 28);
+    let rest = daemon.json("/api/v1/dead-letters?limit=2&after=2");
+    assert_eq!((ids(&rest), &rest["next"]), (vec![3, 4], &Value::Null));
+    let other = daemon.json("/api/v1/dead-letters?sink=other");
+    assert_eq!((ids(&other), &other["totals"]["letters"]), (vec![4], &1.into()));
+    let mut first = page["letters"][0].clone();
+    let received_at = first.as_object_mut().unwrap().remove("received_at").unwrap();
+    assert!(received_at.as_i64().unwrap() > 1_763_712_000_000);
+    let expected = json!({
+        "id": 1, "sink": "influx", "refused_at": 1_763_712_005_000_i64, "client": "gateway-1",
+        "protocol": "ws", "device": "pump-7", "samples": 7, "reason": "no \"x\"",
+        "metrics": ["motor.temperature", "motor.starts", "running", "state"],
+        "attempts": 1, "replaying": false,
+    });
+    assert_eq!(first, expected);
+
+    let letter = daemon.json("/api/v1/dead-letters/1");
+    assert_eq!((&letter["id"], &letter["reason"]), (&1.into(), &"no \"x\"".into()));
+    let readings = letter["readings"].as_array().unwrap();
+    assert_eq!(readings.len(), 2);
+    let second = json!({
+        "device": "pump-7", "time": "1763712001000000000", "tags": {"site": "a"},
+        "values": {"motor.temperature": 72.5, "running": false, "state": "line\nfeed \u{1b}[31m"},
+        "units": {"motor.temperature": "°C"},
+    });
+    assert_eq!(readings[1], second);
+
+    let post = |what: &str, headers: &[(&str, &str)], body: &str| {
+        let path = format!("/api/v1/dead-letters/{what}");
+        daemon.request("POST", &path, headers, body.as_bytes())
+    };
+    assert_eq!(post("replay", &[], "{\"ids\":[1,99]}"), (200, "{\"letters\":1}".to_owned()));
+    assert!(book.changed().unwrap());
+    assert_eq!(daemon.json("/api/v1/dead-letters/1")["replaying"], true);
+    assert_eq!(book.to_replay("influx", u64::MAX).unwrap().len(), 1);
+    assert_eq!(post("replay", &[], "{\"sink\":\"influx\"}"), (200, "{\"letters\":3}".to_owned()));
+    assert_eq!(post("drop", &[], "{\"ids\":[2]}"), (200, "{\"letters\":1}".to_owned()));
+
+    // The dashboard's own page may, those of others may not.
+    let own = format!("http://{}", daemon.address);
+    for origin in ["http://evil.example", "null"] {
+        let (status, answer) = post("drop", &[("origin", origin)], "{\"all\":true}");
+        assert_eq!(status, 403, "{answer}");
+        assert!(answer.contains("\"status\":403"), "a problem document: {answer}");
+    }
+    assert_eq!(book.totals(None).unwrap().letters, 3);
+    let dropped = post("drop", &[("origin", &own)], "{\"all\":true}");
+    assert_eq!(dropped, (200, "{\"letters\":3}".to_owned()));
+    assert_eq!(daemon.json("/api/v1/dead-letters")["totals"]["dropped"], 28);
+
+    for (method, path, body, wanted) in [
+        ("GET", "/api/v1/dead-letters/1", "", 404),
+        ("GET", "/api/v1/dead-letters/x", "", 404),
+        ("GET", "/api/v1/dead-letters?limit=0", "", 400),
+        ("GET", "/api/v1/dead-letters?page=2", "", 400),
+        ("POST", "/api/v1/dead-letters/drop", "{}", 400),
+        ("POST", "/api/v1/dead-letters/drop", "{\"all\":true,\"ids\":[1]}", 400),
+        ("DELETE", "/api/v1/dead-letters/drop", "", 405),
+    ] {
+        let (status, answer) = daemon.request(method, path, &[], body.as_bytes());
+        assert_eq!(status, wanted, "{method} {path} {body}: {answer}");
+        assert!(answer.contains(&format!("\"status\":{wanted}")), "{answer}");
+    }
+}
+
+#[test]
+fn a_damaged_file_does_not_stop_a_start() {
+    let mut daemon = Daemon::start(&[]);
+    daemon.stop();
+    let file = daemon.state_dir.path().join("sinks.db");
+    std::fs::write(&file, "this is no database, and it is long enough to be taken for one")
+        .unwrap();
+    assert!(problem(daemon.state_dir.path(), &["ls"], 1).contains("sinks.db"));
+    daemon.restart();
+    daemon.wait_for_log("sinks.db.damaged-1");
+    assert_eq!(daemon.json("/api/v1/dead-letters")["totals"]["letters"], 0);
 }
