@@ -46,7 +46,13 @@ const KNOWS: [(&str, &[&str]); 16] = [
             "config",
         ],
     ),
-    ("web", &["model", "clock", "wire", "intake", "live", "sinks", "spool", "metrics", "config"]),
+    (
+        "web",
+        &[
+            "model", "clock", "wire", "decode", "intake", "live", "sinks", "spool", "metrics",
+            "config",
+        ],
+    ),
     ("simulate", &["model", "clock", "wire", "decode"]),
     ("metrics", &["spool"]),
     ("logging", &["clock", "config"]),

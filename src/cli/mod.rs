@@ -1,6 +1,7 @@
 //! The command line: reads arguments, prints answers, decides nothing.
 
 mod check;
+mod dead_letters;
 mod demo;
 mod query;
 mod reach;
@@ -40,6 +41,8 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Print a range of the history as a table, CSV or JSON.
     Query(query::Query),
+    /// Look at what a sink's store refused for good, have it sent again, or drop it.
+    DeadLetters(dead_letters::DeadLetters),
     /// Look into the spool.
     Spool(spool::SpoolCommand),
     /// Recount the spool and the history from disk and compare with the ledger; the daemon must be
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(simulate),
         Command::Query(query) => query::query(&query),
+        Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         Command::Spool(command) => spool::spool(&command),
         Command::Audit(audit) => spool::audit(&audit),
     }

@@ -25,12 +25,12 @@ use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::model::{Batch, ClientId, Timestamp};
-use crate::sinks::book::BookError;
+use crate::sinks::book::{self, Book, BookError, Bounds};
 use crate::sinks::history::{self, HistoryError, Reader};
 #[cfg(feature = "influx")]
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::{self, Kind, Record, Spool, SpoolError};
-use crate::web::{self, App, ServerOptions};
+use crate::web::{self, App, DeadLetters, ServerOptions};
 use crate::wire::Limits;
 use history_follower::HistoryFollower;
 use status::{Overview, Rooms};
@@ -62,8 +62,8 @@ pub enum DaemonError {
     /// The history can't be opened.
     #[error("the history can't be opened: {0}")]
     History(#[from] HistoryError),
-    /// The sinks' file can't be opened.
-    #[error("{0}")]
+    /// What the sinks remember can't be opened.
+    #[error("the file of the sinks can't be opened: {0}")]
     Book(#[from] BookError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
@@ -106,6 +106,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
     let history = open_history(&config, spool.id())?;
+    let dead_letters = DeadLetters::new(open_book(&config, Bounds::NONE)?);
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
     #[cfg(feature = "influx")]
@@ -165,6 +166,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         live,
         history: reader,
         influx,
+        dead_letters,
         spool,
         metrics,
         status: overview.clone(),
@@ -359,6 +361,18 @@ fn open_history(config: &Config, spool_id: u64) -> Result<history::Opened, Daemo
         log::info!(leftovers = opened.leftovers; "unfinished compactions of the history were dropped; nothing is lost");
     }
     Ok(opened)
+}
+
+/// Opens what the sinks remember, or begins it.
+fn open_book(config: &Config, bounds: Bounds) -> Result<Book, DaemonError> {
+    let book::Opened { book, set_aside } = Book::open(&config.state_dir.join("sinks.db"), bounds)?;
+    if let Some(set_aside) = set_aside {
+        log::error!(
+            "the sinks' file was damaged: it was set aside and a new one begun: {set_aside:?}; its \
+             dead letters are no longer shown, and sinks begin anew"
+        );
+    }
+    Ok(book)
 }
 
 /// A restart must not count the series that the history holds as new.

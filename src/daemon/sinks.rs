@@ -1,10 +1,10 @@
 //! The stores beside the history, as configured: each finds its place in the log before anything of the
 //! log is given up, and is started when everybody else has found his.
 
-use super::{DaemonError, thread_error};
+use super::{DaemonError, open_book, thread_error};
 use crate::config::{Config, InfluxConfig};
 use crate::model::Position;
-use crate::sinks::book::{Book, Bounds};
+use crate::sinks::book::Bounds;
 use crate::sinks::influx::names::Naming;
 use crate::sinks::influx::round::Shape;
 use crate::sinks::influx::transport::Http;
@@ -16,26 +16,11 @@ use tokio_util::sync::CancellationToken;
 /// Sinks that have their places in the log.
 pub(super) struct Prepared(Vec<(influx::Opened, Http)>);
 
-/// The book of the sinks, as the configuration wants it.
-pub(super) fn open_book(config: &Config) -> Result<Book, DaemonError> {
-    let bounds = Bounds {
-        bytes_max: config.sinks.dead_letters_bytes_max,
-        age_max: config.sinks.dead_letters_age_max,
-    };
-    let opened = Book::open(&config.state_dir.join("sinks.db"), bounds)?;
-    if let Some(path) = opened.set_aside {
-        log::error!(
-            "the sinks' file was damaged: it was set aside and a new one begun; the sinks write again what the spool still has: {path:?}"
-        );
-    }
-    Ok(opened.book)
-}
-
 /// The end of what any sink has read. The log's disk may have lost what it had told to be durable.
 pub(super) fn head(config: &Config, spool: &Spool) -> Result<Position, DaemonError> {
     let mut head = Position(0);
     if !config.sinks.influx.is_empty() {
-        let book = open_book(config)?;
+        let book = open_book(config, Bounds::NONE)?;
         for sink in &config.sinks.influx {
             let known = book.sink(&sink.name, spool.id())?;
             head = head.max(known.map_or(head, |standing| standing.progress.head()));
@@ -46,9 +31,13 @@ pub(super) fn head(config: &Config, spool: &Spool) -> Result<Position, DaemonErr
 
 /// Finds where each sink was. The log is kept for it from there on.
 pub(super) fn open(config: &Config, spool: &Spool) -> Result<Prepared, DaemonError> {
+    let bounds = Bounds {
+        bytes_max: config.sinks.dead_letters_bytes_max,
+        age_max: config.sinks.dead_letters_age_max,
+    };
     let sinks = config.sinks.influx.iter().map(|sink| {
         let transport = Http::new(&sink.target()).map_err(DaemonError::Http)?;
-        Ok((influx::open(options(sink), spool, open_book(config)?)?, transport))
+        Ok((influx::open(options(sink), spool, open_book(config, bounds)?)?, transport))
     });
     Ok(Prepared(sinks.collect::<Result<_, DaemonError>>()?))
 }

@@ -2,7 +2,7 @@
 //!
 //! Doors: [`upstream`] tells what a client's message is; [`batch`] reads a `Batch` straight into the
 //! model under all [`Limits`]; [`ndjson`] reads lines; [`encode`] writes the canonical encoding of a
-//! batch, which [`batch`] reads back as the same.
+//! batch, which [`batch`] reads back as the same; [`readings`] writes what [`ndjson`] reads.
 //!
 //! A message that is refused costs what was read until its fault, and no allocation grows with what
 //! it merely claims.
@@ -24,5 +24,5 @@ pub use crate::wire::Limits;
 pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
-pub use ndjson::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines, ndjson};
+pub use ndjson::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines, ndjson, readings};
 pub use upstream::{Upstream, UpstreamError, upstream};

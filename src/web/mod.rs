@@ -6,15 +6,18 @@
 
 mod assets;
 mod body;
+mod dead_letters;
 mod history;
 mod ingest;
 mod live;
+mod origin;
 mod problem;
 mod routes;
 mod server;
 mod state;
 mod upgrade;
 
+pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 pub use server::{ServerOptions, serve};
 pub use state::{App, StatusSource};

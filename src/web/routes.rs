@@ -1,9 +1,10 @@
 //! The table of routes.
 
 use super::history::{self, Parameters};
+use super::origin::{self, ForeignOrigin};
 use super::problem::Problem;
 use super::state::App;
-use super::{assets, ingest, live};
+use super::{assets, dead_letters, ingest, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         app.status.set_gauges();
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
+    let dead_letters = dead_letter_routes(app.clone());
     let page = reading()
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -106,6 +108,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(series)
         .unify()
+        .or(dead_letters)
+        .unify()
         .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
         .unify()
         .or(page)
@@ -113,6 +117,30 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .recover(rejected)
         .map(Reply::into_response)
         .boxed()
+}
+
+/// Dead letters, to be looked at and to be done with.
+fn dead_letter_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
+    let with = warp::any().map(move || app.clone()).boxed();
+    let parameters = warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
+    let list = reading()
+        .and(exactly("api/v1/dead-letters"))
+        .and(with.clone())
+        .and(parameters)
+        .then(|app, asked| async move { answer(dead_letters::list(app, asked).await) });
+    let letter = reading()
+        .and(warp::path!("api" / "v1" / "dead-letters" / u64))
+        .and(with.clone())
+        .then(|id, app| async move { answer(dead_letters::letter(app, id).await) });
+    let post = |path| {
+        let post = warp::post().and(exactly(path)).and(origin::own());
+        post.and(with.clone()).and(warp::body::stream())
+    };
+    let replay = post("api/v1/dead-letters/replay")
+        .then(|app, body| async move { answer(dead_letters::replay(app, body).await) });
+    let drop = post("api/v1/dead-letters/drop")
+        .then(|app, body| async move { answer(dead_letters::drop_letters(app, body).await) });
+    list.or(letter).unify().or(replay).unify().or(drop).unify().boxed()
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
@@ -150,7 +178,10 @@ fn decoded(segment: &str) -> Result<String, Problem> {
 
 /// What no route took: as a problem document, like every other error.
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    let problem = if rejection.is_not_found() {
+    let problem = if rejection.find::<ForeignOrigin>().is_some() {
+        let detail = "a page of another host must not change anything here (header Origin)";
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    } else if rejection.is_not_found() {
         Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")

@@ -1,5 +1,6 @@
 //! What the routes need of the daemon.
 
+use super::dead_letters::DeadLetters;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -19,6 +20,8 @@ pub struct App {
     pub history: Reader,
     /// The sinks beside it.
     pub influx: Vec<Influx>,
+    /// What sinks could not store.
+    pub dead_letters: Arc<DeadLetters>,
     /// The log, for its positions.
     pub spool: Spool,
     /// The counters.

@@ -5,6 +5,7 @@ mod bad_input;
 mod client;
 mod daemon;
 mod damage;
+mod dead_letters;
 mod disk;
 mod examples;
 mod http_in;

@@ -10,6 +10,9 @@
 
 mod line;
 mod table;
+mod write;
+
+pub use write::readings;
 
 use super::Stamp;
 use super::fault::{Counted, FaultKind};

@@ -76,9 +76,6 @@ pub struct Opened {
     pub set_aside: Option<SetAside>,
 }
 
-/// Of somebody who does not settle.
-const NO_BOUNDS: Bounds = Bounds { bytes_max: u64::MAX, age_max: None };
-
 impl Book {
     /// Opens the file, or makes it, readable for its owner only. One that SQLite finds damaged is
     /// moved aside and a new one begun: so this is for the daemon while it starts, before others of
@@ -148,7 +145,7 @@ impl Book {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // An empty file is one that a daemon is about to fill.
         match FORMAT.has_begun(&connection)? {
-            true => Book::over(connection, NO_BOUNDS).map(Some),
+            true => Book::over(connection, Bounds::NONE).map(Some),
             false => Ok(None),
         }
     }

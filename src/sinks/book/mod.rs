@@ -46,6 +46,11 @@ pub struct Bounds {
     pub age_max: Option<Duration>,
 }
 
+impl Bounds {
+    /// Of somebody who never settles.
+    pub const NONE: Bounds = Bounds { bytes_max: u64::MAX, age_max: None };
+}
+
 /// What a letter takes in the file beside its content: its row, and its places in the indexes.
 pub const LETTER_BYTES: u64 = 256;
 
