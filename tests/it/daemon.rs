@@ -193,24 +193,7 @@ impl Daemon {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, String, String) {
-        let mut socket = TcpStream::connect(self.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
-            self.address,
-            body.len()
-        );
-        for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        // A server that refuses early closes while we still write: its answer tells.
-        let sent = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(b"\r\n"));
-        sent.and_then(|()| socket.write_all(body)).unwrap_or_default();
-        let mut answer = Vec::new();
-        if socket.read_to_end(&mut answer).is_err() && answer.is_empty() {
-            panic!("{method} {path} was not answered");
-        }
-        parsed(&answer)
+        exchange(self.address, method, path, headers, body)
     }
 
     /// Waits until `GET path` answers with this status; gives the body.
@@ -273,6 +256,34 @@ pub fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
+/// One request to a server, over a connection of its own.
+pub fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (u16, String, String) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        address,
+        body.len()
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    // A server that refuses early closes while we still write: its answer tells.
+    let sent = socket.write_all(head.as_bytes()).and_then(|()| socket.write_all(b"\r\n"));
+    sent.and_then(|()| socket.write_all(body)).unwrap_or_default();
+    let mut answer = Vec::new();
+    if socket.read_to_end(&mut answer).is_err() && answer.is_empty() {
+        panic!("{method} {path} was not answered");
+    }
+    parsed(&answer)
+}
+
 /// Status, head and body of an answer.
 pub fn parsed(answer: &[u8]) -> (u16, String, String) {
     let answer = String::from_utf8_lossy(answer).into_owned();
@@ -283,7 +294,7 @@ pub fn parsed(answer: &[u8]) -> (u16, String, String) {
     (status.unwrap_or(0), head, if chunked { unchunk(body) } else { body.to_owned() })
 }
 
-fn signal(child: &Child, signal: rustix::process::Signal) {
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
 }

@@ -12,5 +12,8 @@ mod http_in;
 mod kill_nine;
 mod live_resume;
 mod shutdown;
+mod sinks_checked;
 mod small_spool;
+mod store;
 mod trouble;
+mod victoria;
