@@ -6,6 +6,7 @@
 
 mod assets;
 mod body;
+mod breaker;
 mod dead_letters;
 mod history;
 mod ingest;

@@ -4,7 +4,7 @@ use super::history::{self, Parameters};
 use super::origin::{self, ForeignOrigin};
 use super::problem::Problem;
 use super::state::App;
-use super::{assets, dead_letters, ingest, live};
+use super::{assets, breaker, dead_letters, ingest, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         app.status.set_gauges();
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
-    let dead_letters = dead_letter_routes(app.clone());
+    let sinks = sink_routes(app.clone());
     let page = reading()
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -108,7 +108,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(series)
         .unify()
-        .or(dead_letters)
+        .or(sinks)
         .unify()
         .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
         .unify()
@@ -119,8 +119,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// Dead letters, to be looked at and to be done with.
-fn dead_letter_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
+/// What operators do with sinks: their breakers, and the dead letters.
+fn sink_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let with = warp::any().map(move || app.clone()).boxed();
     let parameters = warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
     let list = reading()
@@ -140,7 +140,13 @@ fn dead_letter_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .then(|app, body| async move { answer(dead_letters::replay(app, body).await) });
     let drop = post("api/v1/dead-letters/drop")
         .then(|app, body| async move { answer(dead_letters::drop_letters(app, body).await) });
-    list.or(letter).unify().or(replay).unify().or(drop).unify().boxed()
+    let breaker = warp::post()
+        .and(warp::path!("api" / "v1" / "sinks" / String / "breaker"))
+        .and(origin::own())
+        .and(with.clone())
+        .and(warp::body::stream())
+        .then(|name, app, body| async move { answer(breaker::set(app, name, body).await) });
+    breaker.or(list).unify().or(letter).unify().or(replay).unify().or(drop).unify().boxed()
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
