@@ -96,6 +96,8 @@ pub struct Failure<C> {
 pub enum FailureKind {
     /// We: try again.
     Unavailable,
+    /// We, too: but the store did not even answer, and each request more would wait as long.
+    Unanswered,
     /// The administrator: something is to be fixed, and each request would fail until it is.
     Misconfigured,
 }
@@ -260,8 +262,8 @@ impl<C> Breaker<C> {
             Phase::Closed => {
                 self.note(true);
                 let told_to_wait = failure.retry_after.is_some();
-                let hopeless = failure.kind == FailureKind::Misconfigured;
-                if told_to_wait || hopeless || self.has_failed_too_often() {
+                let one_is_enough = failure.kind != FailureKind::Unavailable;
+                if told_to_wait || one_is_enough || self.has_failed_too_often() {
                     self.open(failure, now, random)
                 } else {
                     Action::Nothing
@@ -318,7 +320,7 @@ impl<C> Breaker<C> {
 
     fn open(&mut self, failure: Failure<C>, now: Instant, random: f64) -> Action {
         let wait = match failure.kind {
-            FailureKind::Unavailable => {
+            FailureKind::Unavailable | FailureKind::Unanswered => {
                 self.openings = self.openings.saturating_add(1);
                 self.backoff().mul_f64(random.clamp(0.0, 1.0))
             }

@@ -199,7 +199,7 @@ struct Model {
 #[derive(Debug, Clone, Copy)]
 enum Outcome {
     Succeeds,
-    Fails { fixable: bool, retry_after: Option<Millis> },
+    Fails { kind: FailureKind, retry_after: Option<Millis> },
     IsAbandoned,
 }
 
@@ -253,17 +253,19 @@ impl Model {
                 self.become_(Lamp::Open(now));
                 "changed"
             }
-            (Lamp::Closed | Lamp::HalfOpen, Outcome::Fails { fixable, retry_after }) => {
+            (Lamp::Closed | Lamp::HalfOpen, Outcome::Fails { kind, retry_after }) => {
                 if self.lamp == Lamp::Closed {
                     self.outcomes.push_back(true);
                     let last: Vec<bool> = self.outcomes.iter().rev().take(64).copied().collect();
                     let failed = last.iter().filter(|failed| **failed).count();
                     let row = last.iter().take_while(|failed| **failed).count();
                     let often = row >= 4 || (last.len() >= 10 && 2 * failed >= last.len());
-                    if !(often || fixable || retry_after.is_some()) {
+                    let at_once = kind != FailureKind::Unavailable;
+                    if !(often || at_once || retry_after.is_some()) {
                         return "nothing";
                     }
                 }
+                let fixable = kind == FailureKind::Misconfigured;
                 let wait = if fixable { 60_000 } else { self.ceiling * eighths / 8 };
                 if !fixable {
                     self.ceiling = (self.ceiling * 2).min(8192);
@@ -282,9 +284,14 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Millis, u64)>> {
     let outcome = prop_oneof![
         3 => Just(Outcome::Succeeds),
         5 => retry_after.clone().prop_map(|retry_after| {
-            Outcome::Fails { fixable: false, retry_after }
+            Outcome::Fails { kind: FailureKind::Unavailable, retry_after }
         }),
-        1 => retry_after.prop_map(|retry_after| Outcome::Fails { fixable: true, retry_after }),
+        1 => retry_after.clone().prop_map(|retry_after| {
+            Outcome::Fails { kind: FailureKind::Unanswered, retry_after }
+        }),
+        1 => retry_after.prop_map(|retry_after| {
+            Outcome::Fails { kind: FailureKind::Misconfigured, retry_after }
+        }),
         1 => Just(Outcome::IsAbandoned),
     ];
     let step = prop_oneof![
@@ -338,11 +345,7 @@ proptest! {
                     let event = match outcome {
                         Outcome::Succeeds => Event::Succeeded(permit),
                         Outcome::IsAbandoned => Event::Abandoned(permit),
-                        Outcome::Fails { fixable, retry_after } => {
-                            let kind = match fixable {
-                                true => FailureKind::Misconfigured,
-                                false => FailureKind::Unavailable,
-                            };
+                        Outcome::Fails { kind, retry_after } => {
                             let retry_after = retry_after.map(ms);
                             Event::Failed(permit, Failure { kind, retry_after, cause: "broken" })
                         }

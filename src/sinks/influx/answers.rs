@@ -304,6 +304,9 @@ impl Meaning {
             | Meaning::Partial { .. }
             | Meaning::Rejected { .. }
             | Meaning::TooLarge => return None,
+            Meaning::Unavailable { after, cause: cause @ Cause::Unreached(Unreached::Timeout) } => {
+                (FailureKind::Unanswered, *after, cause)
+            }
             Meaning::SlowDown { after, cause } | Meaning::Unavailable { after, cause } => {
                 (FailureKind::Unavailable, *after, cause)
             }

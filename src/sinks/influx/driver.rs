@@ -17,7 +17,7 @@ use super::valve::Stopped;
 use super::view::Tally;
 use crate::clock;
 use crate::model::{Batch, Position, Table};
-use crate::sinks::book::{Book, BookError, NewLetter, Standing};
+use crate::sinks::book::{Book, BookError, NewLetter, Shed, Standing};
 use crate::spool::Follower;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -280,6 +280,11 @@ impl<T: Transport> Driver<T> {
 
     async fn tick(&mut self) -> Result<(), Stopped> {
         self.settle();
+        // Letters grow old while none comes.
+        match self.book.shed(clock::now()) {
+            Ok(shed) => self.note_shed(shed),
+            Err(error) => self.note("old dead letters can't be deleted; it is tried again", &error),
+        }
         self.tally.measure(self.standing.counts.written, clock::monotonic());
         let looked = match self.replay().await? {
             Ok(()) => self.book.totals(Some(&self.name)),
@@ -302,12 +307,7 @@ impl<T: Transport> Driver<T> {
         let done = self.book.settle(&self.name, &self.standing, &self.letters, clock::now());
         match done {
             Ok(shed) => {
-                if shed.letters > 0 {
-                    log::error!(
-                        sink = self.name.as_str(), letters = shed.letters, samples = shed.samples;
-                        "the oldest dead letters had to go: sinks.dead_letters_size_max or …_age_max"
-                    );
-                }
+                self.note_shed(shed);
                 self.letters.clear();
                 self.settled = Some(self.standing.clone());
                 let backlog = self.backlog_name();
@@ -320,6 +320,15 @@ impl<T: Transport> Driver<T> {
                 self.note("sinks.db can't be written; it is tried again", &error);
                 false
             }
+        }
+    }
+
+    fn note_shed(&self, shed: Shed) {
+        if shed.letters > 0 {
+            log::error!(
+                sink = self.name.as_str(), letters = shed.letters, samples = shed.samples;
+                "the oldest dead letters had to go (sinks.dead_letters_size_max, _age_max)"
+            );
         }
     }
 

@@ -27,7 +27,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 /// More of a reply's body is not read.
-const REPLY_BYTES_MAX: usize = 64 << 10;
+/// A list of a hundred refused lines must have room.
+const REPLY_BYTES_MAX: usize = 256 << 10;
 /// Longer tokens are none: InfluxDB's have 88 bytes, signed ones a few hundred.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// Idle connections are closed by us before VictoriaMetrics does (after a minute), so that no request

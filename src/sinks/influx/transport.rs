@@ -28,7 +28,7 @@ pub struct Reply {
     pub status: u16,
     /// The header `Retry-After`.
     pub retry_after: Option<String>,
-    /// The body, at most 64 KiB of it.
+    /// The body, at most 256 KiB of it.
     pub body: Vec<u8>,
 }
 
