@@ -14,32 +14,28 @@ export interface Reading {
 export type Written = { plain: string } | { text: string };
 export type FullLetter = DeadLetter & { readings: Reading[] };
 
-interface Source {
-  source?: string;
-}
-
-/** A reading of `GET /api/v1/dead-letters/{id}` as text. */
+/** The answer of `GET /api/v1/dead-letters/{id}`. */
 export function letterOf(answer: string): FullLetter {
-  const letter = JSON.parse(answer) as DeadLetter & { readings: { time: string; tags?: Tags; values: object }[] };
-  const exact = (JSON.parse as (text: string, reviver: (key: string, value: unknown, from?: Source) => unknown) => unknown)(
-    answer,
-    (_, value, from) => (typeof value === 'number' ? new Plain(from?.source ?? String(value)) : value),
-  ) as { readings: { values: Record<string, unknown> }[] };
+  const letter = JSON.parse(answer) as DeadLetter & { readings: { time: string; tags?: Tags }[] };
+  const exact = JSON.parse(numbersAsWritten(answer)) as { readings: { values: Record<string, unknown> }[] };
   const readings = letter.readings.map((reading, i) => ({
-    time: String(reading.time),
+    time: reading.time,
     tags: reading.tags ?? {},
     values: Object.fromEntries(Object.entries(exact.readings[i]!.values).map(([metric, it]) => [metric, written(it)])),
   }));
   return { ...letter, readings };
 }
 
-class Plain {
-  constructor(readonly source: string) {}
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** JSON in which each number stands as `{"plain":"71.0"}`: values are never objects, so nothing else looks like it. */
+function numbersAsWritten(json: string): string {
+  return json.replace(STRING_OR_NUMBER, (token) => (token.startsWith('"') ? token : `{"plain":"${token}"}`));
 }
 
 function written(it: unknown): Written {
-  if (it instanceof Plain) return { plain: it.source };
-  return typeof it === 'string' ? { text: it } : { plain: String(it) };
+  if (typeof it === 'string') return { text: it };
+  return typeof it === 'object' && it !== null ? (it as Written) : { plain: String(it) };
 }
 
 /** The viewer's own day and time with all nine digits of the second. */

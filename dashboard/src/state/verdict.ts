@@ -24,7 +24,10 @@ export function pressureLevel(pressure: number): Level {
   return grade(pressure, PRESSURE_WATCH, PRESSURE_BAD);
 }
 export function spoolLevel(status: Status): Level {
-  return worse(grade(spoolFill(status) ?? 0, SPOOL_WATCH, SPOOL_BAD), spoolFullLevel(status));
+  return worse(spoolFillLevel(status), spoolFullLevel(status));
+}
+export function spoolFillLevel(status: Status): Level {
+  return grade(spoolFill(status) ?? 0, SPOOL_WATCH, SPOOL_BAD);
 }
 function spoolFullLevel(status: Status): Level {
   const { full_in_s } = status.spool;
@@ -39,11 +42,16 @@ export function liveLagLevel(lag_s: number): Level {
 export function breakerLevel(breaker: BreakerState): Level {
   return breaker === 'closed' ? 'well' : breaker === 'open' ? 'bad' : 'watch';
 }
+/** Old data that is on its way is worth a look; what comes late now is worse. */
+function lagLevel(sink: SinkStatus): Level {
+  return isDraining(sink) ? worse('watch', sinkLagLevel(sink.live_lag_s)) : sinkLagLevel(sink.lag_s);
+}
+const isDraining = (sink: SinkStatus): boolean => hasBacklog(sink) && sink.drain_eta_s != null;
 /** Of all that a sink tells of itself. */
 export function sinkLevel(sink: SinkStatus): Level {
-  const left: Level = (sink.dead_letters?.letters ?? 0) > 0 || hasBacklog(sink) ? 'watch' : 'well';
+  const left: Level = (sink.dead_letters?.letters ?? 0) > 0 ? 'watch' : 'well';
   const off: Level = (sink.imbalance ?? 0) === 0 ? 'well' : 'bad';
-  return [breakerLevel(breakerState(sink)), sinkLagLevel(sink.lag_s), left, off].reduce(worse);
+  return [breakerLevel(breakerState(sink)), lagLevel(sink), left, off].reduce(worse);
 }
 export function worse(a: Level, b: Level): Level {
   return a === 'bad' || b === 'bad' ? 'bad' : a === 'watch' || b === 'watch' ? 'watch' : 'well';
@@ -71,7 +79,7 @@ export function troubles(status: Status): Verdict[] {
   const of = tightest(status);
   add(pressureLevel(status.pressure), `Intake is throttled, pressure ${percent(status.pressure)}${of === null ? '' : ` of ${of}`}`);
   add(spoolLevel(status), spoolText(status));
-  for (const sink of status.sinks) add(sinkLagLevel(sink.lag_s), `${sink.name} is ${span(sink.lag_s)} behind${draining(sink)}`);
+  for (const sink of status.sinks) add(lagLevel(sink), behindText(sink));
   add(liveLagLevel(status.live.lag_s), `Live is ${span(status.live.lag_s)} behind`);
   for (const sink of status.sinks) {
     const letters = sink.dead_letters?.letters ?? 0;
@@ -95,8 +103,9 @@ function spoolText(status: Status): string {
   return `Spool ${percent(spoolFill(status))} full, ${bytes(status.spool.bytes)}${soon}`;
 }
 
-function draining(sink: SinkStatus): string {
-  return sink.drain_eta_s == null ? '' : `, drained in ${about(sink.drain_eta_s)}`;
+function behindText(sink: SinkStatus): string {
+  if (!isDraining(sink)) return `${sink.name} is ${span(sink.lag_s)} behind`;
+  return `${sink.name} drains a backlog of ${span(sink.lag_s)}, drained in ${about(sink.drain_eta_s)}`;
 }
 
 /** `lost_s`: for how long there has been no link, null while there is one. */

@@ -40,7 +40,7 @@ function Pressure({ now }: { now: Status }) {
       <Gauge share={now.pressure} level={level} name="Pressure" />
       <p>
         {level !== 'well' && <Lamp level={level} />}
-        <b>{percent(now.pressure)}</b>
+        <b class={level}>{percent(now.pressure)}</b>
         {of !== null && <span class="said">tightest: {of}</span>}
       </p>
     </div>
@@ -57,7 +57,7 @@ function Spool({ now }: { now: Status }) {
       <Gauge share={fill} level={level} name="Fill of the spool" />
       <p>
         {level !== 'well' && <Lamp level={level} />}
-        <b>{fill === null ? bytes(now.spool.bytes) : percent(fill)}</b>
+        <b class={judge.spoolFillLevel(now)}>{fill === null ? bytes(now.spool.bytes) : percent(fill)}</b>
         {fill !== null && (
           <span class="said">
             {bytes(now.spool.bytes)} of {bytes(now.spool.bytes_max)}
@@ -78,7 +78,7 @@ function Balance({ now }: { now: Status }) {
       <h2>Ledger</h2>
       <p>
         <Lamp level={level} />
-        <b>{level === 'well' ? 'balanced' : 'off balance'}</b>
+        <b class={level}>{level === 'well' ? 'balanced' : 'off balance'}</b>
         {off.map((text) => (
           <span key={text} class="off">
             {text}
@@ -137,13 +137,9 @@ function Why({ sink }: { sink: SinkStatus }) {
   const probe = say.nextProbe(sink, statusAge_s());
   return (
     <p class="why">
-      {sink.cause != null && <strong class="cause">{sentence(sink.cause)}</strong>} {meaning}
-      {probe !== null && (
-        <>
-          ; <span class="probe">{probe}</span>
-        </>
-      )}
-      .
+      {sink.cause != null && <strong class="cause">{sentence(sink.cause)}</strong>}
+      {probe !== null && <span class="probe">{sentence(probe)}</span>}
+      <span>{sentence(meaning)}</span>
     </p>
   );
 }
