@@ -104,7 +104,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
     // Both follow before either reads on, so that neither gives up what the other needs.
-    let for_history = spool.follow("history", crate::sinks::Sink::position(&history.writer));
+    let for_history =
+        spool.follow(history_follower::NAME, crate::sinks::Sink::position(&history.writer));
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -120,7 +121,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
 
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
-        flow: gate.flow(),
+        pressure: gate.pressure().clone(),
         gate: gate_stats,
         spool: spool.clone(),
         history: reader.clone(),

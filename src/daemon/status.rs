@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::config::Config;
-use crate::gate::{Flow, GateStats};
+use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
@@ -15,7 +15,6 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often viewers are told, and rates are measured.
@@ -25,7 +24,7 @@ const FORGET_INTERVAL: u64 = 60;
 
 /// Sees all rooms.
 pub(super) struct Overview {
-    flow: watch::Receiver<Flow>,
+    pressure: Pressure,
     gate: Arc<Mutex<GateStats>>,
     spool: Spool,
     history: Reader,
@@ -58,6 +57,7 @@ struct Status {
     tick_ms: u128,
     windows: Vec<String>,
     pressure: f64,
+    pressure_of: Option<&'static str>,
     trouble: Option<String>,
     spool: SpoolStatus,
     sinks: Vec<SinkStatus>,
@@ -128,7 +128,7 @@ struct LedgerStatus {
 
 /// The rooms that are looked at.
 pub(super) struct Rooms {
-    pub flow: watch::Receiver<Flow>,
+    pub pressure: Pressure,
     pub gate: Arc<Mutex<GateStats>>,
     pub spool: Spool,
     pub history: Reader,
@@ -140,12 +140,13 @@ pub(super) struct Rooms {
 
 impl Overview {
     pub fn new(config: &Config, rooms: Rooms) -> Overview {
-        let Rooms { flow, gate, spool, history, live, ledger, metrics, history_stalled } = rooms;
+        let Rooms { pressure, gate, spool, history, live, ledger, metrics, history_stalled } =
+            rooms;
         let windows = live.windows();
         let windows =
             (0..windows.levels()).map(|level| crate::live::window_name(windows, level)).collect();
         Overview {
-            flow,
+            pressure,
             gate,
             spool,
             history,
@@ -204,10 +205,12 @@ impl Overview {
         let spool = self.spool.stats();
         let counts = self.history.counts();
         let live = self.live.stats();
-        let history = spool.followers.iter().find(|follower| follower.name == "history");
+        let history =
+            spool.followers.iter().find(|follower| follower.name == super::history_follower::NAME);
         self.ledger.lost(history.map_or(0, |follower| follower.samples_lost));
         let balance = self.ledger.balance();
         let rates = lock(&self.rates);
+        let flow = self.pressure.flow();
         let now = clock::now();
         let stalled = self.history_stalled.load(Ordering::Relaxed);
         let behind_since = history.and_then(|follower| follower.behind_since);
@@ -217,7 +220,8 @@ impl Overview {
             uptime_s: seconds(clock::monotonic() - self.started.1),
             tick_ms: self.tick.as_millis(),
             windows: self.windows.clone(),
-            pressure: self.flow.borrow().pressure,
+            pressure: flow.pressure,
+            pressure_of: flow.of.map(Resource::name),
             trouble: gate.trouble.map(|trouble| trouble.to_string()),
             spool: SpoolStatus {
                 bytes: spool.bytes,
@@ -287,6 +291,9 @@ impl StatusSource for Overview {
         let counts = self.history.counts();
         let gauges = self.metrics.gauges();
         gauges.pressure.set(status.pressure);
+        for (resource, fill) in self.pressure.fills().each() {
+            gauges.pressure_of(resource.name(), fill);
+        }
         gauges.spool_bytes.set(clamp(spool.bytes));
         gauges.spool_bytes_max.set(clamp(spool.bytes_max));
         gauges.spool_segments.set(clamp(spool.segments as u64));

@@ -7,6 +7,7 @@ mod daemon;
 mod damage;
 mod disk;
 mod examples;
+mod fairness;
 mod http_in;
 mod kill_nine;
 mod live_resume;
