@@ -39,6 +39,11 @@ struct BySink {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResource {
+    resource: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByKind {
     kind: &'static str,
 }
@@ -98,6 +103,7 @@ pub struct Gauges {
     pub start_time_seconds: FloatGauge,
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
+    pressure_by_resource: Family<ByResource, FloatGauge>,
     sink_lag_seconds: Family<BySink, FloatGauge>,
     sink_lag_samples: Family<BySink, Gauge>,
     sink_live_lag_seconds: Family<BySink, FloatGauge>,
@@ -163,6 +169,11 @@ impl Gauges {
         for (counter, count) in counters {
             counter.get_or_create(&by).inner().store(count, Ordering::Relaxed);
         }
+    }
+
+    /// How full a bounded resource is.
+    pub fn pressure_of(&self, resource: &'static str, fill: f64) {
+        self.pressure_by_resource.get_or_create(&ByResource { resource }).set(fill);
     }
 
     /// How many frames of a kind there were since the start.
@@ -253,6 +264,11 @@ impl Metrics {
                     r,
                     "start_time_seconds",
                     "Start of the process since the epoch",
+                ),
+                pressure_by_resource: add(
+                    r,
+                    "pressure_by_resource",
+                    "How full each bounded resource is, 0 to 1; trouble is 0 or 1",
                 ),
                 sink_lag_seconds: add(
                     r,

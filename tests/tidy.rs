@@ -11,7 +11,9 @@ const LINES_MAX: usize = 500;
 const CORE: [&str; 6] = ["model", "wire", "decode", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 10] = [
+const PURE: [&str; 12] = [
+    "src/gate/flow.rs",
+    "src/gate/round_robin.rs",
     "src/sinks/breaker.rs",
     "src/sinks/influx/answers.rs",
     "src/sinks/influx/bisect.rs",

@@ -21,6 +21,9 @@ const STATUS_PATIENCE_MS = 1500;
 export const link = new Link(liveAddress(), everywhere);
 export const fleet = new Fleet();
 export const status = signal<Status | null>(null);
+let statusAt = 0;
+/** How long ago the status came: what it says of the future has come nearer by that. */
+export const statusAge_s = (): number => (performance.now() - statusAt) / 1000;
 /** The slow-viewer factor that the daemon told; 1: everything comes. */
 export const slowed = signal(1);
 export const route = signal<Route>(parseRoute(location.hash));
@@ -51,8 +54,13 @@ async function learnWindows(): Promise<void> {
   const patience = new Promise<null>((resolve) => setTimeout(() => resolve(null), STATUS_PATIENCE_MS));
   const known = await Promise.race([askStatus().catch(() => null), patience]);
   if (known === null) return;
-  status.value = known;
+  learnStatus(known);
   if (known.windows.length > 0) windows = known.windows;
+}
+
+export function learnStatus(known: Status): void {
+  statusAt = performance.now();
+  status.value = known;
 }
 
 let shownDevice = '';
@@ -63,7 +71,10 @@ function show(to: Route): void {
   shownDevice = wanted;
   deviceFeed.peek()?.close();
   deviceFeed.value = null;
-  if (to.page === 'fleet') {
+  if (to.page === 'dead-letters' || to.page === 'dead-letter') {
+    // The fleet goes on behind it, so that the link always has a subscription and the way back is short.
+    fleetFeedMade?.open();
+  } else if (to.page === 'fleet') {
     fleet.choose(to.view.metric);
     fleetFeedMade?.need(to.view.metric);
     fleetFeedMade?.open();
@@ -80,7 +91,7 @@ function show(to: Route): void {
 /** The frames that are about the daemon, whatever page is shown. */
 function everywhere(frame: Frame): void {
   if (frame.type === 'status') {
-    status.value = frame.data;
+    learnStatus(frame.data);
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {

@@ -4,7 +4,10 @@ import type { SortKey, View } from './state/table';
 
 export type Route =
   | { page: 'fleet'; view: View }
-  | { page: 'device'; id: string; range: string };
+  | { page: 'device'; id: string; range: string }
+  /** `sink`: of that one only; `after`: the page behind this id. */
+  | { page: 'dead-letters'; sink: string | null; after: number | null }
+  | { page: 'dead-letter'; id: number; sink: string | null };
 
 export const DEFAULT_VIEW: View = { search: '', offlineOnly: false, metric: null, sort: 'device', descending: false };
 const SORTS: readonly SortKey[] = ['device', 'state', 'value', 'series', 'seen'];
@@ -14,6 +17,12 @@ export function parseRoute(hash: string): Route {
   const query = new URLSearchParams(search);
   const device = /^\/device\/(.+)$/.exec(path)?.[1];
   if (device !== undefined) return { page: 'device', id: decode(device), range: query.get('range') ?? '15m' };
+  const letter = /^\/dead-letters\/(\d+)$/.exec(path)?.[1];
+  if (letter !== undefined) return { page: 'dead-letter', id: Number(letter), sink: query.get('sink') };
+  if (path === '/dead-letters') {
+    const after = query.get('after') ?? '';
+    return { page: 'dead-letters', sink: query.get('sink'), after: /^\d+$/.test(after) ? Number(after) : null };
+  }
   const sort = query.get('sort') ?? '';
   const key = SORTS.find((one) => one === sort.replace(/^-/, ''));
   return {
@@ -50,4 +59,20 @@ export function fleetHash(view: View): string {
 export function deviceHash(id: string, range?: string): string {
   const path = `#/device/${encodeURIComponent(id)}`;
   return range === undefined ? path : `${path}?range=${range}`;
+}
+
+export function deadLettersHash(sink: string | null = null, after: number | null = null): string {
+  return withQuery('#/dead-letters', { sink, after });
+}
+
+/** `sink`: what the list that it was opened from was narrowed down to. */
+export function deadLetterHash(id: number, sink: string | null = null): string {
+  return withQuery(`#/dead-letters/${id}`, { sink });
+}
+
+function withQuery(path: string, asked: Record<string, string | number | null>): string {
+  const query = new URLSearchParams();
+  for (const key in asked) if (asked[key] != null) query.set(key, String(asked[key]));
+  const text = query.toString();
+  return text === '' ? path : `${path}?${text}`;
 }

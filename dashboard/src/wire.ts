@@ -40,12 +40,31 @@ export interface MetricInfo {
 
 export interface SinkStatus {
   name: string;
+  kind: 'history' | 'influx';
   breaker: 'closed' | 'open' | 'half_open';
+  /** An operator holds the breaker open. */
+  held: boolean;
   cause: string | null;
-  lag_samples: number | null;
-  lag_s: number | null;
   next_probe_s: number | null;
+  lag_samples: number | null;
+  /** Age of the oldest batch that it has not. */
+  lag_s: number | null;
+  /** The same of the newest data alone; equal to `lag_s` while there is no backlog. */
+  live_lag_s: number | null;
+  backlog_samples: number;
+  drain_eta_s: number | null;
+  samples_per_s: number;
+  /** Absent for the history, as `dead_letters` is. */
+  requests?: { under_way: number; allowed: number; sent: number; failed: number };
+  written: number;
+  dead_lettered: number;
+  skipped: number;
+  /** What is held now. */
+  dead_letters?: { letters: number; samples: number; bytes: number };
+  imbalance: number;
 }
+
+export type BreakerAction = 'hold' | 'probe' | 'release';
 
 export interface Status {
   version: string;
@@ -54,24 +73,55 @@ export interface Status {
   tick_ms: number;
   windows: string[];
   pressure: number;
+  /** The resource that the pressure is of. */
+  pressure_of?: string | null;
   /** Why no batch would be accepted now, if so. */
   trouble?: string | null;
-  spool: { bytes: number; bytes_max: number; oldest_s: number | null; durability: string };
+  spool: { bytes: number; bytes_max: number; oldest_s: number | null; durability: string; full_in_s?: number | null };
   sinks: SinkStatus[];
   live: { lag_s: number; series: number; devices: number; late_samples: number };
   intake: { connections: number; samples_per_s: number; batches_per_s: number };
   viewers: { sse: number; ws: number; degraded: number };
-  ledger: {
-    accepted: number;
-    stored: number;
-    spooled: number;
-    dead_lettered: number;
-    shed: number;
-    duplicates: number;
-    refused: number;
-    balanced: boolean;
-  };
+  ledger: Ledger;
 }
+
+export interface Ledger {
+  accepted: number;
+  stored: number;
+  spooled: number;
+  dead_lettered: number;
+  shed: number;
+  duplicates: number;
+  refused: number;
+  balanced: boolean;
+}
+
+/** What a sink refused for good, and its words for it. */
+export interface DeadLetter {
+  id: number;
+  sink: string;
+  refused_at: number;
+  received_at: number;
+  client: string;
+  protocol: string;
+  device: string;
+  metrics: string[];
+  samples: number;
+  reason: string;
+  attempts: number;
+  /** Marked to be sent again, and not sent yet. */
+  replaying: boolean;
+}
+
+export interface DeadLetters {
+  letters: DeadLetter[];
+  /** Held now; and of all time the samples shed, dropped and replayed. */
+  totals: { letters: number; samples: number; bytes: number; shed: number; dropped: number; replayed: number };
+  next: number | null;
+}
+
+/** Which dead letters a replay or a drop is for. */
+export type Which = { ids: number[] } | { sink: string } | { all: true };
 
 interface FrameHead {
   sub?: number;

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+/// As the log knows it.
+pub(super) const NAME: &str = "history";
 /// Decoded batches taken from the log at a time.
 const READ_BYTES_MAX: usize = 8 << 20;
 /// How often upkeep is looked at when nothing comes.
@@ -17,7 +19,8 @@ const IDLE: Duration = Duration::from_millis(200);
 /// After the history refused a batch: how long until it is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// With the log so full, what waits in memory is flushed at once: the log can't be trimmed before.
-const SPOOL_FILL_MAX: f64 = 0.5;
+/// Below where pressure begins to slow clients.
+const SPOOL_FILL_MAX: f64 = 0.4;
 /// A disk that stays full is said this often.
 const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -94,10 +97,13 @@ impl HistoryFollower {
         done.unwrap_or(false)
     }
 
-    /// Whether the log is filling with what is only in our memory. Long flush intervals must not make
-    /// the intake refuse.
+    /// Whether the log is filling with what is only in our memory. Long flush intervals must not slow
+    /// clients, let alone make the intake refuse. One flush for each segment: a log that others fill
+    /// must not make us write every crumb.
     fn is_needed_by_spool(&self) -> bool {
-        self.spool.fill() > SPOOL_FILL_MAX && self.reader.counts().held > 0
+        self.spool.tightest_fill() > SPOOL_FILL_MAX
+            && self.spool.waits_for(NAME)
+            && self.reader.counts().held > 0
     }
 
     /// What is durable in the history needs no place in the log; and the ledger learns where we are.

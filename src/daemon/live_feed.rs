@@ -24,7 +24,8 @@ const READ_BYTES_MAX: usize = 4 << 20;
 const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 /// With the log so full, live gives up what it keeps for viewers that come back after a restart:
 /// live never makes the intake refuse.
-const SPOOL_FILL_MAX: f64 = 0.5;
+/// Below where pressure begins to slow clients.
+const SPOOL_FILL_MAX: f64 = 0.4;
 /// After the log could not be read: how long until it is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -126,7 +127,7 @@ impl Feed for LogFeed {
     }
 
     fn keep_from(&self, position: Position) {
-        if self.spool.fill() > SPOOL_FILL_MAX {
+        if self.spool.tightest_fill() > SPOOL_FILL_MAX {
             // Not noted: the next process finds its position gone, and begins with a cut.
             self.follower.commit(self.follower.position());
             return;

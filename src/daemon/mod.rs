@@ -120,7 +120,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
     // All follow before any reads on, so that none gives up what another needs.
-    let for_history = spool.follow("history", crate::sinks::Sink::position(&history.writer));
+    let for_history =
+        spool.follow(history_follower::NAME, crate::sinks::Sink::position(&history.writer));
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
@@ -149,7 +150,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
 
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
-        flow: gate.flow(),
+        pressure: gate.pressure().clone(),
         gate: gate_stats,
         spool: spool.clone(),
         history: reader.clone(),

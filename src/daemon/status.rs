@@ -4,7 +4,7 @@
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
 use crate::config::Config;
-use crate::gate::{Flow, GateStats};
+use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
@@ -17,7 +17,6 @@ use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often viewers are told, and rates are measured.
@@ -29,7 +28,7 @@ const FORGET_INTERVAL: u64 = 60;
 
 /// Sees all rooms.
 pub(super) struct Overview {
-    flow: watch::Receiver<Flow>,
+    pressure: Pressure,
     gate: Arc<Mutex<GateStats>>,
     spool: Spool,
     history: Reader,
@@ -66,6 +65,7 @@ struct Status {
     tick_ms: u128,
     windows: Vec<String>,
     pressure: f64,
+    pressure_of: Option<&'static str>,
     trouble: Option<String>,
     spool: SpoolStatus,
     sinks: Vec<SinkStatus>,
@@ -127,7 +127,7 @@ struct LedgerStatus {
 
 /// The rooms that are looked at.
 pub(super) struct Rooms {
-    pub flow: watch::Receiver<Flow>,
+    pub pressure: Pressure,
     pub gate: Arc<Mutex<GateStats>>,
     pub spool: Spool,
     pub history: Reader,
@@ -140,13 +140,22 @@ pub(super) struct Rooms {
 
 impl Overview {
     pub fn new(config: &Config, rooms: Rooms) -> Overview {
-        let Rooms { flow, gate, spool, history, live, ledger, metrics, history_stalled, influx } =
-            rooms;
+        let Rooms {
+            pressure,
+            gate,
+            spool,
+            history,
+            live,
+            ledger,
+            metrics,
+            history_stalled,
+            influx,
+        } = rooms;
         let windows = live.windows();
         let windows =
             (0..windows.levels()).map(|level| crate::live::window_name(windows, level)).collect();
         Overview {
-            flow,
+            pressure,
             gate,
             spool,
             history,
@@ -210,10 +219,12 @@ impl Overview {
         let spool = self.spool.stats();
         let counts = self.history.counts();
         let live = self.live.stats();
-        let history = spool.followers.iter().find(|follower| follower.name == "history");
+        let history =
+            spool.followers.iter().find(|follower| follower.name == super::history_follower::NAME);
         self.ledger.lost(history.map_or(0, |follower| follower.samples_lost));
         let balance = self.ledger.balance();
         let rates = lock(&self.rates);
+        let flow = self.pressure.flow();
         let now = clock::now();
         let stalled = self.history_stalled.load(Ordering::Relaxed);
         let mut sinks = vec![SinkStatus::of_history(HistoryState {
@@ -235,7 +246,8 @@ impl Overview {
             uptime_s: seconds(clock::monotonic() - self.started.1),
             tick_ms: self.tick.as_millis(),
             windows: self.windows.clone(),
-            pressure: self.flow.borrow().pressure,
+            pressure: flow.pressure,
+            pressure_of: flow.of.map(Resource::name),
             trouble: gate.trouble.map(|trouble| trouble.to_string()),
             spool: SpoolStatus {
                 bytes: spool.bytes,
@@ -298,6 +310,9 @@ impl StatusSource for Overview {
         let counts = self.history.counts();
         let gauges = self.metrics.gauges();
         gauges.pressure.set(status.pressure);
+        for (resource, fill) in self.pressure.fills().each() {
+            gauges.pressure_of(resource.name(), fill);
+        }
         gauges.spool_bytes.set(clamp(spool.bytes));
         gauges.spool_bytes_max.set(clamp(spool.bytes_max));
         gauges.spool_segments.set(clamp(spool.segments as u64));

@@ -1,31 +1,44 @@
 //! The only way into the spool: one thread owns admission and the log's writer.
 //!
 //! ```text
-//!  intake ──reserve──► memory permits (bytes; waits when full)
+//!  intake ──reserve──► memory (bounded; when full, clients take turns)
 //!         ──offer────► queue ──► [gate thread] admit each ──► append all ──► one sync ──► answers
 //! ```
 //!
 //! Everything that waits while the disk is busy is the next group. Every offer gets exactly one
 //! [`Answer`], after the group that holds it is durable, in the order of offers.
 //!
-//! Full-case of the queue: it holds as many offers as there can be memory permits of the smallest
+//! Where clients compete they are held apart: the memory is given out in turns (`memory`), and who
+//! takes more than a fair share bears the pressure (`shares`, `flow`). The queue behind the memory
+//! needs no turns: a group takes nearly all of it.
+//!
+//! Full-case of the queue: it holds as many offers as there can be reservations of the smallest
 //! size, so that it is never full for who holds one.
 
 mod flow;
+mod memory;
+mod pressure;
 mod refusal;
+mod round_robin;
+mod shares;
 mod thread;
 
-pub use flow::{Credit, Flow};
+pub use flow::{Credit, Fills, Flow, Level, Resource, Terms};
+pub use memory::{Reserved, Reserving};
+pub use pressure::Pressure;
 pub use refusal::Refusal;
+pub use shares::Share;
 pub use thread::{GateStats, open};
 
 use crate::model::{Batch, ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
 use bytes::Bytes;
+use memory::Memory;
+use shares::Shares;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 /// The least memory that an offer is counted with: bounds the number of offers in the queue.
 const OFFER_BYTES_MIN: usize = 2 << 10;
@@ -84,12 +97,6 @@ pub enum Outcome {
 #[error("the gate is closed")]
 pub struct Closed;
 
-/// Memory set aside for one offer; given back when the offer is answered.
-pub struct Reserved {
-    permits: OwnedSemaphorePermit,
-    bytes: usize,
-}
-
 enum Request {
     Offer(Box<Offer>, Reserved),
     Greet {
@@ -105,21 +112,27 @@ enum Request {
 #[derive(Clone)]
 pub struct Gate {
     requests: SyncSender<Request>,
-    memory: Arc<Semaphore>,
-    memory_bytes: usize,
+    /// How many are in the queue.
+    queued: Arc<AtomicUsize>,
+    memory: Arc<Memory>,
+    shares: Arc<Shares>,
     refused: Arc<RefusedBefore>,
-    flow: watch::Receiver<Flow>,
+    pressure: Pressure,
 }
 
 impl Gate {
-    /// Waits until there is room for a message of `message_bytes` and what it decodes to. This is
-    /// where a socket stops being read while the disk is behind.
-    ///
-    /// Cancel-safe. # Errors [`Closed`].
-    pub async fn reserve(&self, message_bytes: usize) -> Result<Reserved, Closed> {
-        let bytes = (message_bytes * (1 + DECODED_RATIO)).clamp(OFFER_BYTES_MIN, self.memory_bytes);
-        let permits = self.memory.clone().acquire_many_owned(units(bytes)).await;
-        Ok(Reserved { permits: permits.map_err(|_| Closed)?, bytes })
+    /// What this client takes of what all share, and the terms that hold for it.
+    #[must_use]
+    pub fn share(&self, client: &ClientId) -> Arc<Share> {
+        self.shares.of(client)
+    }
+
+    /// Sets memory aside for a message of `message_bytes` and what it decodes to, as soon as it is the
+    /// client's turn. While that is not so its socket is not read.
+    #[must_use]
+    pub fn reserve(&self, share: &Arc<Share>, message_bytes: usize) -> Reserving {
+        let bytes = message_bytes.saturating_mul(1 + DECODED_RATIO).max(OFFER_BYTES_MIN);
+        self.memory.reserve(share, bytes)
     }
 
     /// Hands a decoded batch to the gate's thread; the answer comes through [`Offer::answer`].
@@ -129,19 +142,11 @@ impl Gate {
     /// and there is no room for that, [`Refusal::ShuttingDown`] if the gate is closed.
     pub fn offer(&self, mut reserved: Reserved, offer: Offer) -> Result<(), (Box<Offer>, Refusal)> {
         let bytes = (offer.payload.len() + offer.batch.memory_bytes()).max(OFFER_BYTES_MIN);
-        if bytes > reserved.bytes {
-            let more = units(bytes.min(self.memory_bytes)).saturating_sub(units(reserved.bytes));
-            match self.memory.clone().try_acquire_many_owned(more) {
-                Ok(permits) => reserved.permits.merge(permits),
-                Err(_) => return Err((Box::new(offer), Refusal::Overloaded)),
-            }
-        } else {
-            // What was reserved too much is free again at once.
-            let spare = units(reserved.bytes).saturating_sub(units(bytes)) as usize;
-            drop(reserved.permits.split(spare));
+        if !reserved.resize(bytes) {
+            return Err((Box::new(offer), Refusal::Overloaded));
         }
-        reserved.bytes = bytes;
-        match self.requests.try_send(Request::Offer(Box::new(offer), reserved)) {
+        reserved.share().take(offer.payload.len());
+        match self.send(Request::Offer(Box::new(offer), reserved)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(Request::Offer(offer, _))) => Err((offer, Refusal::Overloaded)),
             Err(TrySendError::Disconnected(Request::Offer(offer, _))) => {
@@ -149,6 +154,14 @@ impl Gate {
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(()),
         }
+    }
+
+    fn send(&self, request: Request) -> Result<(), TrySendError<Request>> {
+        // Counted first: the gate's thread may take it at once.
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        self.requests.try_send(request).inspect_err(|_| {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+        })
     }
 
     /// Greets for a session: the highest seq up to which everything of it is settled.
@@ -165,7 +178,7 @@ impl Gate {
     ) -> Result<Seq, Refusal> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Greet { client: client.clone(), session, resume, at, reply };
-        self.requests.try_send(request).map_err(|error| match error {
+        self.send(request).map_err(|error| match error {
             TrySendError::Full(_) => Refusal::Overloaded,
             TrySendError::Disconnected(_) => Refusal::ShuttingDown,
         })?;
@@ -178,10 +191,10 @@ impl Gate {
         self.refused.of(protocol).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Pressure and the credit that follows from it, as they change.
+    /// How full everything is.
     #[must_use]
-    pub fn flow(&self) -> watch::Receiver<Flow> {
-        self.flow.clone()
+    pub fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 }
 
@@ -193,9 +206,4 @@ impl RefusedBefore {
     fn of(&self, protocol: Protocol) -> &AtomicU64 {
         &self.0[usize::from(protocol.byte()) % self.0.len()]
     }
-}
-
-/// Permits are KiB, because a semaphore counts in `u32`.
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }

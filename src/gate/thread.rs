@@ -1,18 +1,19 @@
 //! The gate's thread: collects what waits into groups, makes each durable, answers.
 
+use super::memory::Memory;
+use super::shares::Shares;
 use super::{
-    Answer, Flow, GREETINGS_MAX, Gate, OFFER_BYTES_MIN, Offer, Outcome, Refusal, RefusedBefore,
+    Answer, GREETINGS_MAX, Gate, OFFER_BYTES_MIN, Offer, Outcome, Pressure, Refusal, RefusedBefore,
     Request, Reserved,
 };
 use crate::admit::{Admission, Name, Tally, Verdict};
 use crate::clock;
 use crate::ledger::Ledger;
 use crate::spool::{self, Protocol, Record, Spool, SpoolError};
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
 
 /// A group is written when it holds this much, even if more waits: bounds how long a receipt takes.
 const GROUP_BYTES_MAX: usize = 16 << 20;
@@ -47,9 +48,12 @@ pub fn open(
     ledger: Arc<Ledger>,
     memory_bytes: usize,
 ) -> std::io::Result<(Gate, std::thread::JoinHandle<()>, Arc<Mutex<GateStats>>)> {
-    let (requests, queue) = sync_channel(memory_bytes / OFFER_BYTES_MIN + GREETINGS_MAX);
-    let (flow, flow_seen) = watch::channel(Flow::default());
-    let memory = Arc::new(Semaphore::new(memory_bytes.div_ceil(1024)));
+    let queue_max = memory_bytes / OFFER_BYTES_MIN + GREETINGS_MAX;
+    let (requests, queue) = sync_channel(queue_max);
+    let queued = Arc::new(AtomicUsize::new(0));
+    let (memory, shares) = (Memory::new(memory_bytes), Arc::new(Shares::default()));
+    let pressure =
+        Pressure::new(spool.clone(), memory.clone(), queued.clone(), queue_max, shares.clone());
     let refused = Arc::new(RefusedBefore::default());
     let stats = Arc::new(Mutex::new(GateStats::default()));
     let mut keeper = Keeper {
@@ -58,20 +62,28 @@ pub fn open(
         admission,
         ledger,
         refused: refused.clone(),
-        memory: memory.clone(),
-        memory_bytes,
-        flow,
+        queued: queued.clone(),
+        pressure: pressure.clone(),
         stats: stats.clone(),
         trouble: None,
         trouble_logged: None,
         group: Vec::new(),
     };
     keeper.publish();
+    let (looking, until) = channel();
+    let looks = pressure.clone();
+    let onlooker = std::thread::Builder::new()
+        .name("pressure".to_owned())
+        .spawn(move || looks.look_on(&until))?;
     let thread = std::thread::Builder::new().name("gate".to_owned()).spawn(move || {
         keeper.run(&queue);
         keeper.close();
+        drop::<std::sync::mpsc::Sender<()>>(looking);
+        if onlooker.join().is_err() {
+            log::error!("the thread that measures pressure panicked");
+        }
     })?;
-    let gate = Gate { requests, memory, memory_bytes, refused, flow: flow_seen };
+    let gate = Gate { requests, queued, memory, shares, refused, pressure };
     Ok((gate, thread, stats))
 }
 
@@ -91,9 +103,8 @@ struct Keeper {
     admission: Admission,
     ledger: Arc<Ledger>,
     refused: Arc<RefusedBefore>,
-    memory: Arc<Semaphore>,
-    memory_bytes: usize,
-    flow: watch::Sender<Flow>,
+    queued: Arc<AtomicUsize>,
+    pressure: Pressure,
     stats: Arc<Mutex<GateStats>>,
     trouble: Option<Refusal>,
     trouble_logged: Option<std::time::Instant>,
@@ -136,6 +147,7 @@ impl Keeper {
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(request) = next {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             match request {
                 Request::Greet { client, session, resume, at, reply } => {
                     // A batch of the same session may wait in this very group, not durable yet.
@@ -266,11 +278,7 @@ impl Keeper {
                 self.admission.tally_mut().of(protocol.byte()).refused += refused;
             }
         }
-        let units = self.memory_bytes.div_ceil(1024);
-        let memory = 1.0 - self.memory.available_permits() as f64 / units as f64;
-        let stuck = if self.trouble.is_some() { 1.0 } else { 0.0 };
-        let flow = Flow::of([memory, self.spool.fill(), stuck]);
-        self.flow.send_if_modified(|seen| std::mem::replace(seen, flow) != flow);
+        self.pressure.after_group(self.trouble.is_some());
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         stats.tally.clone_from(self.admission.tally());
         stats.series = self.admission.series();

@@ -97,7 +97,9 @@ impl Intake {
         if self.stop.is_cancelled() {
             return self.refused_before_gate(0, Refusal::shutting_down());
         }
-        let Ok(reserved) = self.gate.reserve(posted.body.len()).await else {
+        let Ok(reserved) =
+            self.gate.reserve(&self.gate.share(&posted.client), posted.body.len()).await
+        else {
             return self.refused_before_gate(0, Refusal::shutting_down());
         };
         let received_at = clock::now();

@@ -20,6 +20,7 @@ use crate::config::LimitsConfig;
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::model::ClientId;
 use crate::wire::Credit;
 use connections::Connections;
 use rates::Rates;
@@ -67,9 +68,9 @@ impl Intake {
 
     /// The credit that a client has now.
     #[must_use]
-    pub fn credit(&self) -> Credit {
-        let flow = *self.gate.flow().borrow();
-        flow.credit(self.limits.credit_batches, self.limits.credit_bytes).on_wire()
+    pub fn credit(&self, client: &ClientId) -> Credit {
+        let terms = *self.gate.share(client).terms().borrow();
+        terms.credit(self.limits.credit_batches, self.limits.credit_bytes).on_wire()
     }
 
     /// Forgets what is kept of clients that have been quiet for long; to be called now and then.

@@ -17,15 +17,17 @@ use super::messages::{
 use super::reading::{self, Read};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
-use crate::gate::{self, Answer, Flow, Offer, Outcome, Reserved};
+use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving, Share, Terms};
 use crate::live::ClientInfo;
 use crate::model::{ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
 use crate::wire::{CloseCode, Compression, Downstream, Welcome};
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
@@ -79,8 +81,9 @@ impl Intake {
         let place = self.connections.register(client.clone(), session);
         let greeting = self.gate.greet(&client, session, hello.resume, received_at);
         let settled = greeting.await.map_err(not_greeted)?;
-        let credit =
-            self.gate.flow().borrow().credit(self.limits.credit_batches, self.limits.credit_bytes);
+        let share = self.gate.share(&client);
+        let terms = share.terms();
+        let credit = terms.borrow().credit(self.limits.credit_batches, self.limits.credit_bytes);
         let welcome = Downstream::Welcome(Welcome {
             last_seq: settled,
             credit: credit.on_wire(),
@@ -91,7 +94,8 @@ impl Intake {
         let booted_at = hello.booted_at(received_at);
         let info = ClientInfo { labels: hello.labels, software: hello.software };
         self.live.client_info(&client, info);
-        Ok(Greeted { client, session, booted_at, accept: hello.accept, place, credit })
+        let accept = hello.accept;
+        Ok(Greeted { client, session, booted_at, accept, place, credit, share, terms })
     }
 
     async fn close<S>(&self, socket: &mut WebSocketStream<S>, code: CloseCode, message: String)
@@ -132,6 +136,9 @@ struct Greeted {
     accept: Compression,
     place: Registered,
     credit: crate::gate::Credit,
+    share: Arc<Share>,
+    /// As the credit was computed from them, or newer.
+    terms: watch::Receiver<Terms>,
 }
 
 struct Conversation<'a, S> {
@@ -143,9 +150,8 @@ struct Conversation<'a, S> {
     offered_at: VecDeque<Instant>,
     answers: mpsc::Receiver<Answer>,
     answer_to: mpsc::Sender<Answer>,
-    flow: watch::Receiver<Flow>,
-    /// A message that waits for room at the gate.
-    unread: Option<Bytes>,
+    /// A message that waits for room at the gate, and its place among those who wait.
+    unread: Option<(Bytes, Reserving)>,
     heard_at: Instant,
     batch_at: Instant,
     pinged: bool,
@@ -156,7 +162,7 @@ enum Event {
     Message(Option<Result<Message, Error>>),
     Room(Result<Reserved, crate::gate::Closed>),
     Answer(Option<Answer>),
-    Flow,
+    Terms,
     Tick,
     Replaced,
     Stop,
@@ -170,7 +176,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         let now = clock::monotonic();
         Conversation {
             account: Account::new(greeted.credit),
-            flow: intake.gate.flow(),
             intake,
             socket,
             greeted,
@@ -201,7 +206,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 Event::Answer(Some(answer)) => self.on_answers(answer).await,
                 // We hold a sender ourselves.
                 Event::Answer(None) => Ok(()),
-                Event::Flow => self.on_flow().await,
+                Event::Terms => self.on_terms().await,
                 Event::Tick => self.on_tick().await,
                 Event::Replaced => {
                     close(CloseCode::Replaced, "a newer connection of this client and session came")
@@ -230,18 +235,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         if let Ok(answer) = self.answers.try_recv() {
             return Some(Event::Answer(Some(answer)));
         }
-        if self.flow.has_changed().unwrap_or(false) {
-            self.flow.mark_unchanged();
-            return Some(Event::Flow);
+        if self.greeted.terms.has_changed().unwrap_or(false) {
+            self.greeted.terms.mark_unchanged();
+            return Some(Event::Terms);
         }
-        match &self.unread {
+        match &mut self.unread {
             _ if stopping => None,
-            Some(unread) => self.intake.gate.reserve(unread.len()).now_or_never().map(Event::Room),
+            Some((_, room)) => room.now_or_never().map(Event::Room),
             None => self.socket.next().now_or_never().map(Event::Message),
         }
     }
 
-    /// Every branch is cancel-safe: `next`, `recv`, `changed`, semaphore and timer lose nothing.
+    /// Every branch is cancel-safe: `next`, `recv`, `changed`, the place at the gate and the timer lose
+    /// nothing.
     async fn wait(&mut self, stopping: bool) -> Event {
         let limits = &self.intake.limits;
         let deadline = self.heard_at
@@ -254,15 +260,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             Some(idle) => deadline.min(self.batch_at + idle),
             None => deadline,
         };
-        let unread = self.unread.as_ref().map(Bytes::len);
+        let is_unread = self.unread.is_some();
+        let room = OptionFuture::from(self.unread.as_mut().map(|(_, room)| room));
         tokio::select! {
             biased;
             () = self.intake.stop.cancelled(), if !stopping => Event::Stop,
             () = self.greeted.place.replaced.cancelled() => Event::Replaced,
             answer = self.answers.recv() => Event::Answer(answer),
-            Ok(()) = self.flow.changed() => Event::Flow,
-            room = self.intake.gate.reserve(unread.unwrap_or(0)), if unread.is_some() && !stopping => Event::Room(room),
-            message = self.socket.next(), if unread.is_none() && !stopping => Event::Message(message),
+            Ok(()) = self.greeted.terms.changed() => Event::Terms,
+            Some(room) = room, if is_unread && !stopping => Event::Room(room),
+            message = self.socket.next(), if !is_unread && !stopping => Event::Message(message),
             () = sleep_until(Deadline::from_std(deadline)) => Event::Tick,
         }
     }
@@ -274,14 +281,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         if let Some(message) = message {
             self.intake.metrics.received(Protocol::Ws, message.len());
             // The message's memory is tungstenite's whole read buffer: what waits is a copy.
-            self.unread = Some(Bytes::copy_from_slice(&message));
+            let room = self.intake.gate.reserve(&self.greeted.share, message.len());
+            self.unread = Some((Bytes::copy_from_slice(&message), room));
         }
         Ok(())
     }
 
     /// There is room for the message that waits: read it.
     async fn on_room(&mut self, reserved: Reserved) -> Result<(), End> {
-        let Some(message) = self.unread.take() else { return Ok(()) };
+        let Some((message, _)) = self.unread.take() else { return Ok(()) };
         let now = clock::monotonic();
         let received_at = clock::now();
         let greeted = &self.greeted;
@@ -401,11 +409,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         sent(timeout(SEND_TIMEOUT, self.socket.feed(Message::Binary(message))).await)
     }
 
-    /// Pressure changed: tell the new credit before anything is full.
-    async fn on_flow(&mut self) -> Result<(), End> {
+    /// Pressure changed, or this client's part in it: tell the new credit before anything is full.
+    async fn on_terms(&mut self) -> Result<(), End> {
         let limits = &self.intake.limits;
-        let flow = *self.flow.borrow_and_update();
-        let credit = flow.credit(limits.credit_batches, limits.credit_bytes);
+        let terms = *self.greeted.terms.borrow_and_update();
+        let credit = terms.credit(limits.credit_batches, limits.credit_bytes);
         if credit == self.account.credit() {
             return Ok(());
         }
@@ -413,7 +421,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         let throttle = Downstream::Throttle {
             credit: credit.on_wire(),
             min_interval_ms: credit.min_interval.as_millis() as u32,
-            reason: format!("pressure is {:.2}", flow.pressure),
+            reason: terms.why.to_string(),
         };
         send(self.socket, packed(&throttle, self.greeted.accept)).await
     }

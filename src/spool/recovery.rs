@@ -89,7 +89,7 @@ pub fn open(
         sync: SyncTimes::default(),
         damage,
     };
-    let shared = Arc::new(Shared::new(directory, identity, decode, options.bytes_max, state, lock));
+    let shared = Arc::new(Shared::new(directory, identity, decode, options, state, lock));
     let writer = Writer::new(Arc::clone(&shared), cut, options, recovery.closed_cleanly);
     Ok((writer, Spool { shared }, recovery))
 }

@@ -2,6 +2,7 @@
 //!
 //! The lock is held for moving `Arc`s and numbers, never over a system call.
 
+use super::Options;
 use super::directory::Directory;
 use super::follower::Follower;
 use super::format::Identity;
@@ -54,6 +55,52 @@ impl Spool {
     #[must_use]
     pub fn fill(&self) -> f64 {
         self.shared.lock().bytes as f64 / self.shared.bytes_max.max(1) as f64
+    }
+
+    /// How full it is against what its disk has room for, 0 to 1, when last
+    /// [looked at](Spool::look_at_disk). Where this is more than [`Spool::fill`], the disk is the
+    /// tighter bound.
+    #[must_use]
+    pub fn disk_fill(&self) -> f64 {
+        let bytes = self.shared.lock().bytes;
+        let room = self.disk_room();
+        bytes as f64 / bytes.saturating_add(room).max(1) as f64
+    }
+
+    /// How full it is against the tighter of both bounds, 0 to 1.
+    #[must_use]
+    pub fn tightest_fill(&self) -> f64 {
+        self.fill().max(self.disk_fill())
+    }
+
+    /// How many bytes it may still grow, by its cap and by its disk.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let left = self.shared.bytes_max.saturating_sub(self.shared.lock().bytes);
+        left.min(self.disk_room())
+    }
+
+    /// Asks the file system how much is free. The answer is remembered, because many ask often.
+    pub fn look_at_disk(&self) {
+        self.shared.disk_free.store(self.disk_free(), Ordering::Relaxed);
+    }
+
+    /// What the disk has room for: whole segments, and the rest of the newest, whose space is taken
+    /// already.
+    fn disk_room(&self) -> u64 {
+        let free = self.shared.disk_free.load(Ordering::Relaxed);
+        let segment_bytes = self.shared.segment_bytes.max(1);
+        let newest = self.shared.lock().segments.last().map_or(segment_bytes, |held| held.length);
+        free / segment_bytes * segment_bytes + segment_bytes.saturating_sub(newest)
+    }
+
+    /// Whether a whole segment is kept for this follower that has been read by it already.
+    #[must_use]
+    pub fn waits_for(&self, name: &str) -> bool {
+        let state = self.shared.lock();
+        let Some(at) = state.followers.get(name) else { return false };
+        let ends = state.segments.iter().skip(1).map(|next| next.first);
+        ends.into_iter().any(|end| at.committed < end && end <= at.position)
     }
 
     /// Bytes that the file system of the spool has left for us; 0 if it does not say.
@@ -245,6 +292,10 @@ pub(super) struct Shared {
     pub identity: Identity,
     pub decode: Decode,
     pub bytes_max: u64,
+    /// Size at which a segment is finished.
+    pub segment_bytes: u64,
+    /// What the disk had free when last looked at.
+    disk_free: AtomicU64,
     state: Mutex<State>,
     pub grown: Condvar,
     /// Held until the last handle is dropped: followers delete files, too.
@@ -257,14 +308,25 @@ impl Shared {
         directory: Directory,
         identity: Identity,
         decode: Decode,
-        bytes_max: u64,
+        options: &Options,
         state: State,
         lock: File,
     ) -> Shared {
         // Recovered segments have their first position as key.
         let keys = AtomicU64::new(KEYS_OF_NEW_SEGMENTS);
         let (state, grown) = (Mutex::new(state), Condvar::new());
-        Shared { directory, identity, decode, bytes_max, state, grown, _lock: lock, keys }
+        Shared {
+            directory,
+            identity,
+            decode,
+            bytes_max: options.bytes_max,
+            segment_bytes: options.segment_bytes.min(options.bytes_max / 4),
+            disk_free: AtomicU64::new(u64::MAX),
+            state,
+            grown,
+            _lock: lock,
+            keys,
+        }
     }
 
     /// A key for a segment that no other has in this run.

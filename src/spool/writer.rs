@@ -63,11 +63,12 @@ impl Writer {
         let state = shared.lock();
         let (next, after, samples) = (state.next, state.after, state.samples);
         drop(state);
+        let segment_bytes = shared.segment_bytes;
         let reserve = Reserve::new(shared.directory.reserve(), options.reserve_bytes);
         Writer {
             shared,
             reserve,
-            segment_bytes: options.segment_bytes.min(options.bytes_max / 4),
+            segment_bytes,
             durability: options.durability,
             active: None,
             cut,

@@ -4,7 +4,7 @@ use super::body;
 use super::problem::{Problem, retry_after_value};
 use super::state::App;
 use crate::intake::{PostAnswer, Posted, PostedAs, Retry};
-use crate::model::SessionId;
+use crate::model::{ClientId, SessionId};
 use crate::wire::{Downstream, RefusalCode};
 use bytes::Buf;
 use futures_util::Stream;
@@ -80,10 +80,11 @@ pub async fn post(
         }
         None => peer.map_or_else(|| "http".to_owned(), |peer| peer.ip().to_string()),
     };
+    let client: ClientId = client.into();
     let posted = Posted {
         form,
         body,
-        client: client.into(),
+        client: client.clone(),
         session: SessionId(parameters.session),
         seq: parameters.seq,
     };
@@ -92,7 +93,7 @@ pub async fn post(
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.starts_with("application/x-protobuf"));
-    Ok(if protobuf { as_protobuf(&app, &answer) } else { as_json(&answer) })
+    Ok(if protobuf { as_protobuf(&app, &client, &answer) } else { as_json(&answer) })
 }
 
 fn form(headers: &HeaderMap) -> Result<PostedAs, Problem> {
@@ -163,10 +164,10 @@ fn as_json(answer: &PostAnswer) -> Response {
     with_status(answer, warp::reply::json(&body).into_response())
 }
 
-fn as_protobuf(app: &App, answer: &PostAnswer) -> Response {
+fn as_protobuf(app: &App, client: &ClientId, answer: &PostAnswer) -> Response {
     let message = match answer.refused.first() {
         Some(part) => part.refusal.told(answer.seq),
-        None => Downstream::Ack { seq: answer.seq, credit: app.intake.credit() },
+        None => Downstream::Ack { seq: answer.seq, credit: app.intake.credit(client) },
     };
     let mut response = message.encode().into_response();
     let value = HeaderValue::from_static("application/x-protobuf");

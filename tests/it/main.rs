@@ -8,6 +8,7 @@ mod damage;
 mod dead_letters;
 mod disk;
 mod examples;
+mod fairness;
 mod http_in;
 mod kill_nine;
 mod live_resume;

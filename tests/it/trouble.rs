@@ -93,7 +93,7 @@ impl Trouble<'_> {
         assert!(body.contains(says) && head.contains("retry-after: 5"), "{head} {body}");
         let status = daemon.json("/api/v1/status");
         assert!(status["trouble"].as_str().unwrap().contains(says), "{status:#}");
-        assert_eq!(status["pressure"], 1.0);
+        assert_eq!((&status["pressure"], &status["pressure_of"]), (&1.0.into(), &"trouble".into()));
         assert_eq!(daemon.get("/healthz").0, 200);
         assert_eq!(daemon.refused("http", code.name()), 1);
         assert!(daemon.refused("ws", code.name()) >= 2);
@@ -203,9 +203,9 @@ fn a_spool_at_its_cap_refuses_until_the_history_can_be_written() {
     daemon.stop_and_audit();
 }
 
-/// A gate with 1 MiB, so that two large batches don't fit at a time; a spool for a small disk.
+/// A gate with little memory, so that two large batches don't fit at a time; a spool for a small disk.
 const SMALL_GATE: [&str; 4] = [
-    "limits.gate_memory=1 MiB",
+    "limits.gate_memory=1280 KiB",
     "limits.inflated_ratio=10000",
     "spool.segment_size=1 MiB",
     "spool.reserve=1 MiB",
@@ -243,7 +243,7 @@ fn batches_that_unpack_to_more_than_the_gate_holds_wait_for_the_disk_at_their_se
 
 /// As many greetings as may wait at [`SMALL_GATE`] while the disk stands still: one for each place
 /// of the queue (`gate/mod.rs`), and one that the gate's thread may have taken.
-const GREETINGS: u64 = (1 << 20) / 2048 + 1024 + 1;
+const GREETINGS: u64 = (1280 << 10) / 2048 + 1024 + 1;
 
 #[test]
 fn one_greeting_too_many_is_told_to_come_later_and_gets_in_later() {

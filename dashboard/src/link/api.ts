@@ -1,7 +1,7 @@
-// The plain HTTP questions of the page. All addresses are relative to the page's own.
+// The plain HTTP questions and orders of the page. All addresses are relative to the page's own.
 
 import { widthText } from '../state/range';
-import type { Buckets, DeviceInfo, MetricInfo, Status, Tags } from '../wire';
+import type { BreakerAction, Buckets, DeadLetters, DeviceInfo, MetricInfo, SinkStatus, Status, Tags, Which } from '../wire';
 
 /** The daemon answered, but not with what was asked. The message is for people. */
 export class ApiError extends Error {
@@ -58,12 +58,40 @@ export function queryText(question: Question): string {
   return query.toString();
 }
 
+/** Tells the breaker of a sink what to do; answers how the sink stands then. */
+export async function breaker(sink: string, action: BreakerAction): Promise<SinkStatus> {
+  return post(`api/v1/sinks/${encodeURIComponent(sink)}/breaker`, { action });
+}
+
+export async function deadLetters(sink: string | null, after: number | null, limit: number): Promise<DeadLetters> {
+  const query = new URLSearchParams({ limit: String(limit) });
+  if (sink !== null) query.set('sink', sink);
+  if (after !== null) query.set('after', String(after));
+  return get(`api/v1/dead-letters?${query.toString()}`);
+}
+
+/** One dead letter with its readings, as text: its numbers must not be rounded on the way. */
+export async function deadLetterText(id: number): Promise<string> {
+  return (await asked(`api/v1/dead-letters/${id}`, {})).text();
+}
+
+export async function replayOrDrop(order: 'replay' | 'drop', which: Which): Promise<{ letters: number }> {
+  return post(`api/v1/dead-letters/${order}`, which);
+}
+
 async function get<Answer>(path: string, abort?: AbortSignal): Promise<Answer> {
-  const response = await fetch(address(path), {
-    headers: { Accept: 'application/json' },
-    ...(abort === undefined ? {} : { signal: abort }),
-  });
-  if (response.ok) return (await response.json()) as Answer;
+  return (await (await asked(path, abort === undefined ? {} : { signal: abort })).json()) as Answer;
+}
+
+async function post<Answer>(path: string, body: object): Promise<Answer> {
+  const request = { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } };
+  return (await (await asked(path, request)).json()) as Answer;
+}
+
+async function asked(path: string, request: RequestInit): Promise<Response> {
+  const headers = { Accept: 'application/json', ...request.headers };
+  const response = await fetch(address(path), { ...request, headers });
+  if (response.ok) return response;
   throw new ApiError(response.status, await problem(response));
 }
 

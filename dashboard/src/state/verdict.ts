@@ -1,7 +1,8 @@
 // The one sentence an operator wants first: is all well, and if not, what is worst. Pure.
 
-import type { Status } from '../wire';
+import type { SinkStatus, Status } from '../wire';
 import { bytes, count, percent, span } from '../text/format';
+import { about, breakerState, type BreakerState, hasBacklog, imbalances, lettersText, tightest } from '../text/sinks';
 
 export type Level = 'well' | 'watch' | 'bad';
 export interface Verdict {
@@ -16,12 +17,21 @@ const SPOOL_BAD = 0.9;
 const SINK_LAG_WATCH_S = 30;
 const SINK_LAG_BAD_S = 300;
 const LIVE_LAG_WATCH_S = 5;
+const FULL_WATCH_S = 6 * 3600;
+const FULL_BAD_S = 15 * 60;
 
 export function pressureLevel(pressure: number): Level {
   return grade(pressure, PRESSURE_WATCH, PRESSURE_BAD);
 }
 export function spoolLevel(status: Status): Level {
+  return worse(spoolFillLevel(status), spoolFullLevel(status));
+}
+export function spoolFillLevel(status: Status): Level {
   return grade(spoolFill(status) ?? 0, SPOOL_WATCH, SPOOL_BAD);
+}
+function spoolFullLevel(status: Status): Level {
+  const { full_in_s } = status.spool;
+  return full_in_s == null ? 'well' : full_in_s <= FULL_BAD_S ? 'bad' : full_in_s <= FULL_WATCH_S ? 'watch' : 'well';
 }
 export function sinkLagLevel(lag_s: number | null): Level {
   return grade(lag_s ?? 0, SINK_LAG_WATCH_S, SINK_LAG_BAD_S);
@@ -29,8 +39,22 @@ export function sinkLagLevel(lag_s: number | null): Level {
 export function liveLagLevel(lag_s: number): Level {
   return grade(lag_s, LIVE_LAG_WATCH_S, Infinity);
 }
-export function breakerLevel(breaker: string): Level {
-  return breaker === 'closed' ? 'well' : breaker === 'half_open' ? 'watch' : 'bad';
+export function breakerLevel(breaker: BreakerState): Level {
+  return breaker === 'closed' ? 'well' : breaker === 'open' ? 'bad' : 'watch';
+}
+/** Old data that is on its way is worth a look; what comes late now is worse. */
+function lagLevel(sink: SinkStatus): Level {
+  return isDraining(sink) ? worse('watch', sinkLagLevel(sink.live_lag_s)) : sinkLagLevel(sink.lag_s);
+}
+const isDraining = (sink: SinkStatus): boolean => hasBacklog(sink) && sink.drain_eta_s != null;
+/** Of all that a sink tells of itself. */
+export function sinkLevel(sink: SinkStatus): Level {
+  const left: Level = (sink.dead_letters?.letters ?? 0) > 0 ? 'watch' : 'well';
+  const off: Level = (sink.imbalance ?? 0) === 0 ? 'well' : 'bad';
+  return [breakerLevel(breakerState(sink)), lagLevel(sink), left, off].reduce(worse);
+}
+export function worse(a: Level, b: Level): Level {
+  return a === 'bad' || b === 'bad' ? 'bad' : a === 'watch' || b === 'watch' ? 'watch' : 'well';
 }
 
 /** Share of the spool's room that is taken; null where it has no limit. */
@@ -50,17 +74,38 @@ export function troubles(status: Status): Verdict[] {
   };
   if (status.trouble != null) add('bad', `No batch is accepted: ${status.trouble}`);
   if (!status.ledger.balanced) add('bad', 'The ledger does not balance');
-  for (const sink of status.sinks) {
-    const cause = sink.cause === null ? '' : `: ${sink.cause}`;
-    if (sink.breaker === 'half_open') add('watch', `${sink.name} is being probed${cause}`);
-    else add(breakerLevel(sink.breaker), `${sink.name} is cut off${cause}`);
-  }
-  add(pressureLevel(status.pressure), `Intake is throttled, pressure ${percent(status.pressure)}`);
-  add(spoolLevel(status), `Spool ${percent(spoolFill(status))} full, ${bytes(status.spool.bytes)}`);
-  for (const sink of status.sinks) add(sinkLagLevel(sink.lag_s), `${sink.name} is ${span(sink.lag_s)} behind`);
+  for (const off of imbalances(status.sinks)) add('bad', `The ledger of ${off}`);
+  for (const sink of status.sinks) add(breakerLevel(breakerState(sink)), cutOff(sink));
+  const of = tightest(status);
+  add(pressureLevel(status.pressure), `Intake is throttled, pressure ${percent(status.pressure)}${of === null ? '' : ` of ${of}`}`);
+  add(spoolLevel(status), spoolText(status));
+  for (const sink of status.sinks) add(lagLevel(sink), behindText(sink));
   add(liveLagLevel(status.live.lag_s), `Live is ${span(status.live.lag_s)} behind`);
-  if (status.ledger.dead_lettered > 0) add('watch', `${count(status.ledger.dead_lettered)} samples in dead letters`);
+  for (const sink of status.sinks) {
+    const letters = sink.dead_letters?.letters ?? 0;
+    if (letters > 0) add('watch', `${sink.name} has ${lettersText(letters)}`);
+  }
+  const told = status.sinks.reduce((sum, sink) => sum + (sink.dead_letters === undefined ? 0 : sink.dead_lettered), 0);
+  if (status.ledger.dead_lettered > told) {
+    add('watch', `${count(status.ledger.dead_lettered - told)} samples in dead letters`);
+  }
   return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'));
+}
+
+function cutOff(sink: SinkStatus): string {
+  const cause = sink.cause == null ? '' : `: ${sink.cause}`;
+  if (sink.held) return `${sink.name} is held by an operator`;
+  return sink.breaker === 'half_open' ? `${sink.name} is being probed${cause}` : `${sink.name} is cut off${cause}`;
+}
+
+function spoolText(status: Status): string {
+  const soon = spoolFullLevel(status) === 'well' ? '' : `, full in ${about(status.spool.full_in_s)}`;
+  return `Spool ${percent(spoolFill(status))} full, ${bytes(status.spool.bytes)}${soon}`;
+}
+
+function behindText(sink: SinkStatus): string {
+  if (!isDraining(sink)) return `${sink.name} is ${span(sink.lag_s)} behind`;
+  return `${sink.name} drains a backlog of ${span(sink.lag_s)}, drained in ${about(sink.drain_eta_s)}`;
 }
 
 /** `lost_s`: for how long there has been no link, null while there is one. */

@@ -3,7 +3,8 @@
 import type { ComponentChildren } from 'preact';
 import { percent, UNKNOWN, value as valueText } from '../text/format';
 import type { Value } from '../state/fleet';
-import type { Level } from '../state/verdict';
+import { breakerLevel, type Level } from '../state/verdict';
+import type { BreakerState } from '../text/sinks';
 
 const SHAPES: Record<Level | 'off', string> = {
   well: 'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Z',
@@ -17,6 +18,23 @@ export function Lamp({ level }: { level: Level | 'off' }) {
   return (
     <svg class={`lamp ${level}`} viewBox="0 0 16 16" aria-hidden="true">
       <path d={SHAPES[level]} />
+    </svg>
+  );
+}
+
+/** A disc, a diamond, half a disc, a pause sign: told apart without their colours. */
+const BREAKER_SHAPES: Record<BreakerState, string> = {
+  closed: SHAPES.well,
+  open: SHAPES.bad,
+  half_open: 'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Zm0 1.8v8.4a4.2 4.2 0 0 0 0-8.4Z',
+  held: 'M3 2h3.6v12H3ZM9.4 2H13v12H9.4Z',
+};
+
+/** The state of a breaker as shape and colour; the word stands beside it. */
+export function BreakerLamp({ state }: { state: BreakerState }) {
+  return (
+    <svg class={`lamp ${breakerLevel(state)}`} viewBox="0 0 16 16" aria-hidden="true">
+      <path fill-rule="evenodd" d={BREAKER_SHAPES[state]} />
     </svg>
   );
 }

@@ -10,6 +10,7 @@ import { select, type SortKey, type View } from '../state/table';
 import { theme } from '../theme';
 import type { Row } from '../state/fleet';
 import { FleetTable } from './fleet_table';
+import { Flow } from './flow';
 import { Lamp } from './instruments';
 import { drawCurve } from './sparkline';
 
@@ -41,6 +42,7 @@ export function Overview({ view }: { view: View }) {
     <div class="overview">
       <h1 class="unseen">Fleet</h1>
       <Tiles />
+      <Flow />
       <Toolbar view={view} search={search} shown={rows.length} />
       <FleetTable view={view} rows={rows} empty={<Empty view={view} />} />
     </div>

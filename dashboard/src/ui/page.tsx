@@ -2,6 +2,9 @@
 
 import { link, route } from '../app';
 import { beat } from '../beat';
+import type { Route } from '../route';
+import { DeadLetterPage } from './dead_letter';
+import { DeadLetters } from './dead_letters';
 import { Device } from './device';
 import { Overview } from './overview';
 import { Strip } from './strip';
@@ -17,10 +20,23 @@ export function Page() {
       <Strip />
       <Outdated />
       <main id="main" tabIndex={-1} class={link.lost_s() === null ? '' : 'aged'}>
-        {to.page === 'fleet' ? <Overview view={to.view} /> : <Device id={to.id} range={to.range} />}
+        <Shown to={to} />
       </main>
     </>
   );
+}
+
+function Shown({ to }: { to: Route }) {
+  switch (to.page) {
+    case 'fleet':
+      return <Overview view={to.view} />;
+    case 'device':
+      return <Device id={to.id} range={to.range} />;
+    case 'dead-letters':
+      return <DeadLetters sink={to.sink} after={to.after} />;
+    case 'dead-letter':
+      return <DeadLetterPage id={to.id} sink={to.sink} />;
+  }
 }
 
 /** The hash is the address of the view, so the skip link must not change it. */

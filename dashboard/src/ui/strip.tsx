@@ -7,10 +7,11 @@ import { beat } from '../beat';
 import { type LinkState, STALE_S } from '../link/link';
 import { DEFAULT_VIEW, fleetHash } from '../route';
 import { bytes, count, lag, percent, span, UNKNOWN } from '../text/format';
+import { BREAKER_WORDS, breakerState, samplesText } from '../text/sinks';
 import type { Level } from '../state/verdict';
 import * as judge from '../state/verdict';
 import type { SinkStatus, Status } from '../wire';
-import { Gauge, Lamp, Measured, Vital } from './instruments';
+import { BreakerLamp, Gauge, Lamp, Measured, Vital } from './instruments';
 
 export function Strip() {
   beat.value;
@@ -128,31 +129,24 @@ function spoolTitle(now: Status): string {
   ].join('\n');
 }
 
-const BREAKER_WORDS = { closed: 'closed', open: 'open', half_open: 'half-open' } as const;
-
 function Sink({ sink }: { sink: SinkStatus }) {
-  const level = worse(judge.breakerLevel(sink.breaker), judge.sinkLagLevel(sink.lag_s));
+  const state = breakerState(sink);
   const title = [
-    `Sink ${sink.name}: ${count(sink.lag_samples)} samples behind, breaker ${BREAKER_WORDS[sink.breaker]}`,
-    ...(sink.cause === null ? [] : [sink.cause]),
-    ...(sink.next_probe_s === null ? [] : [`next probe in ${span(sink.next_probe_s)}`]),
+    `Sink ${sink.name}: ${samplesText(sink.lag_samples)} behind, breaker ${BREAKER_WORDS[state]}`,
+    ...(sink.cause == null ? [] : [sink.cause]),
   ].join('\n');
   return (
     <Vital name={`${capital(sink.name)} lag`} title={title}>
       <Measured text={lag(sink.lag_s)} />
       <span class="lamped">
-        <Lamp level={level} />
-        <span class="word">{BREAKER_WORDS[sink.breaker]}</span>
+        <BreakerLamp state={state} />
+        <span class="word">{BREAKER_WORDS[state]}</span>
       </span>
     </Vital>
   );
 }
 
 const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.slice(1);
-
-function worse(a: Level, b: Level): Level {
-  return a === 'bad' || b === 'bad' ? 'bad' : a === 'watch' || b === 'watch' ? 'watch' : 'well';
-}
 
 function Ledger({ now }: { now: Status | null }) {
   if (now === null) {

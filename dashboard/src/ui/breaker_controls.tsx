@@ -1,0 +1,71 @@
+// What an operator can tell the breaker of a sink. Only what would change something is offered, each with what it
+// does; a hold is asked for twice, because data piles up behind it.
+
+import { useSignal } from '@preact/signals';
+import { status } from '../app';
+import { breaker } from '../link/api';
+import { ACTION_DOES, ACTION_WORDS, actionsOf, holdConsequence } from '../text/sinks';
+import type { BreakerAction, SinkStatus } from '../wire';
+import { Confirm } from './confirm';
+
+export function BreakerControls({ sink }: { sink: SinkStatus }) {
+  const asking = useSignal(false);
+  const busy = useSignal(false);
+  const fault = useSignal<string | null>(null);
+  const act = async (action: BreakerAction): Promise<void> => {
+    busy.value = true;
+    fault.value = null;
+    try {
+      adopt(await breaker(sink.name, action));
+    } catch (error) {
+      fault.value = `${ACTION_WORDS[action]} failed: ${(error as Error).message}`;
+    }
+    busy.value = false;
+  };
+  const actions = actionsOf(sink);
+  if (actions.length === 0) return null;
+  return (
+    <>
+      <span class="controls">
+        {actions.map((action) => (
+          <button
+            key={action}
+            type="button"
+            disabled={busy.value}
+            aria-label={`${ACTION_WORDS[action]}: ${sink.name}`}
+            title={`${ACTION_WORDS[action]}: ${ACTION_DOES[action]}`}
+            onClick={() => (action === 'hold' ? (asking.value = true) : void act(action))}
+          >
+            {ACTION_WORDS[action]}
+          </button>
+        ))}
+      </span>
+      {fault.value !== null && (
+        <p class="fault" role="alert">
+          {fault.value}
+        </p>
+      )}
+      {asking.value && (
+        <Confirm
+          title={`Hold ${sink.name}?`}
+          verb="Hold"
+          answer={(yes) => {
+            asking.value = false;
+            if (yes) void act('hold');
+          }}
+        >
+          <p>
+            A hold {ACTION_DOES.hold}. {status.value !== null && holdConsequence(status.value)}
+          </p>
+        </Confirm>
+      )}
+    </>
+  );
+}
+
+/** The answer is newer than the last status, which comes but once a second. */
+function adopt(told: SinkStatus): void {
+  const known = status.peek();
+  if (known === null) return;
+  status.value = { ...known, sinks: known.sinks.map((sink) => (sink.name === told.name ? told : sink)) };
+}

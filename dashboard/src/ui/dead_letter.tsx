@@ -1,0 +1,174 @@
+// One dead letter: who sent it, why it was refused, and its readings as they are.
+
+import { useEffect, useState } from 'preact/hooks';
+import { link } from '../app';
+import { beat } from '../beat';
+import { ApiError, deadLetterText, replayOrDrop } from '../link/api';
+import { deadLettersHash, deviceHash } from '../route';
+import { outcomeText } from '../state/dead_letters_feed';
+import { exactClock, type FullLetter, letterOf, type Reading, type Written } from '../state/readings';
+import { clock, count } from '../text/format';
+import { samplesText } from '../text/sinks';
+import { OrderButtons } from './dead_letters';
+
+/** Readings that are shown; more would only be scrolled past. */
+const READINGS_SHOWN = 500;
+const INTERVAL_MS = 2000;
+
+type Known =
+  | { kind: 'asking' }
+  | { kind: 'here'; letter: FullLetter }
+  | { kind: 'gone' }
+  | { kind: 'fault'; text: string };
+
+/** Asked for again while it is shown: it may be stored by a replay, or dropped by somebody else. */
+function useLetter(id: number): Known {
+  const [known, setKnown] = useState<Known>({ kind: 'asking' });
+  useEffect(() => {
+    let closed = false;
+    const ask = async (): Promise<void> => {
+      const found = await look(id);
+      if (!closed) setKnown(found);
+    };
+    setKnown({ kind: 'asking' });
+    void ask();
+    const timer = window.setInterval(() => document.hidden || void ask(), INTERVAL_MS);
+    return () => {
+      closed = true;
+      window.clearInterval(timer);
+    };
+  }, [id]);
+  return known;
+}
+
+async function look(id: number): Promise<Known> {
+  try {
+    return { kind: 'here', letter: letterOf(await deadLetterText(id)) };
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return { kind: 'gone' };
+    return { kind: 'fault', text: (error as Error).message };
+  }
+}
+
+export function DeadLetterPage({ id, sink }: { id: number; sink: string | null }) {
+  beat.value;
+  const known = useLetter(id);
+  const [outcome, setOutcome] = useState<{ ok: boolean; text: string } | null>(null);
+  useEffect(() => {
+    document.title = `Dead letter ${id} – Tidegate`;
+    document.getElementById('main')?.scrollTo(0, 0);
+  }, [id]);
+  const order = async (wanted: 'replay' | 'drop'): Promise<void> => {
+    try {
+      const { letters } = await replayOrDrop(wanted, { ids: [id] });
+      setOutcome({ ok: true, text: outcomeText(wanted, letters) });
+    } catch (error) {
+      setOutcome({ ok: false, text: (error as Error).message });
+    }
+  };
+  return (
+    <div class="dead-letter">
+      <header class="page-head">
+        <a class="back" href={deadLettersHash(sink)}>
+          <span aria-hidden="true">‹</span> Dead letters
+        </a>
+        <h1>Dead letter {id}</h1>
+        {known.kind === 'here' && (
+          <div class="orders">
+            <OrderButtons which={{ ids: [id] }} held={1} order={order} />
+          </div>
+        )}
+      </header>
+      <p class={`outcome ${outcome?.ok === false ? 'fault' : ''}`} role="status">
+        {outcome?.text}
+      </p>
+      {known.kind === 'here' && <Letter letter={known.letter} />}
+      {known.kind === 'gone' && (
+        <p class="empty">There is no dead letter {id}: it has been stored by a replay, dropped or shed, or never was.</p>
+      )}
+      {known.kind === 'fault' && (
+        <p class="fault" role="alert">
+          It could not be asked for: {known.text}
+        </p>
+      )}
+      {known.kind === 'asking' && <p class="empty">Asking for it…</p>}
+    </div>
+  );
+}
+
+function Letter({ letter }: { letter: FullLetter }) {
+  const now = link.daemonNow() ?? Date.now();
+  const tries = `refused ${letter.attempts === 1 ? 'once' : `${count(letter.attempts)} times`}`;
+  return (
+    <>
+      <figure class="refusal">
+        <figcaption>
+          {letter.sink} refused it for good{letter.replaying && '; it will be sent again'}:
+        </figcaption>
+        <blockquote>{letter.reason}</blockquote>
+      </figure>
+      <dl class="facts">
+        <div>
+          <dt>Device</dt>
+          <dd>
+            <a href={deviceHash(letter.device)}>{letter.device}</a>
+          </dd>
+        </div>
+        <Fact name="Refused" text={`${clock(letter.refused_at, now)}, ${tries}`} />
+        <Fact name="Received" text={clock(letter.received_at, now)} />
+        <Fact name="Client" text={letter.client === '' ? 'not named' : letter.client} />
+        <Fact name="Protocol" text={letter.protocol} />
+        <Fact name="Holds" text={samplesText(letter.samples)} />
+      </dl>
+      <Readings readings={letter.readings} />
+    </>
+  );
+}
+
+function Fact({ name, text }: { name: string; text: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd title={text}>{text}</dd>
+    </div>
+  );
+}
+
+function Readings({ readings }: { readings: Reading[] }) {
+  const shown = readings.slice(0, READINGS_SHOWN);
+  return (
+    <div class="readings" tabIndex={0} role="region" aria-label="Readings">
+      <table>
+        <caption>{readings.length === 1 ? '1 reading' : `${count(readings.length)} readings`}</caption>
+        <thead>
+          <tr>
+            <th scope="col">Time</th>
+            <th scope="col">Tags</th>
+            <th scope="col">Values</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((reading, i) => (
+            <tr key={i}>
+              <td title={`${reading.time} ns since 1970`}>{exactClock(reading.time)}</td>
+              <td>{Object.entries(reading.tags).map(([key, text]) => `${key}=${text}`).join(', ')}</td>
+              <td class="values">
+                {Object.entries(reading.values).map(([metric, value]) => (
+                  <span key={metric}>
+                    <i>{metric}</i> {writtenText(value)}
+                  </span>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {readings.length > shown.length && (
+        <p>The first {count(shown.length)} of them. All: tidegate dead-letters export</p>
+      )}
+    </div>
+  );
+}
+
+/** Quotes tell the text "71" from the number 71. */
+const writtenText = (value: Written): string => ('text' in value ? `“${value.text}”` : value.plain);

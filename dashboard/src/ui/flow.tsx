@@ -1,0 +1,150 @@
+// Where data goes: how full what it waits in is, whether all of it is accounted for, and each sink. One quiet line
+// for what is well; what is not says why, and what can be done.
+
+import { status, statusAge_s } from '../app';
+import { beat } from '../beat';
+import { deadLettersHash } from '../route';
+import * as judge from '../state/verdict';
+import { bytes, count, percent, UNKNOWN } from '../text/format';
+import * as say from '../text/sinks';
+import type { SinkStatus, Status } from '../wire';
+import { BreakerControls } from './breaker_controls';
+import { BreakerLamp, Gauge, Lamp } from './instruments';
+
+export function Flow() {
+  beat.value;
+  const now = status.value;
+  if (now === null) return null;
+  return (
+    <section class="flow" aria-label="Where data goes">
+      <div class="reserves">
+        <Pressure now={now} />
+        <Spool now={now} />
+        <Balance now={now} />
+      </div>
+      <ul class="sinks">
+        {now.sinks.map((sink) => (
+          <Sink key={sink.name} sink={sink} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Pressure({ now }: { now: Status }) {
+  const level = judge.pressureLevel(now.pressure);
+  const of = say.tightest(now);
+  return (
+    <div class={`reserve ${level}`} data-reserve="pressure">
+      <h2>Pressure</h2>
+      <Gauge share={now.pressure} level={level} name="Pressure" />
+      <p>
+        {level !== 'well' && <Lamp level={level} />}
+        <b class={level}>{percent(now.pressure)}</b>
+        {of !== null && <span class="said">tightest: {of}</span>}
+      </p>
+    </div>
+  );
+}
+
+function Spool({ now }: { now: Status }) {
+  const level = judge.spoolLevel(now);
+  const fill = judge.spoolFill(now);
+  const full = say.spoolFull(now);
+  return (
+    <div class={`reserve ${level}`} data-reserve="spool">
+      <h2>Spool</h2>
+      <Gauge share={fill} level={level} name="Fill of the spool" />
+      <p>
+        {level !== 'well' && <Lamp level={level} />}
+        <b class={judge.spoolFillLevel(now)}>{fill === null ? bytes(now.spool.bytes) : percent(fill)}</b>
+        {fill !== null && (
+          <span class="said">
+            {bytes(now.spool.bytes)} of {bytes(now.spool.bytes_max)}
+          </span>
+        )}
+        {full !== null && <span class="full">{full}</span>}
+      </p>
+    </div>
+  );
+}
+
+function Balance({ now }: { now: Status }) {
+  const { ledger } = now;
+  const off = say.imbalances(now.sinks);
+  const level = ledger.balanced && off.length === 0 ? 'well' : 'bad';
+  return (
+    <div class={`reserve balance ${level}`} data-reserve="ledger">
+      <h2>Ledger</h2>
+      <p>
+        <Lamp level={level} />
+        <b class={level}>{level === 'well' ? 'balanced' : 'off balance'}</b>
+        {off.map((text) => (
+          <span key={text} class="off">
+            {text}
+          </span>
+        ))}
+      </p>
+      <p class="sum">
+        <span>
+          {count(ledger.accepted)} <i>accepted</i>
+        </span>
+        {say.ledgerParts(ledger).map(([name, samples], i) => (
+          <span key={name}>
+            {i === 0 ? (ledger.balanced ? '=' : '≠') : '+'} {count(samples)} <i>{name}</i>
+          </span>
+        ))}
+      </p>
+    </div>
+  );
+}
+
+function Sink({ sink }: { sink: SinkStatus }) {
+  const state = say.breakerState(sink);
+  const requests = say.requests(sink);
+  const letters = sink.dead_letters?.letters;
+  const backlog = say.backlog(sink);
+  return (
+    <li class={`sink ${judge.sinkLevel(sink)}`} data-sink={sink.name} data-breaker={state}>
+      <h3>{sink.name}</h3>
+      <span class="lamped breaker">
+        <BreakerLamp state={state} />
+        <span class={`word ${judge.breakerLevel(state)}`}>{say.BREAKER_WORDS[state]}</span>
+      </span>
+      <span class={`lag ${judge.sinkLagLevel(sink.live_lag_s ?? sink.lag_s)}`}>{say.behind(sink)}</span>
+      <span class="rate">{sink.samples_per_s === undefined ? UNKNOWN : count(Math.round(sink.samples_per_s))} samples/s</span>
+      <span class="requests" title="Requests under way, and how many may be at the same time">
+        {requests}
+      </span>
+      {letters === undefined ? (
+        <span class="letters" />
+      ) : (
+        <a class={`letters ${letters > 0 ? 'watch' : ''}`} href={deadLettersHash(sink.name)}>
+          {letters > 0 && <Lamp level="watch" />}
+          {say.lettersText(letters)}
+        </a>
+      )}
+      <BreakerControls sink={sink} />
+      {backlog !== null && <p class="backlog">{backlog}</p>}
+      <Why sink={sink} />
+    </li>
+  );
+}
+
+function Why({ sink }: { sink: SinkStatus }) {
+  const meaning = say.breakerMeaning(sink);
+  if (meaning === null) return null;
+  const probe = say.nextProbe(sink, statusAge_s());
+  return (
+    <p class="why">
+      {sink.cause != null && <strong class="cause">{sentence(sink.cause)}</strong>}
+      {probe !== null && <span class="probe">{sentence(probe)}</span>}
+      <span>{sentence(meaning)}</span>
+    </p>
+  );
+}
+
+const sentence = (text: string): string => {
+  const told = text.slice(0, 1).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(told) ? told : `${told}.`;
+};
