@@ -4,9 +4,8 @@ use super::round::Shape;
 use super::transport::{Reply, Transport};
 use super::{Options, answers::Unreached, names::Naming, open};
 use crate::clock;
-use crate::daemon::decode_record;
-use crate::decode::encode;
-use crate::model::{BatchBuilder, Timestamp};
+use crate::decode::{self, Stamp, Upstream, encode};
+use crate::model::{Batch, BatchBuilder, Timestamp};
 use crate::sinks::book::{Book, Bounds, Filter, Standing};
 use crate::sinks::breaker;
 use crate::spool::{self, Kind, Protocol, Record, Spool, SpoolError};
@@ -14,6 +13,7 @@ use crate::wire::{Limits, inflate};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -148,7 +148,7 @@ impl Log {
         options.segment_bytes = 4 << 10;
         let deadline = clock::monotonic() + Duration::from_secs(30);
         loop {
-            match spool::open(&options, Arc::new(decode_record), &mut |_, _| ()) {
+            match spool::open(&options, Arc::new(decoded), &mut |_, _| ()) {
                 Err(SpoolError::Locked { .. }) if clock::monotonic() < deadline => {
                     std::thread::yield_now();
                 }
@@ -191,6 +191,13 @@ impl Log {
         let (_, spool, _) = self.open_spool();
         self.book().sink("store", spool.id()).unwrap().unwrap()
     }
+}
+
+fn decoded(record: &Record<'_>) -> Result<Batch, Box<dyn Error + Send + Sync>> {
+    let Upstream::Batch(batch) = decode::upstream(record.payload)? else { panic!("no batch") };
+    let (received_at, client) = (record.received_at, record.client);
+    let stamp = Stamp { received_at, booted_at: None, client };
+    Ok(decode::batch(batch, &Limits::READ_BACK, &stamp)?.batch)
 }
 
 fn shape() -> Shape {
