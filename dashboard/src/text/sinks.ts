@@ -59,7 +59,8 @@ export function holdConsequence(status: Status): string {
   const { full_in_s, bytes: used, bytes_max } = status.spool;
   const room = bytes_max > 0 ? `${bytes(Math.max(0, bytes_max - used))} are free` : 'it has no limit';
   const when = full_in_s == null ? '' : `; at this rate it is full in ${about(full_in_s)}`;
-  return `Nothing is lost, but samples pile up in the spool: ${room}${when}. When it is full, producers are told to wait.`;
+  const full = 'When it is full, producers are told to wait, or the oldest samples are shed if that is configured';
+  return `Samples pile up in the spool: ${room}${when}. ${full}.`;
 }
 
 /** How far behind: one figure, or the live lag where a backlog is told of on its own. */
