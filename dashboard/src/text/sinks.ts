@@ -157,8 +157,9 @@ export function scope(which: Which, held: number): string {
 /** What is held, and what became of the others. */
 export function totalsText(totals: DeadLetters['totals']): string[] {
   const past = (['replayed', 'dropped', 'shed'] as const).filter((name) => totals[name] > 0);
+  const held = `${lettersText(totals.letters)}, ${samplesText(totals.samples)}, ${bytes(totals.bytes)}`;
   return [
-    `${lettersText(totals.letters)}, ${samplesText(totals.samples)}, ${bytes(totals.bytes)}`,
+    ...(totals.letters > 0 ? [held] : []),
     ...past.map((name) => `${samplesText(totals[name])} ${name}`),
   ];
 }
