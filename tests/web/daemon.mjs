@@ -8,7 +8,7 @@ import { chromium } from 'playwright-core';
 
 const BINARY = resolve(process.env.BINARY ?? '../../target/debug/tidegate');
 
-const freePort = () =>
+export const freePort = () =>
   new Promise((done) => {
     const server = createServer();
     server.listen(0, '127.0.0.1', () => {

@@ -75,11 +75,11 @@ export function troubles(status: Status): Verdict[] {
   if (status.trouble != null) add('bad', `No batch is accepted: ${status.trouble}`);
   if (!status.ledger.balanced) add('bad', 'The ledger does not balance');
   for (const off of imbalances(status.sinks)) add('bad', `The ledger of ${off}`);
-  for (const sink of status.sinks) add(breakerLevel(breakerState(sink)), cutOff(sink));
+  for (const sink of status.sinks) if (isCutOff(sink)) add(worse(breakerLevel(breakerState(sink)), lagLevel(sink)), cutOff(sink));
   const of = tightest(status);
   add(pressureLevel(status.pressure), `Intake is throttled, pressure ${percent(status.pressure)}${of === null ? '' : ` of ${of}`}`);
   add(spoolLevel(status), spoolText(status));
-  for (const sink of status.sinks) add(lagLevel(sink), behindText(sink));
+  for (const sink of status.sinks) if (!isCutOff(sink)) add(lagLevel(sink), behindText(sink));
   add(liveLagLevel(status.live.lag_s), `Live is ${span(status.live.lag_s)} behind`);
   for (const sink of status.sinks) {
     const letters = sink.dead_letters?.letters ?? 0;
@@ -92,10 +92,14 @@ export function troubles(status: Status): Verdict[] {
   return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'));
 }
 
+const isCutOff = (sink: SinkStatus): boolean => breakerState(sink) !== 'closed';
+
+/** Its lag is a consequence, so it is told along, not on its own. */
 function cutOff(sink: SinkStatus): string {
-  const cause = sink.cause == null ? '' : `: ${sink.cause}`;
-  if (sink.held) return `${sink.name} is held by an operator`;
-  return sink.breaker === 'half_open' ? `${sink.name} is being probed${cause}` : `${sink.name} is cut off${cause}`;
+  const cause = sink.cause == null || sink.held ? '' : `: ${sink.cause}`;
+  const lag = sinkLagLevel(sink.lag_s) === 'well' ? '' : `, ${span(sink.lag_s)} behind`;
+  const state = { held: 'is held by an operator', half_open: 'is being probed', open: 'is cut off', closed: '' };
+  return `${sink.name} ${state[breakerState(sink)]}${lag}${cause}`;
 }
 
 function spoolText(status: Status): string {
@@ -105,7 +109,7 @@ function spoolText(status: Status): string {
 
 function behindText(sink: SinkStatus): string {
   if (!isDraining(sink)) return `${sink.name} is ${span(sink.lag_s)} behind`;
-  return `${sink.name} drains a backlog of ${span(sink.lag_s)}, drained in ${about(sink.drain_eta_s)}`;
+  return `${sink.name} drains a backlog of ${span(sink.lag_s)}, done in ${about(sink.drain_eta_s)}`;
 }
 
 /** `lost_s`: for how long there has been no link, null while there is one. */

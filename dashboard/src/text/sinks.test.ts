@@ -83,9 +83,16 @@ describe('the verdict on sinks', () => {
   const clean = { ledger: { ...status([]).ledger, dead_lettered: 0 } };
   it('is well with a sink that is', () => expect(text(influx, clean)).toEqual({ level: 'well', text: 'All well' }));
   it('names the cause', () => expect(text(broken, clean)).toEqual({ level: 'bad', text: 'influx is cut off: connection refused' }));
+  it('tells the lag of what is cut off along with it', () => {
+    const late = { lag_s: 400, live_lag_s: 400 };
+    expect(text(sink({ ...broken, ...late }), clean).text).toBe('influx is cut off, 6 min 40 s behind: connection refused');
+    expect(text(sink({ ...broken, ...late, breaker: 'half_open' }), clean)).toEqual({
+      level: 'bad', text: 'influx is being probed, 6 min 40 s behind: connection refused',
+    });
+  });
   it('tells a hold from a fault', () => expect(text(held, clean)).toEqual({ level: 'watch', text: 'influx is held by an operator' }));
   it('is not alarmed by a backlog that drains', () => {
-    expect(text(draining, clean)).toEqual({ level: 'watch', text: 'influx drains a backlog of 30 min, drained in 2 min' });
+    expect(text(draining, clean)).toEqual({ level: 'watch', text: 'influx drains a backlog of 30 min, done in 2 min' });
     expect(text(sink({ ...draining, drain_eta_s: null }), clean).level).toBe('bad');
   });
   it('forgets dead letters that are no more, but not those that no sink tells of', () => {
@@ -140,6 +147,7 @@ describe('dead letters', () => {
   it('tell what became of the others, if anything did', () => {
     const totals = { letters: 1, samples: 2, bytes: 2048, shed: 0, dropped: 0, replayed: 0 };
     expect(say.totalsText(totals)).toEqual(['1 dead letter, 2 samples, 2.0 KiB']);
+    expect(say.totalsText({ ...totals, letters: 0, samples: 0, bytes: 0 })).toEqual([]);
     expect(say.totalsText({ ...totals, shed: 17, replayed: 1 })).toEqual(['1 dead letter, 2 samples, 2.0 KiB', '1 sample replayed', '17 samples shed']);
   });
 });

@@ -59,7 +59,8 @@ export function holdConsequence(status: Status): string {
   const { full_in_s, bytes: used, bytes_max } = status.spool;
   const room = bytes_max > 0 ? `${bytes(Math.max(0, bytes_max - used))} are free` : 'it has no limit';
   const when = full_in_s == null ? '' : `; at this rate it is full in ${about(full_in_s)}`;
-  return `Nothing is lost, but samples pile up in the spool: ${room}${when}. When it is full, producers are told to wait.`;
+  const full = 'When it is full, producers are told to wait, or the oldest samples are shed if that is configured';
+  return `Samples pile up in the spool: ${room}${when}. ${full}.`;
 }
 
 /** How far behind: one figure, or the live lag where a backlog is told of on its own. */
@@ -156,8 +157,9 @@ export function scope(which: Which, held: number): string {
 /** What is held, and what became of the others. */
 export function totalsText(totals: DeadLetters['totals']): string[] {
   const past = (['replayed', 'dropped', 'shed'] as const).filter((name) => totals[name] > 0);
+  const held = `${lettersText(totals.letters)}, ${samplesText(totals.samples)}, ${bytes(totals.bytes)}`;
   return [
-    `${lettersText(totals.letters)}, ${samplesText(totals.samples)}, ${bytes(totals.bytes)}`,
+    ...(totals.letters > 0 ? [held] : []),
     ...past.map((name) => `${samplesText(totals[name])} ${name}`),
   ];
 }

@@ -13,12 +13,13 @@ export function BreakerControls({ sink }: { sink: SinkStatus }) {
   const busy = useSignal(false);
   const fault = useSignal<string | null>(null);
   const act = async (action: BreakerAction): Promise<void> => {
+    if (busy.value) return;
     busy.value = true;
     fault.value = null;
     try {
       adopt(await breaker(sink.name, action));
     } catch (error) {
-      fault.value = `${ACTION_WORDS[action]} failed: ${(error as Error).message}`;
+      fault.value = `${ACTION_WORDS[action]} was not done: ${(error as Error).message}`;
     }
     busy.value = false;
   };
@@ -27,11 +28,12 @@ export function BreakerControls({ sink }: { sink: SinkStatus }) {
   return (
     <>
       <span class="controls">
-        {actions.map((action) => (
+        {actions.map((action, place) => (
+          // The button at a place stays when its action changes, and so keeps the focus.
           <button
-            key={action}
+            key={place}
             type="button"
-            disabled={busy.value}
+            aria-disabled={busy.value}
             aria-label={`${ACTION_WORDS[action]}: ${sink.name}`}
             title={`${ACTION_WORDS[action]}: ${ACTION_DOES[action]}`}
             onClick={() => (action === 'hold' ? (asking.value = true) : void act(action))}

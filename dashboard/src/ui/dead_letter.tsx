@@ -134,25 +134,30 @@ function Fact({ name, text }: { name: string; text: string }) {
   );
 }
 
+/** Roles are written out: on a phone the rows are stacked, which takes a table's own roles away. */
 function Readings({ readings }: { readings: Reading[] }) {
   const shown = readings.slice(0, READINGS_SHOWN);
   return (
     <div class="readings" tabIndex={0} role="region" aria-label="Readings">
-      <table>
+      <table role="table">
         <caption>{readings.length === 1 ? '1 reading' : `${count(readings.length)} readings`}</caption>
-        <thead>
-          <tr>
-            <th scope="col">Time</th>
-            <th scope="col">Tags</th>
-            <th scope="col">Values</th>
+        <thead role="rowgroup">
+          <tr role="row">
+            {['Time', 'Tags', 'Values'].map((name) => (
+              <th key={name} role="columnheader" scope="col">
+                {name}
+              </th>
+            ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody role="rowgroup">
           {shown.map((reading, i) => (
-            <tr key={i}>
-              <td title={`${reading.time} ns since 1970`}>{exactClock(reading.time)}</td>
-              <td>{Object.entries(reading.tags).map(([key, text]) => `${key}=${text}`).join(', ')}</td>
-              <td class="values">
+            <tr key={i} role="row">
+              <td role="cell" title={`${reading.time} ns since 1970`}>
+                {exactClock(reading.time)}
+              </td>
+              <td role="cell">{Object.entries(reading.tags).map(([key, text]) => `${key}=${text}`).join(', ')}</td>
+              <td role="cell" class="values">
                 {Object.entries(reading.values).map(([metric, value]) => (
                   <span key={metric}>
                     <i>{metric}</i> {writtenText(value)}

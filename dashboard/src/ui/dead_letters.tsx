@@ -101,16 +101,17 @@ export function OrderButtons({ which, held, order }: OrderButtonsProps) {
   const busy = useSignal(false);
   const what = scope(which, held);
   const give = async (wanted: 'replay' | 'drop'): Promise<void> => {
+    if (busy.value) return;
     busy.value = true;
     await order(wanted);
     busy.value = false;
   };
   return (
     <>
-      <button type="button" disabled={busy.value} title="Sends them again; what is refused again stays here" onClick={() => void give('replay')}>
+      <button type="button" aria-disabled={busy.value} title="Sends them again; what is refused again stays here" onClick={() => void give('replay')}>
         Replay {what}
       </button>
-      <button type="button" disabled={busy.value} title="Deletes them for good" onClick={() => (asking.value = true)}>
+      <button type="button" aria-disabled={busy.value} title="Deletes them for good" onClick={() => (asking.value = true)}>
         Drop {what}
       </button>
       {asking.value && (
