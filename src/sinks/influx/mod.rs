@@ -180,7 +180,8 @@ impl Influx {
         let live_samples = reader.map_or(0, |reader| reader.samples_behind);
         let backlog_samples =
             if told.has_backlog { lag_samples.saturating_sub(live_samples) } else { 0 };
-        let drained = told.drained.per_s();
+        let monotonic = clock::monotonic();
+        let drained = told.drained.per_s(monotonic);
         View {
             name: self.name.to_string(),
             valve: self.valve.view(),
@@ -190,7 +191,7 @@ impl Influx {
             backlog_samples,
             drain_eta: (backlog_samples > 0 && drained >= 1.0)
                 .then(|| Duration::from_secs_f64(backlog_samples as f64 / drained)),
-            samples_per_s: told.written.per_s(),
+            samples_per_s: told.written.per_s(monotonic),
             counts: told.counts,
             letters: told.letters,
             imbalance: told.imbalance,

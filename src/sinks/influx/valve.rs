@@ -31,6 +31,16 @@ pub enum Wish {
     Release,
 }
 
+impl Wish {
+    fn words(self) -> &'static str {
+        match self {
+            Wish::Hold => "the operator holds it open; what comes stays in the spool",
+            Wish::Probe => "the operator wants the store to be tried now",
+            Wish::Release => "the operator no longer holds it",
+        }
+    }
+}
+
 /// What people are told of a valve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValveView {
@@ -136,12 +146,15 @@ impl Valve {
             Wish::Probe => Event::Probe,
             Wish::Release => Event::Release,
         };
-        let action = self.lock().breaker.handle(event, clock::monotonic(), rand::random());
-        self.changed.notify_waiters();
-        let granted = action != Action::Nothing;
+        let mut inner = self.lock();
+        let now = clock::monotonic();
+        let granted = inner.breaker.handle(event, now, rand::random()) != Action::Nothing;
         if granted {
-            log::warn!(sink = self.sink.as_str(), wish:? = wish; "the operator set the breaker");
+            inner.opened.get_or_insert((now, None));
+            log::warn!(sink = self.sink.as_str(); "breaker: {}", wish.words());
         }
+        drop(inner);
+        self.changed.notify_waiters();
         granted
     }
 

@@ -6,8 +6,8 @@ use crate::sinks::book::{Counts, Standing, Totals};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How much of a rate is of the last second.
-const FRESH_SHARE: f64 = 0.2;
+/// How much of a rate is left after a second.
+const OLD_SHARE: f64 = 0.8;
 
 /// The state of a sink at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +97,8 @@ impl Tally {
     }
 }
 
-/// How fast a count grows, smoothed over some seconds.
+/// How fast a count grows, smoothed over some seconds. Nothing is measured while the store is waited
+/// for, and meanwhile nothing grows.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Rate {
     last: Option<(u64, Instant)>,
@@ -109,13 +110,35 @@ impl Rate {
         if let Some((before, at)) = self.last {
             let seconds = now.saturating_duration_since(at).as_secs_f64().max(0.001);
             let fresh = count.saturating_sub(before) as f64 / seconds;
-            self.per_s += FRESH_SHARE * (fresh - self.per_s);
+            self.per_s = fresh + (self.per_s - fresh) * OLD_SHARE.powf(seconds);
         }
         self.last = Some((count, now));
     }
 
     /// Per second.
-    pub fn per_s(self) -> f64 {
-        self.per_s
+    pub fn per_s(self, now: Instant) -> f64 {
+        let unmeasured =
+            self.last.map_or(Duration::ZERO, |(_, at)| now.saturating_duration_since(at));
+        self.per_s * OLD_SHARE.powf((unmeasured.as_secs_f64() - 1.0).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn a_rate_follows_what_grows_and_falls_while_nothing_is_measured() {
+        let (start, mut rate) = (clock::monotonic(), Rate::default());
+        let at = |second| start + Duration::from_secs(second);
+        for second in 0..30 {
+            rate.measure(1000 * second, at(second));
+        }
+        assert!((995.0..=1000.0).contains(&rate.per_s(at(29))), "{rate:?}");
+        assert!(rate.per_s(at(40)) < 150.0, "ten seconds in which nothing was written");
+        // One measurement over a long time counts for all of it.
+        rate.measure(29_000, at(60));
+        assert!(rate.per_s(at(60)) < 5.0, "{rate:?}");
     }
 }
