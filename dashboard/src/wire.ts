@@ -54,6 +54,8 @@ export interface Status {
   tick_ms: number;
   windows: string[];
   pressure: number;
+  /** What is so full, if anything. */
+  pressure_of?: "spool" | "disk" | "memory" | "queue" | "trouble" | null;
   /** Why no batch would be accepted now, if so. */
   trouble?: string | null;
   spool: { bytes: number; bytes_max: number; oldest_s: number | null; durability: string };

@@ -39,6 +39,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// With less on the disk the history may fail to open: SQLite's log and its index are made anew.
+const HISTORY_ROOM_BYTES: u64 = 1 << 20;
+
 /// Why the daemon could not start; the administrator acts.
 #[derive(Debug, Error)]
 pub enum DaemonError {
@@ -92,7 +95,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     make_private(&config.state_dir)?;
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let history = open_history(&config, spool.id())?;
+    let history = match open_history(&config, spool.id()) {
+        // Its file needs a few pages to be opened. A full disk must not keep us from draining.
+        Err(error) if spool.disk_free() < HISTORY_ROOM_BYTES => {
+            log::warn!(error:err = error; "the disk is full: the spool's reserve is given back for the start");
+            writer.release_reserve()?;
+            open_history(&config, spool.id())?
+        }
+        opened => opened?,
+    };
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
     let ledger = Arc::new(Ledger::new(admission.tally().total().samples, spool.next()));
@@ -104,8 +115,13 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
     // Both follow before either reads on, so that neither gives up what the other needs.
-    let for_history =
-        spool.follow(history_follower::NAME, crate::sinks::Sink::position(&history.writer));
+    let counts = reader.counts();
+    let for_history = spool.follow_from(
+        history_follower::NAME,
+        counts.durable,
+        // Of every sample before its position one of both is true.
+        counts.stored + counts.shed,
+    );
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -125,6 +141,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         gate: gate_stats,
         spool: spool.clone(),
         history: reader.clone(),
+        shed_before: counts.shed,
         live: live.clone(),
         ledger,
         metrics: metrics.clone(),
@@ -241,6 +258,7 @@ fn open_spool(config: &Config) -> Result<(spool::Writer, Spool, Admission), Daem
         dir: config.state_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         bytes_max: config.spool.size_max,
+        when_full: config.spool.when_full,
         durability: config.spool.durability,
         tail_bytes: config.spool.tail_memory,
         reserve_bytes: config.spool.reserve,

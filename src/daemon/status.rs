@@ -28,6 +28,7 @@ pub(super) struct Overview {
     gate: Arc<Mutex<GateStats>>,
     spool: Spool,
     history: Reader,
+    shed_before: u64,
     live: Live,
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
@@ -84,6 +85,7 @@ struct SinkStatus {
     lag_samples: u64,
     lag_s: f64,
     next_probe_s: Option<f64>,
+    shed: u64,
     unflushed_samples: u64,
     bytes: u64,
 }
@@ -132,6 +134,8 @@ pub(super) struct Rooms {
     pub gate: Arc<Mutex<GateStats>>,
     pub spool: Spool,
     pub history: Reader,
+    /// Samples shed for the history before this run.
+    pub shed_before: u64,
     pub live: Live,
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
@@ -140,8 +144,17 @@ pub(super) struct Rooms {
 
 impl Overview {
     pub fn new(config: &Config, rooms: Rooms) -> Overview {
-        let Rooms { pressure, gate, spool, history, live, ledger, metrics, history_stalled } =
-            rooms;
+        let Rooms {
+            pressure,
+            gate,
+            spool,
+            history,
+            shed_before,
+            live,
+            ledger,
+            metrics,
+            history_stalled,
+        } = rooms;
         let windows = live.windows();
         let windows =
             (0..windows.levels()).map(|level| crate::live::window_name(windows, level)).collect();
@@ -150,6 +163,7 @@ impl Overview {
             gate,
             spool,
             history,
+            shed_before,
             live,
             ledger,
             metrics,
@@ -208,6 +222,7 @@ impl Overview {
         let history =
             spool.followers.iter().find(|follower| follower.name == super::history_follower::NAME);
         self.ledger.lost(history.map_or(0, |follower| follower.samples_lost));
+        self.ledger.shed(self.shed_before + history.map_or(0, |follower| follower.samples_shed));
         let balance = self.ledger.balance();
         let rates = lock(&self.rates);
         let flow = self.pressure.flow();
@@ -237,6 +252,7 @@ impl Overview {
                 lag_samples: history.map_or(0, |follower| follower.samples_behind),
                 lag_s: behind_since.map_or(0.0, |since| seconds(now.since(since))),
                 next_probe_s: None,
+                shed: balance.shed,
                 unflushed_samples: counts.held,
                 bytes: self.history.file_bytes(),
             }],
@@ -262,7 +278,7 @@ impl Overview {
                 stored: balance.stored,
                 spooled: balance.spooled,
                 dead_lettered: balance.lost_to_damage,
-                shed: 0,
+                shed: balance.shed,
                 received_batches: total.batches + total.duplicates + total.refused,
                 accepted_batches: total.batches,
                 duplicates: total.duplicates,
@@ -297,6 +313,12 @@ impl StatusSource for Overview {
         gauges.spool_bytes.set(clamp(spool.bytes));
         gauges.spool_bytes_max.set(clamp(spool.bytes_max));
         gauges.spool_segments.set(clamp(spool.segments as u64));
+        gauges.spool_shed_segments(spool.shed_segments);
+        for follower in &spool.followers {
+            let before =
+                if follower.name == super::history_follower::NAME { self.shed_before } else { 0 };
+            gauges.shed(&follower.name, before + follower.samples_shed);
+        }
         gauges.spool_oldest_seconds.set(status.spool.oldest_s);
         gauges.series.set(clamp(live.series as u64));
         gauges.devices.set(clamp(live.devices as u64));

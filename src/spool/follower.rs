@@ -35,7 +35,12 @@ pub enum Next {
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, name: &str, from: Position) -> Follower {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        name: &str,
+        from: Position,
+        samples_before: Option<u64>,
+    ) -> Follower {
         let mut state = shared.lock();
         let (first, end) = (state.first(), state.next);
         let position = from.max(first).min(end);
@@ -46,12 +51,18 @@ impl Follower {
         }
         // What lies before an early position is taken as read; where it is not known, the count of
         // samples corrects itself when the first record is read.
-        let samples_read = match state.place(position) {
-            Some(place) if position < end => place.samples_before,
+        let samples_read = match (state.place(position), samples_before) {
+            (Some(place), Some(before)) if place.first < position && position < end => {
+                before.clamp(place.samples_before, state.samples)
+            }
+            (Some(place), _) if position < end => place.samples_before,
             _ => state.samples,
         };
+        let shed = samples_before.filter(|_| from < state.shed.to && from < first);
+        let samples_shed = shed.map_or(0, |before| state.shed.samples.saturating_sub(before));
+        let committed = position;
         let at =
-            FollowerState { position, committed: position, samples_read, ..Default::default() };
+            FollowerState { position, committed, samples_read, samples_shed, ..Default::default() };
         state.followers.insert(name.to_owned(), at.clone());
         drop(state);
         let gap = first.0.saturating_sub(from.0);
@@ -68,6 +79,13 @@ impl Follower {
     #[must_use]
     pub fn gap(&self) -> u64 {
         self.gap
+    }
+
+    /// Samples that it did not get because the spool was full and gave them up, since it began to
+    /// follow; all of them lie before the next entry.
+    #[must_use]
+    pub fn samples_shed(&self) -> u64 {
+        self.at.samples_shed
     }
 
     /// The next entries: as many as fit in `bytes_max` bytes on disk, but at least one. Waits up to
@@ -94,9 +112,9 @@ impl Follower {
             if let Some(entries) = self.read_tail(&mut state, bytes_max) {
                 return Ok(Next::Entries(entries));
             }
-            // There is always a segment below the end; none is only met when trimming by hand.
+            // There is always a segment below the end, unless what was next is given up.
             let Some(place) = state.place(self.at.position) else {
-                self.at.position = state.first();
+                self.skip_shed(&mut state);
                 continue;
             };
             drop(state);
@@ -156,7 +174,10 @@ impl Follower {
         let mut reader = match self.reader_of(place) {
             Ok(reader) => reader,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.lose_segment(place);
+                // If it was given up in this moment, that is found out next.
+                if self.shared.lock().first() <= place.first {
+                    self.lose_segment(place);
+                }
                 return Ok(Vec::new());
             }
             Err(error) => return Err(SpoolError::io("open", &path, error)),
@@ -239,6 +260,16 @@ impl Follower {
                 Ok(Read::Nothing)
             }
         }
+    }
+
+    /// Steps over what the full spool has given up.
+    fn skip_shed(&mut self, state: &mut State) {
+        self.at.samples_shed += state.unread_below_first(&self.at);
+        let first = state.segments.first();
+        self.at.samples_read = first.map_or(state.samples, |first| first.samples_before);
+        self.at.position = state.first();
+        (self.reader, self.cursor) = (None, None);
+        self.tell(state);
     }
 
     /// Steps over damage. What lies below its position is not lost to it.

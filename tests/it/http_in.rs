@@ -151,8 +151,9 @@ fn buckets_and_csv_tell_the_same_as_the_samples() {
         .collect();
     assert_eq!(post(&daemon, "", &[NDJSON], lines.as_bytes()).0, 200);
     let range = format!("device=m&metric=p&from={start}&to={}", start + 60 * second);
-    let answer = daemon.json(&format!("/api/v1/query?{range}&bucket=10s"));
-    assert_eq!(answer["count"], json!([10, 10, 10, 10, 10, 10]));
+    let answer = daemon.eventually(&format!("/api/v1/query?{range}&bucket=10s"), |answer| {
+        answer["count"] == json!([10, 10, 10, 10, 10, 10])
+    });
     assert_eq!(answer["min"][1], 10.5);
     assert_eq!(answer["max"][1], 19.5);
     assert_eq!(answer["avg"][1], 15.0);
