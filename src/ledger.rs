@@ -1,4 +1,4 @@
-//! The ledger: every accepted sample is stored or still in the spool.
+//! The ledger: every accepted sample is stored or still in the spool, or known to be lost.
 //!
 //! In: what the gate accepted up to which position, and what the history has written and holds.
 //! Out: [`Balance`]. Three independent counts have to agree: the gate's (persisted with the log's
@@ -20,7 +20,9 @@ pub struct Balance {
     pub spooled: u64,
     /// Of damaged records of the spool, set aside.
     pub lost_to_damage: u64,
-    /// `accepted - stored - spooled - lost`, when the two sides last stood at the same position.
+    /// Given up by a full spool before the history had them, because the operator chose so.
+    pub shed: u64,
+    /// `accepted - stored - spooled - lost - shed`, when the two sides last stood at the same position.
     pub imbalance: i64,
 }
 
@@ -35,6 +37,7 @@ struct State {
     stored: u64,
     held: u64,
     lost_to_damage: u64,
+    shed: u64,
     imbalance: i64,
 }
 
@@ -53,12 +56,13 @@ impl Ledger {
     }
 
     /// The history's follower: it has applied the log up to `position`; `stored` samples are durable
-    /// in the history, `held` are in its memory.
-    pub fn applied(&self, position: Position, stored: u64, held: u64) {
+    /// in the history, `held` are in its memory, `shed` it will never get.
+    pub fn applied(&self, position: Position, stored: u64, held: u64, shed: u64) {
         let mut state = self.lock();
         (state.stored, state.held) = (stored, held);
+        state.shed = state.shed.max(shed);
         if position == state.accepted_at {
-            let known = state.stored + state.held + state.lost_to_damage;
+            let known = state.stored + state.held + state.lost_to_damage + state.shed;
             state.imbalance = state.accepted.cast_signed() - known.cast_signed();
         }
     }
@@ -68,6 +72,13 @@ impl Ledger {
         self.lock().lost_to_damage = samples;
     }
 
+    /// Samples that the spool gave up before the history had them, in all; also while it has not come
+    /// to see that.
+    pub fn shed(&self, samples: u64) {
+        let mut state = self.lock();
+        state.shed = state.shed.max(samples);
+    }
+
     /// The counts now.
     #[must_use]
     pub fn balance(&self) -> Balance {
@@ -75,8 +86,11 @@ impl Ledger {
         Balance {
             accepted: state.accepted,
             stored: state.stored,
-            spooled: state.accepted.saturating_sub(state.stored + state.lost_to_damage),
+            spooled: state
+                .accepted
+                .saturating_sub(state.stored + state.lost_to_damage + state.shed),
             lost_to_damage: state.lost_to_damage,
+            shed: state.shed,
             imbalance: state.imbalance,
         }
     }
@@ -93,14 +107,17 @@ mod tests {
     #[test]
     fn a_sample_that_is_nowhere_shows() {
         let ledger = Ledger::new(100, Position(5));
-        ledger.applied(Position(5), 60, 40);
+        ledger.applied(Position(5), 60, 40, 0);
         assert_eq!(ledger.balance().imbalance, 0);
         ledger.accepted(Position(7), 10);
-        ledger.applied(Position(6), 60, 45);
+        ledger.applied(Position(6), 60, 45, 0);
         assert_eq!(ledger.balance().imbalance, 0, "not at the same position: not compared");
-        ledger.applied(Position(7), 60, 49);
+        ledger.applied(Position(7), 60, 49, 0);
         assert_eq!(ledger.balance().imbalance, 1);
         let balance = ledger.balance();
         assert_eq!((balance.accepted, balance.stored, balance.spooled), (110, 60, 50));
+        ledger.applied(Position(7), 60, 40, 10);
+        let balance = ledger.balance();
+        assert_eq!((balance.imbalance, balance.spooled, balance.shed), (0, 40, 10));
     }
 }

@@ -39,6 +39,11 @@ struct BySink {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFollower {
+    follower: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResource {
     resource: &'static str,
 }
@@ -104,6 +109,8 @@ pub struct Gauges {
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
     pressure_by_resource: Family<ByResource, FloatGauge>,
+    spool_shed_segments: Counter,
+    spool_shed_samples: Family<ByFollower, Counter>,
     sink_lag_seconds: Family<BySink, FloatGauge>,
     sink_lag_samples: Family<BySink, Gauge>,
     sink_live_lag_seconds: Family<BySink, FloatGauge>,
@@ -169,6 +176,17 @@ impl Gauges {
         for (counter, count) in counters {
             counter.get_or_create(&by).inner().store(count, Ordering::Relaxed);
         }
+    }
+
+    /// How many segments a full spool gave up since the start.
+    pub fn spool_shed_segments(&self, segments: u64) {
+        self.spool_shed_segments.inner().store(segments, Ordering::Relaxed);
+    }
+
+    /// How many samples a full spool gave up before a follower had them.
+    pub fn shed(&self, follower: &str, samples: u64) {
+        let label = ByFollower { follower: follower.to_owned() };
+        self.spool_shed_samples.get_or_create(&label).inner().store(samples, Ordering::Relaxed);
     }
 
     /// How full a bounded resource is.
@@ -245,7 +263,7 @@ impl Metrics {
                 ledger_imbalance: add(
                     r,
                     "ledger_imbalance",
-                    "Accepted samples that are neither stored nor spooled nor known to be damaged; 0 unless samples were lost",
+                    "Accepted samples that are neither stored nor spooled nor known to be damaged or shed; 0 unless samples were lost",
                 ),
                 history_samples: add(r, "history_samples", "Samples durable in the history, ever"),
                 history_unflushed_samples: add(
@@ -264,6 +282,16 @@ impl Metrics {
                     r,
                     "start_time_seconds",
                     "Start of the process since the epoch",
+                ),
+                spool_shed_segments: add(
+                    r,
+                    "spool_shed_segments",
+                    "Segments that a spool at its cap gave up (spool.when_full)",
+                ),
+                spool_shed_samples: add(
+                    r,
+                    "spool_shed_samples",
+                    "Samples that a spool at its cap gave up before a follower had them",
                 ),
                 pressure_by_resource: add(
                     r,

@@ -73,7 +73,7 @@ export interface Status {
   tick_ms: number;
   windows: string[];
   pressure: number;
-  /** The resource that the pressure is of. */
+  /** What is so full, if anything; later daemons may know more resources. */
   pressure_of?: string | null;
   /** Why no batch would be accepted now, if so. */
   trouble?: string | null;

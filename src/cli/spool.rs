@@ -114,6 +114,14 @@ pub(super) fn audit(audit: &Audit) -> ExitCode {
         Ok(inspection) => inspection,
         Err(error) => return fail(1, error),
     };
+    // Given up while the history stood still, and not written down there yet.
+    let known = counts.stored + counts.shed;
+    let unseen = if counts.durable < inspection.shed.to {
+        inspection.shed.samples.saturating_sub(known)
+    } else {
+        0
+    };
+    let shed = counts.shed + unseen;
     let damaged: u64 = inspection.damage.iter().map(|extent| extent.samples).sum();
     let total = admission.tally().total();
     println!(
@@ -121,11 +129,14 @@ pub(super) fn audit(audit: &Audit) -> ExitCode {
         total.batches, total.duplicates, total.refused
     );
     println!(
-        "samples: accepted {}, stored {}, spooled {spooled} (in {unread} batches), damaged {damaged}",
+        "samples: accepted {}, stored {}, spooled {spooled} (in {unread} batches), shed {shed}, damaged {damaged}",
         total.samples, counts.stored
     );
     println!("log: ends at {}; history: durable up to {}", inspection.next, counts.durable);
-    let imbalance = i128::from(total.samples) - i128::from(counts.stored) - i128::from(spooled);
+    let imbalance = i128::from(total.samples)
+        - i128::from(counts.stored)
+        - i128::from(spooled)
+        - i128::from(shed);
     let excess = imbalance.unsigned_abs();
     match imbalance {
         0 => println!("balanced"),

@@ -70,6 +70,7 @@ pub struct LimitsConfig {
 pub struct SpoolConfig {
     pub durability: crate::spool::Durability,
     pub size_max: u64,
+    pub when_full: crate::spool::WhenFull,
     pub segment_size: u64,
     pub tail_memory: usize,
     pub reserve: u64,
@@ -349,7 +350,7 @@ impl Checker<'_> {
     }
 
     fn spool(&mut self, file: &file::Spool) -> SpoolConfig {
-        use crate::spool::Durability;
+        use crate::spool::{Durability, WhenFull};
         let sync_interval = self.positive("spool.sync_interval", &file.sync_interval);
         let size_max = self.size("spool.size_max", &file.size_max);
         let segment_size = self.size("spool.segment_size", &file.segment_size);
@@ -368,6 +369,11 @@ impl Checker<'_> {
                 ],
             ),
             size_max,
+            when_full: self.one_of(
+                "spool.when_full",
+                &file.when_full,
+                &[("refuse", WhenFull::Refuse), ("shed_oldest", WhenFull::ShedOldest)],
+            ),
             segment_size,
             tail_memory: self.memory("spool.tail_memory", &file.tail_memory, 64 << 10..=64 << 30),
             reserve: self.size("spool.reserve", &file.reserve),

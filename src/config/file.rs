@@ -58,6 +58,7 @@ pub(super) struct Spool {
     pub durability: String,
     pub sync_interval: Quantity,
     pub size_max: Quantity,
+    pub when_full: String,
     pub segment_size: Quantity,
     pub tail_memory: Quantity,
     pub reserve: Quantity,

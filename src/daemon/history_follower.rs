@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::ledger::Ledger;
+use crate::model::Position;
 use crate::sinks::Sink;
 use crate::sinks::history::{Reader, Writer};
 use crate::spool::{Entry, Follower, Next, Spool, SpoolError};
@@ -40,12 +41,17 @@ pub(super) struct HistoryFollower {
 impl HistoryFollower {
     pub fn run(mut self) {
         let mut trouble = Trouble::default();
+        let mut shed = 0;
+        // What went while nobody followed.
+        self.note_shed(self.follower.position(), &mut shed);
         let mut more_upkeep = false;
         while !self.hurry.is_cancelled() {
             // Batches come first; upkeep goes on between them without a pause.
             let patience = if more_upkeep { Duration::ZERO } else { IDLE };
             match self.follower.next(READ_BYTES_MAX, patience) {
                 Ok(Next::Entries(entries)) => {
+                    let next = entries.first().map_or(self.follower.position(), |it| it.position);
+                    self.note_shed(next, &mut shed);
                     if !self.write_all(&entries, &mut trouble) {
                         return;
                     }
@@ -61,6 +67,15 @@ impl HistoryFollower {
             log::warn!(error:err = error; "the history could not be flushed at the end; the next start reads the rest from the spool");
         }
         self.settle();
+    }
+
+    /// What the log has given up below `next` is counted once, together with the position after it.
+    fn note_shed(&mut self, next: Position, noted: &mut u64) {
+        let shed = self.follower.samples_shed();
+        if shed > *noted {
+            self.writer.shed(next, shed - *noted);
+            *noted = shed;
+        }
     }
 
     /// False if the daemon can't wait for the history any longer.
@@ -111,7 +126,7 @@ impl HistoryFollower {
         self.stalled.store(self.writer.stalled(), Ordering::Relaxed);
         self.follower.commit(self.writer.position());
         let counts = self.reader.counts();
-        self.ledger.applied(self.follower.position(), counts.stored, counts.held);
+        self.ledger.applied(self.follower.position(), counts.stored, counts.held, counts.shed);
     }
 
     fn note_unreadable(&mut self, error: &SpoolError, trouble: &mut Trouble) {

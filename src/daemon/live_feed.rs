@@ -51,7 +51,7 @@ pub(super) fn start(
     settings.viewers_max = config.live.viewers_max;
     let follower = spool.follow("live", begin.position());
     follower.commit(begin.position());
-    let feed = LogFeed { follower, spool: spool.clone(), note, noted: Cell::new(None) };
+    let feed = LogFeed { follower, spool: spool.clone(), note, noted: Cell::new(None), shed: 0 };
     let (live, thread) = Live::start(settings, feed).map_err(thread_error)?;
     live.seed_devices(history.devices().into_iter().map(|device| KnownDevice {
         id: device.device.to_string(),
@@ -98,11 +98,26 @@ struct LogFeed {
     spool: Spool,
     note: Note,
     noted: Cell<Option<Instant>>,
+    /// Samples that a full log gave up before they were folded, as far as said.
+    shed: u64,
+}
+
+impl LogFeed {
+    /// Live goes on with what there is: windows of that time lack what was given up.
+    fn note_shed(&mut self) {
+        let shed = self.follower.samples_shed();
+        if shed > self.shed {
+            log::warn!(samples = shed - self.shed; "live was so late that the full spool has given up what it had yet to show");
+            self.shed = shed;
+        }
+    }
 }
 
 impl Feed for LogFeed {
     fn next(&mut self, timeout: Duration) -> FeedNext {
-        match self.follower.next(READ_BYTES_MAX, timeout) {
+        let next = self.follower.next(READ_BYTES_MAX, timeout);
+        self.note_shed();
+        match next {
             Ok(Next::Entries(entries)) => FeedNext::Entries(
                 entries
                     .into_iter()

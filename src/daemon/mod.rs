@@ -45,6 +45,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// With less on the disk the SQLite files may fail to open: their logs and indexes are made anew.
+const STORES_ROOM_BYTES: u64 = 1 << 20;
+
 /// Why the daemon could not start; the administrator acts.
 #[derive(Debug, Error)]
 pub enum DaemonError {
@@ -105,8 +108,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     make_private(&config.state_dir)?;
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let history = open_history(&config, spool.id())?;
-    let dead_letters = DeadLetters::new(open_book(&config, Bounds::NONE)?);
+    let (history, dead_letters) = match open_stores(&config, spool.id()) {
+        // Their files need a few pages to be opened. A full disk must not keep us from draining.
+        Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
+            log::warn!(error:err = error; "the disk is full: the spool's reserve is given back for the start");
+            writer.release_reserve()?;
+            open_stores(&config, spool.id())?
+        }
+        opened => opened?,
+    };
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
     #[cfg(feature = "influx")]
@@ -120,8 +130,13 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
     // All follow before any reads on, so that none gives up what another needs.
-    let for_history =
-        spool.follow(history_follower::NAME, crate::sinks::Sink::position(&history.writer));
+    let counts = reader.counts();
+    let for_history = spool.follow_from(
+        history_follower::NAME,
+        counts.durable,
+        // Of every sample before its position one of both is true.
+        counts.stored + counts.shed,
+    );
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
@@ -154,6 +169,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         gate: gate_stats,
         spool: spool.clone(),
         history: reader.clone(),
+        shed_before: counts.shed,
         live: live.clone(),
         ledger,
         metrics: metrics.clone(),
@@ -272,6 +288,7 @@ fn open_spool(config: &Config) -> Result<(spool::Writer, Spool, Admission), Daem
         dir: config.state_dir.join("spool"),
         segment_bytes: config.spool.segment_size,
         bytes_max: config.spool.size_max,
+        when_full: config.spool.when_full,
         durability: config.spool.durability,
         tail_bytes: config.spool.tail_memory,
         reserve_bytes: config.spool.reserve,
@@ -339,6 +356,14 @@ pub(crate) fn decode_record(record: &Record<'_>) -> Result<Batch, Box<dyn Error 
         let stamp = Stamp { received_at: record.received_at, booted_at, client: record.client };
         Ok(decode::batch(batch, limits, &stamp)?.batch)
     })
+}
+
+fn open_stores(
+    config: &Config,
+    spool_id: u64,
+) -> Result<(history::Opened, Arc<DeadLetters>), DaemonError> {
+    let history = open_history(config, spool_id)?;
+    Ok((history, DeadLetters::new(open_book(config, Bounds::NONE)?)))
 }
 
 fn open_history(config: &Config, spool_id: u64) -> Result<history::Opened, DaemonError> {

@@ -32,6 +32,7 @@ pub(super) struct SinkStatus {
     written: u64,
     pub dead_lettered: u64,
     skipped: u64,
+    shed: u64,
     lost: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<Requests>,
@@ -69,12 +70,14 @@ pub(super) struct HistoryState {
     pub behind_since: Option<Timestamp>,
     pub counts: Counts,
     pub bytes: u64,
+    pub shed: u64,
     pub imbalance: i64,
 }
 
 impl SinkStatus {
     pub fn of_history(history: HistoryState) -> SinkStatus {
-        let HistoryState { stalled, lag_samples, behind_since, counts, bytes, imbalance } = history;
+        let HistoryState { stalled, lag_samples, behind_since, counts, bytes, shed, imbalance } =
+            history;
         let lag_s = behind_since.map_or(0.0, |since| seconds(clock::now().since(since)));
         SinkStatus {
             name: "history".to_owned(),
@@ -92,6 +95,7 @@ impl SinkStatus {
             written: counts.stored,
             dead_lettered: 0,
             skipped: 0,
+            shed,
             lost: 0,
             requests: None,
             dead_letters: None,
@@ -121,6 +125,8 @@ impl SinkStatus {
             written: view.counts.written,
             dead_lettered: view.counts.dead_lettered,
             skipped: view.counts.skipped,
+            // Part of what it calls lost.
+            shed: 0,
             lost: view.counts.lost,
             requests: Some(Requests { under_way, allowed, sent, failed }),
             dead_letters: Some(DeadLetters {

@@ -32,6 +32,7 @@ pub(super) struct Overview {
     gate: Arc<Mutex<GateStats>>,
     spool: Spool,
     history: Reader,
+    shed_before: u64,
     live: Live,
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
@@ -131,6 +132,8 @@ pub(super) struct Rooms {
     pub gate: Arc<Mutex<GateStats>>,
     pub spool: Spool,
     pub history: Reader,
+    /// Samples shed for the history before this run.
+    pub shed_before: u64,
     pub live: Live,
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
@@ -145,6 +148,7 @@ impl Overview {
             gate,
             spool,
             history,
+            shed_before,
             live,
             ledger,
             metrics,
@@ -159,6 +163,7 @@ impl Overview {
             gate,
             spool,
             history,
+            shed_before,
             live,
             ledger,
             metrics,
@@ -222,6 +227,7 @@ impl Overview {
         let history =
             spool.followers.iter().find(|follower| follower.name == super::history_follower::NAME);
         self.ledger.lost(history.map_or(0, |follower| follower.samples_lost));
+        self.ledger.shed(self.shed_before + history.map_or(0, |follower| follower.samples_shed));
         let balance = self.ledger.balance();
         let rates = lock(&self.rates);
         let flow = self.pressure.flow();
@@ -233,6 +239,7 @@ impl Overview {
             behind_since: history.and_then(|follower| follower.behind_since),
             counts,
             bytes: self.history.file_bytes(),
+            shed: balance.shed,
             imbalance: balance.imbalance,
         })];
         sinks.extend(self.influx.iter().map(|sink| SinkStatus::of_influx(&sink.view())));
@@ -281,7 +288,7 @@ impl Overview {
                 spooled: balance.spooled,
                 damaged: balance.lost_to_damage,
                 dead_lettered,
-                shed: 0,
+                shed: balance.shed,
                 received_batches: total.batches + total.duplicates + total.refused,
                 accepted_batches: total.batches,
                 duplicates: total.duplicates,
@@ -316,6 +323,12 @@ impl StatusSource for Overview {
         gauges.spool_bytes.set(clamp(spool.bytes));
         gauges.spool_bytes_max.set(clamp(spool.bytes_max));
         gauges.spool_segments.set(clamp(spool.segments as u64));
+        gauges.spool_shed_segments(spool.shed_segments);
+        for follower in &spool.followers {
+            let before =
+                if follower.name == super::history_follower::NAME { self.shed_before } else { 0 };
+            gauges.shed(&follower.name, before + follower.samples_shed);
+        }
         gauges.spool_oldest_seconds.set(status.spool.oldest_s);
         gauges.series.set(clamp(live.series as u64));
         gauges.devices.set(clamp(live.devices as u64));

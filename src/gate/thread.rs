@@ -210,7 +210,14 @@ impl Keeper {
         if failed.is_none() && self.group.iter().any(entered) {
             self.trouble = None;
         }
-        let mut accepted = 0;
+        let accepted = match failed {
+            Some(_) => 0,
+            None => self.group.iter().filter(|it| entered(it)).map(|it| it.samples as u64).sum(),
+        };
+        if accepted > 0 {
+            // Before the answers: who has one may look at the books.
+            self.ledger.accepted(self.spool.next(), accepted);
+        }
         for pending in self.group.drain(..) {
             let Pending { offer, _reserved: reserved, samples, verdict, mut refusal } = pending;
             let name = Name { client: &offer.client, session: offer.session, seq: offer.seq };
@@ -237,16 +244,12 @@ impl Keeper {
                 (None, _) => {
                     counts.batches += 1;
                     counts.samples += samples as u64;
-                    accepted += samples as u64;
                     Outcome::Stored { samples }
                 }
             };
             // Memory first: who gets the answer may send the next batch at once.
             drop(reserved);
             drop(offer.answer.send(Answer { seq: offer.seq, outcome }));
-        }
-        if accepted > 0 {
-            self.ledger.accepted(self.spool.next(), accepted);
         }
     }
 

@@ -35,7 +35,12 @@ pub enum Next {
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, name: &str, from: Position) -> Follower {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        name: &str,
+        from: Position,
+        samples_before: Option<u64>,
+    ) -> Follower {
         let mut state = shared.lock();
         let (first, end) = (state.first(), state.next);
         if from < first {
@@ -43,9 +48,12 @@ impl Follower {
         } else if from > end {
             log::error!(follower = name, from = from.0, end = end.0; "a follower is ahead of the spool");
         }
-        let (position, samples_read) = place_at(&state, from);
+        let (position, samples_read) = place_at(&state, from, samples_before);
+        let shed = samples_before.filter(|_| from < state.shed.to && from < first);
+        let samples_shed = shed.map_or(0, |before| state.shed.samples.saturating_sub(before));
+        let committed = position;
         let at =
-            FollowerState { position, committed: position, samples_read, ..Default::default() };
+            FollowerState { position, committed, samples_read, samples_shed, ..Default::default() };
         state.followers.insert(name.to_owned(), at.clone());
         drop(state);
         let gap = first.0.saturating_sub(from.0);
@@ -91,9 +99,16 @@ impl Follower {
         }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
-        (self.at.position, self.at.samples_read) = place_at(&state, to);
+        (self.at.position, self.at.samples_read) = place_at(&state, to, None);
         (self.cursor, self.reader) = (None, None);
         self.tell(&mut state);
+    }
+
+    /// Samples that it did not get because the spool was full and gave them up, since it began to
+    /// follow; all of them lie before the next entry.
+    #[must_use]
+    pub fn samples_shed(&self) -> u64 {
+        self.at.samples_shed
     }
 
     /// The next entries: as many as fit in `bytes_max` bytes on disk, but at least one. Waits up to
@@ -120,9 +135,9 @@ impl Follower {
             if let Some(entries) = self.read_tail(&mut state, bytes_max) {
                 return Ok(Next::Entries(entries));
             }
-            // There is always a segment below the end; none is only met when trimming by hand.
+            // There is always a segment below the end, unless what was next is given up.
             let Some(place) = state.place(self.at.position) else {
-                self.at.position = state.first();
+                self.skip_shed(&mut state);
                 continue;
             };
             drop(state);
@@ -177,7 +192,10 @@ impl Follower {
         let mut reader = match self.reader_of(place) {
             Ok(reader) => reader,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.lose_segment(place);
+                // If it was given up in this moment, that is found out next.
+                if self.shared.lock().first() <= place.first {
+                    self.lose_segment(place);
+                }
                 return Ok(Vec::new());
             }
             Err(error) => return Err(SpoolError::io("open", &path, error)),
@@ -262,6 +280,16 @@ impl Follower {
         }
     }
 
+    /// Steps over what the full spool has given up.
+    fn skip_shed(&mut self, state: &mut State) {
+        self.at.samples_shed += state.unread_below_first(&self.at);
+        let first = state.segments.first();
+        self.at.samples_read = first.map_or(state.samples, |first| first.samples_before);
+        self.at.position = state.first();
+        (self.reader, self.cursor) = (None, None);
+        self.tell(state);
+    }
+
     /// Steps over damage. What lies below its position is not lost to it.
     fn lose(&mut self, extent: &Extent) {
         self.shared.note_damage(extent);
@@ -285,13 +313,16 @@ impl Follower {
 }
 
 /// Where a follower that wants to begin at `from` stands, and how many samples are before that. What
-/// lies before an early position is taken as read; where it is not known, the count of samples
-/// corrects itself when the first record is read.
-fn place_at(state: &State, from: Position) -> (Position, u64) {
+/// lies before an early position is taken as read; where it is not known, and `samples_before` does
+/// not tell, the count of samples corrects itself when the first record is read.
+fn place_at(state: &State, from: Position, samples_before: Option<u64>) -> (Position, u64) {
     let end = state.next;
     let position = from.max(state.first()).min(end);
-    let samples = match state.place(position) {
-        Some(place) if position < end => place.samples_before,
+    let samples = match (state.place(position), samples_before) {
+        (Some(place), Some(before)) if place.first < position && position < end => {
+            before.clamp(place.samples_before, state.samples)
+        }
+        (Some(place), _) if position < end => place.samples_before,
         _ => state.samples,
     };
     (position, samples)

@@ -5,6 +5,7 @@ use super::error::{Doing, SpoolError};
 use super::format::{Header, HeaderFound};
 use super::reader::{Bounds, Cause, Extent, Reader, Step};
 use super::record::{Kind, Record};
+use super::shed::Shed;
 use crate::model::{Position, Timestamp};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -42,6 +43,8 @@ pub struct Inspection {
     pub next: Position,
     /// What can't be read. While a daemon writes, the end of the last segment may be [`Cause::Torn`].
     pub damage: Vec<Extent>,
+    /// What was given up because the spool was full.
+    pub shed: Shed,
     /// Files that end in `.seg` but are no segments of this spool.
     pub foreign: Vec<PathBuf>,
 }
@@ -85,6 +88,7 @@ pub fn scan(
         inspection.foreign.extend(found.into_iter().map(|(summary, _)| summary.path));
         return Ok(inspection);
     };
+    inspection.shed = directory.read_shed(identity.id)?;
     let (ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(summary, header)| {
         header.is_none_or(|it| it.identity == identity && it.first == summary.first)
     });

@@ -28,6 +28,7 @@ mod recovery;
 mod reserve;
 mod segment;
 mod shared;
+mod shed;
 mod stats;
 mod tail;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use reader::{Bounds, Cause, Extent, Reader, Source, Step};
 pub use record::{Decode, Entry, Kind, Protocol, Record};
 pub use recovery::{Recovery, open};
 pub use shared::Spool;
+pub use shed::Shed;
 pub use stats::{FollowerStats, SYNC_BUCKETS, Stats, SyncTimes};
 pub use writer::Writer;
 
@@ -65,8 +67,10 @@ pub struct Options {
     /// Size at which a segment is finished. Taken as at most a quarter of `bytes_max`, so that a
     /// full spool always has finished segments that trimming can free.
     pub segment_bytes: u64,
-    /// Cap of all segments together; appending past it is [`SpoolError::Full`].
+    /// Cap of all segments together.
     pub bytes_max: u64,
+    /// What happens to what would take it past the cap.
+    pub when_full: WhenFull,
     /// When a commit counts as done.
     pub durability: Durability,
     /// Cap of the memory for decoded entries that followers have yet to read.
@@ -83,11 +87,21 @@ impl Options {
             dir: dir.into(),
             segment_bytes: SEGMENT_BYTES,
             bytes_max: BYTES_MAX,
+            when_full: WhenFull::Refuse,
             durability: Durability::Group,
             tail_bytes: TAIL_BYTES,
             reserve_bytes: RESERVE_BYTES,
         }
     }
+}
+
+/// What happens when a batch would take the spool past its cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is [`SpoolError::Full`]: nothing that was acknowledged is given up.
+    Refuse,
+    /// The oldest segment is given up, whoever needs it, and counted.
+    ShedOldest,
 }
 
 /// When a commit counts as done, and what a loss of power may take.

@@ -70,6 +70,7 @@ pub fn open(
     let cut = plan_cut(&directory, &mut segments, &mut end, &mut recovery);
 
     end.next = end.next.max(floor);
+    let shed = directory.read_shed(identity.id)?;
 
     let mut damage = DamageCounts::default();
     // A torn tail is not counted: nobody was promised what is in it, unless it is damage after all.
@@ -88,6 +89,8 @@ pub fn open(
         ended: false,
         sync: SyncTimes::default(),
         damage,
+        shed,
+        shed_segments: 0,
     };
     let shared = Arc::new(Shared::new(directory, identity, decode, options, state, lock));
     let writer = Writer::new(Arc::clone(&shared), cut, options, recovery.closed_cleanly);

@@ -2,14 +2,15 @@
 //!
 //! The lock is held for moving `Arc`s and numbers, never over a system call.
 
-use super::Options;
 use super::directory::Directory;
 use super::follower::Follower;
 use super::format::Identity;
 use super::reader::{Bounds, Extent};
 use super::record::Decode;
+use super::shed::Shed;
 use super::stats::{FollowerStats, Stats, SyncTimes};
 use super::tail::{Slot, Tail};
+use super::{Options, WhenFull};
 use crate::model::{Position, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -129,6 +130,8 @@ impl Spool {
             damaged_bytes: state.damage.bytes,
             damaged_records: state.damage.records,
             damaged_samples: state.damage.samples,
+            shed: state.shed,
+            shed_segments: state.shed_segments,
             followers: state.followers.iter().map(|(name, at)| at.stats(name, &state)).collect(),
         }
     }
@@ -144,7 +147,14 @@ impl Spool {
     /// [`Writer::skip_to`](super::Writer::skip_to).
     #[must_use]
     pub fn follow(&self, name: &str, from: Position) -> Follower {
-        Follower::new(Arc::clone(&self.shared), name, from)
+        Follower::new(Arc::clone(&self.shared), name, from, None)
+    }
+
+    /// As [`Spool::follow`], for a follower that knows how many samples were in all batches below
+    /// `from`: what was [shed](WhenFull::ShedOldest) before it came is counted exactly.
+    #[must_use]
+    pub fn follow_from(&self, name: &str, from: Position, samples_before: u64) -> Follower {
+        Follower::new(Arc::clone(&self.shared), name, from, Some(samples_before))
     }
 
     /// As [`Follower::commit`], for a follower that somebody else reads with.
@@ -193,6 +203,7 @@ pub(super) struct FollowerState {
     pub last_received_at: Option<Timestamp>,
     pub records_lost: u64,
     pub samples_lost: u64,
+    pub samples_shed: u64,
 }
 
 impl FollowerState {
@@ -209,6 +220,7 @@ impl FollowerState {
             behind_since: oldest.filter(|_| records_behind > 0),
             records_lost: self.records_lost,
             samples_lost: self.samples_lost,
+            samples_shed: self.samples_shed + state.unread_below_first(self),
         }
     }
 }
@@ -259,11 +271,22 @@ pub(super) struct State {
     pub ended: bool,
     pub sync: SyncTimes,
     pub damage: DamageCounts,
+    pub shed: Shed,
+    /// Segments given up in this run.
+    pub shed_segments: u64,
 }
 
 impl State {
     pub fn first(&self) -> Position {
         self.segments.first().map_or(self.next, |segment| segment.first)
+    }
+
+    /// Samples that this follower has yet to find given up.
+    pub fn unread_below_first(&self, at: &FollowerState) -> u64 {
+        let first = self.segments.first();
+        let gone = first
+            .filter(|first| at.position < first.first && self.tail.from(at.position).is_none());
+        gone.map_or(0, |first| first.samples_before.saturating_sub(at.samples_read))
     }
 
     /// Whether every follower has committed everything, and there is one.
@@ -292,6 +315,7 @@ pub(super) struct Shared {
     pub identity: Identity,
     pub decode: Decode,
     pub bytes_max: u64,
+    pub when_full: WhenFull,
     /// Size at which a segment is finished.
     pub segment_bytes: u64,
     /// What the disk had free when last looked at.
@@ -320,6 +344,7 @@ impl Shared {
             identity,
             decode,
             bytes_max: options.bytes_max,
+            when_full: options.when_full,
             segment_bytes: options.segment_bytes.min(options.bytes_max / 4),
             disk_free: AtomicU64::new(u64::MAX),
             state,

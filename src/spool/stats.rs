@@ -1,5 +1,6 @@
 //! What the spool tells about itself.
 
+use super::shed::Shed;
 use crate::model::{Position, Timestamp};
 use std::time::Duration;
 
@@ -63,6 +64,10 @@ pub struct Stats {
     pub damaged_records: u64,
     /// Samples lost with them, as far as known.
     pub damaged_samples: u64,
+    /// What was given up because the spool was full, ever.
+    pub shed: Shed,
+    /// Segments given up since the spool was opened.
+    pub shed_segments: u64,
     /// Everybody who follows or has followed, by name.
     pub followers: Vec<FollowerStats>,
 }
@@ -87,4 +92,7 @@ pub struct FollowerStats {
     pub records_lost: u64,
     /// Samples in them, as far as known.
     pub samples_lost: u64,
+    /// Samples that it could not get because the spool was full and gave them up, since it began to
+    /// follow.
+    pub samples_shed: u64,
 }

@@ -20,7 +20,7 @@ use super::recovery::Cut;
 use super::reserve::Reserve;
 use super::segment::Active;
 use super::shared::{Held, Shared};
-use super::{Durability, Options};
+use super::{Durability, Options, WhenFull};
 use crate::clock;
 use crate::model::{Batch, Position};
 use std::sync::Arc;
@@ -176,6 +176,15 @@ impl Writer {
         }
     }
 
+    /// Gives the reserve's space back, for a start on a full disk. It is taken again when a segment is
+    /// begun and there is space.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub fn release_reserve(&mut self) -> Result<(), SpoolError> {
+        self.reserve.release()
+    }
+
     /// Commits what was appended, then a checkpoint of everything, syncs, and ends the followers once
     /// they have read all. On a full disk the checkpoint is written into the space of the reserve.
     /// `checkpoint` is as in [`Writer::commit`]: called when everything is committed.
@@ -193,8 +202,19 @@ impl Writer {
         let bytes_max = self.shared.bytes_max;
         let record_bytes = format::HEAD_BYTES + record.client.len() + record.payload.len();
         let opening = HEADER_BYTES as u64 + self.checkpoint_bytes;
-        let state = self.shared.lock();
-        let bytes = state.bytes + opening + (self.group.bytes.len() + record_bytes) as u64;
+        let more = opening + (self.group.bytes.len() + record_bytes) as u64;
+        let mut state = self.shared.lock();
+        while state.bytes + more > bytes_max && self.shared.when_full == WhenFull::ShedOldest {
+            drop(state);
+            let is_shed = self.shared.shed_oldest()?;
+            state = self.shared.lock();
+            if !is_shed {
+                // Only what is being written is left: it can be given up when it is finished.
+                self.is_roll_due |= self.after > state.first();
+                break;
+            }
+        }
+        let bytes = state.bytes + more;
         if bytes <= bytes_max {
             return Ok(());
         }

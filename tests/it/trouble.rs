@@ -146,6 +146,21 @@ fn a_full_disk_is_a_state_not_a_crash() {
     assert_eq!(welcome.last_seq, seq - 1);
     client.batch(seq, &notes());
     client.acked(seq);
+
+    // Full again, and killed: it starts all the same, and goes on when there is space.
+    let ballast = disk.fill();
+    let (seq, _, _) = send_until_refused(&mut client, seq + 1, 100);
+    daemon.kill();
+    daemon.restart();
+    let (mut client, welcome) = Client::greet(&daemon, "pump-7", 1);
+    assert_eq!(welcome.last_seq, seq - 1);
+    // The reserve's space is used up first.
+    let (seq, code, _) = send_until_refused(&mut client, seq, 100);
+    assert_eq!(code, RefusalCode::StorageFailed);
+    drop(ballast);
+    daemon.until("/readyz", 200);
+    client.batch(seq, &notes());
+    client.acked(seq);
     daemon.stop_and_audit();
 }
 
@@ -200,6 +215,74 @@ fn a_spool_at_its_cap_refuses_until_the_history_can_be_written() {
 
     drop(ballast);
     trouble.passes(&mut [(&mut client, seq), (&mut neighbour, 1)]);
+    daemon.stop_and_audit();
+}
+
+#[test]
+fn a_spool_at_its_cap_gives_up_its_oldest_where_the_operator_chose_so() {
+    let disk = Disk::in_memory(24);
+    let spool = tempfile::tempdir().unwrap();
+    let state_dir = disk.directory();
+    std::os::unix::fs::symlink(spool.path(), state_dir.path().join("spool")).unwrap();
+    let mut daemon = Daemon::start_in(
+        state_dir,
+        &[
+            "spool.segment_size=64 KiB",
+            "spool.size_max=1 MiB",
+            "spool.when_full=shed_oldest",
+            "spool.reserve=0 B",
+            "spool.tail_memory=64 KiB",
+            "history.flush_interval=1000 s",
+            "history.head_samples_max=1000",
+        ],
+    );
+    let (mut client, _) = Client::greet(&daemon, "pump-7", 1);
+    // Some are in the history before its disk is full: restarts begin in the middle of the log.
+    let batches = 150;
+    for seq in 1..=10 {
+        client.batch(seq, &notes());
+        client.acked(seq);
+    }
+    let ballast = disk.fill();
+    for seq in 11..=batches {
+        client.batch(seq, &notes());
+        client.acked(seq);
+    }
+    let said = daemon.wait_for_log("its oldest segment is given up");
+    assert!(said.contains("segment=") && said.contains("samples="), "{said}");
+    assert_eq!(daemon.get("/readyz").0, 200, "nobody is refused");
+    let shed = |daemon: &Daemon| daemon.json("/api/v1/status")["ledger"]["shed"].as_u64().unwrap();
+    daemon.eventually("/api/v1/status", |status| status["ledger"]["shed"].as_u64() > Some(0));
+
+    // What was only in memory goes with a crash; what was given up is then lost to it, and counted.
+    daemon.kill();
+    let audit = daemon.command("audit").output().unwrap();
+    let report = String::from_utf8_lossy(&audit.stdout);
+    assert!(audit.status.success() && report.contains("balanced"), "{report}");
+    drop(ballast);
+    daemon.restart();
+    let after = shed(&daemon);
+    assert!(after > 0 && report.contains(&format!("shed {after},")), "{after}: {report}");
+    daemon.until("/readyz", 200);
+    // What has been read is not shed any more.
+    daemon.eventually("/api/v1/status", |status| status["sinks"][0]["lag_samples"] == 0);
+    let (mut client, welcome) = Client::greet(&daemon, "pump-7", 1);
+    assert_eq!(welcome.last_seq, batches);
+    client.batch(batches + 1, &notes());
+    client.acked(batches + 1);
+    let status = daemon.eventually("/api/v1/status", |status| {
+        status["ledger"]["accepted"] == 8 * (batches + 1) && status["sinks"][0]["lag_samples"] == 0
+    });
+    let ledger = &status["ledger"];
+    assert_eq!((&ledger["imbalance"], &ledger["shed"]), (&0.into(), &after.into()), "{status:#}");
+    assert_eq!(status["sinks"][0]["shed"], after);
+    let metrics = daemon.get("/metrics").1;
+    let line = format!("tidegate_spool_shed_samples_total{{follower=\"history\"}} {after}");
+    assert!(metrics.contains(&line), "{line} in {metrics}");
+    daemon.stop_and_audit();
+    // Once more, now that the history has written it down.
+    daemon.restart();
+    assert_eq!(shed(&daemon), after);
     daemon.stop_and_audit();
 }
 

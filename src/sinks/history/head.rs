@@ -34,6 +34,8 @@ pub(super) struct Head {
     load: Load,
     /// Samples ever taken, those in the head included.
     pub stored_total: u64,
+    /// Samples that the log gave up before they could be taken, ever.
+    pub shed_total: u64,
     /// Up to where the log has been applied.
     pub applied: Position,
     pub durable: Position,
@@ -88,6 +90,7 @@ pub(super) struct Frozen {
     pub series: Vec<SeriesRow>,
     pub samples: u64,
     pub stored_total: u64,
+    pub shed_total: u64,
     pub next: Position,
     pub next_group: i64,
     pub next_series: u32,
@@ -134,6 +137,7 @@ impl Head {
             samples: 0,
             load: Load::default(),
             stored_total: 0,
+            shed_total: 0,
             applied: Position(0),
             durable: Position(0),
             next_group: 1,
@@ -164,6 +168,12 @@ impl Head {
         }
         self.samples += batch.samples() as u64;
         self.stored_total += batch.samples() as u64;
+        self.applied = self.applied.max(next);
+    }
+
+    /// The log has nothing below `next` any more; so many samples of it were never seen here.
+    pub(super) fn shed(&mut self, next: Position, samples: u64) {
+        self.shed_total += samples;
         self.applied = self.applied.max(next);
     }
 
@@ -264,6 +274,7 @@ impl Head {
             series: Vec::new(),
             samples: std::mem::take(&mut self.samples),
             stored_total: self.stored_total,
+            shed_total: self.shed_total,
             next: self.applied,
             next_group: self.next_group,
             next_series: self.next_series,

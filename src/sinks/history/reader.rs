@@ -155,6 +155,8 @@ pub struct Counts {
     pub stored: u64,
     /// Samples in memory only.
     pub held: u64,
+    /// Samples that the log gave up before they could be taken, ever.
+    pub shed: u64,
     /// Up to where the log is durable here.
     pub durable: Position,
     /// Up to where the log can be seen in queries.
@@ -278,6 +280,7 @@ impl Reader {
         Counts {
             stored: head.stored_total - held,
             held,
+            shed: head.shed_total,
             durable: head.durable,
             applied: head.applied,
         }
@@ -303,7 +306,7 @@ impl Reader {
     /// # Errors
     /// If the file cannot be read.
     pub fn stats(&self) -> Result<Stats, QueryError> {
-        let Counts { stored, held, durable, applied } = self.counts();
+        let Counts { stored, held, durable, applied, .. } = self.counts();
         let mut stats = Stats {
             stored_total: stored,
             head_samples: held,

@@ -83,6 +83,13 @@ impl Writer {
         self.set_aside.take()
     }
 
+    /// The log was full and gave up what was below `next`; so many samples of it were never written
+    /// here. Durable with the next flush, together with the position.
+    pub fn shed(&mut self, next: Position, samples: u64) {
+        self.shared.for_writer().shed(next, samples);
+        self.shared.notify();
+    }
+
     /// Up to where the log is in the head or the file.
     #[must_use]
     pub fn applied(&self) -> Position {
@@ -202,6 +209,7 @@ impl Writer {
         let position = frozen.next.0.cast_signed();
         file::put_meta(&transaction, "position", position)?;
         file::put_meta(&transaction, "stored_total", frozen.stored_total.cast_signed())?;
+        file::put_meta(&transaction, "shed_total", frozen.shed_total.cast_signed())?;
         file::put_meta(&transaction, "next_group", frozen.next_group)?;
         file::put_meta(&transaction, "next_series", i64::from(frozen.next_series))?;
         transaction.commit()?;

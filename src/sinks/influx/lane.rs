@@ -45,7 +45,7 @@ pub(super) struct Taken {
     pub round: Round,
     /// What the live lane left out just before `range`.
     pub left: Option<Range<Position>>,
-    /// Samples in `range` that the log has lost.
+    /// Samples in `range` that were damaged in the log, or shed from it.
     pub lost: u64,
     /// Samples in all batches of the log below the end of `range`.
     pub samples_before_end: u64,
@@ -115,7 +115,7 @@ impl Lane {
     fn take(&mut self) -> Option<Taken> {
         let from = self.follower.position();
         let end = self.until.unwrap_or(Position(u64::MAX));
-        let lost_before = self.follower.samples_lost();
+        let lost_before = self.lost();
         let parts = self.means.valve.allowed();
         let wanted = self.means.shape.part_samples.saturating_mul(parts as usize);
         let (mut entries, mut samples) = (Vec::<Arc<Entry>>::new(), 0);
@@ -157,9 +157,14 @@ impl Lane {
             range,
             round: Round::encode(sources, &self.means.shape, parts),
             left: None,
-            lost: self.follower.samples_lost() - lost_before,
+            lost: self.lost() - lost_before,
             samples_before_end: self.follower.samples_before(),
         })
+    }
+
+    /// Samples that the log had and no longer has, so far.
+    fn lost(&self) -> u64 {
+        self.follower.samples_lost() + self.follower.samples_shed()
     }
 
     /// Whether the live lane should go on with what is newest.

@@ -92,15 +92,25 @@ pub struct Influx {
 /// # Errors
 /// If the book can't be read.
 pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, BookError> {
-    let known = book.sink(&options.name, spool.id())?;
-    let from = known.as_ref().map_or(spool.first(), |standing| standing.progress.first_undone());
+    let name = options.name.as_str();
     // Under the sink's name the log is kept from the first position that is not done.
-    let mut follower = spool.follow(&options.name, from);
-    let standing = known.unwrap_or_else(|| {
-        let counts = Counts { before: follower.samples_before(), ..Counts::default() };
-        let progress = Progress::begin(follower.position());
-        Standing { spool_id: spool.id(), progress, counts }
-    });
+    let (mut follower, mut standing) = match book.sink(name, spool.id())? {
+        None => {
+            let follower = spool.follow(name, spool.first());
+            let counts = Counts { before: follower.samples_before(), ..Counts::default() };
+            let progress = Progress::begin(follower.position());
+            (follower, Standing { spool_id: spool.id(), progress, counts })
+        }
+        Some(known) if known.progress.gaps().is_empty() => {
+            let before = known.counts.accounted();
+            (spool.follow_from(name, known.progress.head(), before), known)
+        }
+        Some(known) => (spool.follow(name, known.progress.first_undone()), known),
+    };
+    if follower.samples_shed() > 0 {
+        standing.counts.lost += follower.samples_shed();
+        standing.progress.advance(standing.progress.head()..follower.position());
+    }
     follower.skip_to(standing.progress.head());
     Ok(Opened { options, spool: spool.clone(), book, standing, follower })
 }

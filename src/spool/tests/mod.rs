@@ -5,6 +5,7 @@ mod faults;
 mod fixture;
 mod following;
 mod model;
+mod shedding;
 
 use super::format::{HEADER_BYTES, Identity};
 use super::reader::Bounds;
