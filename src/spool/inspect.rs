@@ -30,6 +30,8 @@ pub struct SegmentSummary {
 /// What reading all of a spool found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
+    /// The spool's id; `None` if nothing readable says.
+    pub spool: Option<u64>,
     /// The segments.
     pub segments: Vec<SegmentSummary>,
     /// Sound batches.
@@ -85,6 +87,7 @@ pub fn scan(
         inspection.foreign.extend(found.into_iter().map(|(summary, _)| summary.path));
         return Ok(inspection);
     };
+    inspection.spool = Some(identity.id);
     let (ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(summary, header)| {
         header.is_none_or(|it| it.identity == identity && it.first == summary.first)
     });
