@@ -1,7 +1,7 @@
 //! `tidegate dead-letters`: readings that a sink's store refused for good; on their file, whether or
 //! not the daemon runs.
 
-use super::{Settings, fail};
+use super::{Settings, fail, printable};
 use crate::decode::readings;
 use crate::model::{Table, Timestamp, Values};
 use crate::sinks::book::{Book, BookError, Filter, Letter, Summary, Totals, Which};
@@ -307,18 +307,6 @@ fn write_table(out: &mut impl Write, rows: &[Vec<String>]) -> std::io::Result<()
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
-}
-
-/// What servers and devices said must not steer the terminal.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char.is_control() {
-            true => shown.extend(char.escape_default()),
-            false => shown.push(char),
-        }
-    }
-    shown
 }
 
 fn cut(text: &str) -> String {

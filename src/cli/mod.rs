@@ -1,5 +1,8 @@
 //! The command line: reads arguments, prints answers, decides nothing.
 
+mod ask;
+mod audit;
+mod breaker;
 mod check;
 mod dead_letters;
 mod demo;
@@ -8,6 +11,7 @@ mod reach;
 mod run;
 mod simulate;
 mod spool;
+mod status;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -15,7 +19,7 @@ use std::process::ExitCode;
 
 /// A command line that can't be used (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
-/// A store that can't be written now (EX_UNAVAILABLE).
+/// A store that can't be written now, or a daemon that does not answer (EX_UNAVAILABLE).
 pub const EXIT_UNAVAILABLE: u8 = 69;
 /// A configuration that can't be used (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
@@ -41,13 +45,17 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Print a range of the history as a table, CSV or JSON.
     Query(query::Query),
+    /// How the running daemon is; exit code 1 if something needs a person, 69 if it does not answer.
+    Status(status::StatusCommand),
+    /// Stop a sink's writing, have it tried now, or let it go on.
+    Breaker(breaker::BreakerCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
     /// Look into the spool.
     Spool(spool::SpoolCommand),
-    /// Recount the spool and the history from disk and compare with the ledger; the daemon must be
-    /// stopped.
-    Audit(spool::Audit),
+    /// Recount the spool, the history and the sinks from disk and compare with the ledger; the daemon
+    /// must be stopped.
+    Audit(audit::Audit),
 }
 
 /// Where settings come from; flags win over TIDEGATE_… variables, which win over the file.
@@ -88,9 +96,11 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(simulate),
         Command::Query(query) => query::query(&query),
+        Command::Status(command) => status::status(&command),
+        Command::Breaker(command) => breaker::breaker(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         Command::Spool(command) => spool::spool(&command),
-        Command::Audit(audit) => spool::audit(&audit),
+        Command::Audit(audit) => audit::audit(&audit),
     }
 }
 
@@ -98,4 +108,16 @@ pub fn main() -> ExitCode {
 fn fail(code: impl Into<ExitCode>, problem: impl std::fmt::Display) -> ExitCode {
     eprintln!("tidegate: {problem}");
     code.into()
+}
+
+/// What servers and devices said must not steer the terminal.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => shown.extend(char.escape_default()),
+            false => shown.push(char),
+        }
+    }
+    shown
 }

@@ -31,6 +31,8 @@ pub struct SegmentSummary {
 /// What reading all of a spool found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
+    /// The spool's id; `None` if nothing readable says.
+    pub spool: Option<u64>,
     /// The segments.
     pub segments: Vec<SegmentSummary>,
     /// Sound batches.
@@ -89,6 +91,7 @@ pub fn scan(
         return Ok(inspection);
     };
     inspection.shed = directory.read_shed(identity.id)?;
+    inspection.spool = Some(identity.id);
     let (ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(summary, header)| {
         header.is_none_or(|it| it.identity == identity && it.first == summary.first)
     });

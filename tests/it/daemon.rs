@@ -134,6 +134,16 @@ impl Daemon {
         signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::TERM);
     }
 
+    /// SIGSTOP: connections are taken (by the kernel), nothing is answered.
+    pub fn pause(&self) {
+        signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::CONT);
+    }
+
     /// Waits for the end of a daemon that was told to stop.
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.running.take().unwrap().child)

@@ -1,6 +1,7 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod audit;
 mod bad_input;
 mod client;
 mod daemon;
@@ -12,6 +13,7 @@ mod fairness;
 mod http_in;
 mod kill_nine;
 mod live_resume;
+mod operator;
 mod shutdown;
 mod sinks_checked;
 mod small_spool;

@@ -22,15 +22,17 @@
 //! - An id is never used for another letter.
 //!
 //! The rooms: `file` tables and opening; `settle` what a sink writes; `letters` what people and the
-//! replay do with dead letters.
+//! replay do with dead letters; `recount` what an audit compares.
 
 mod file;
 mod letters;
+mod recount;
 mod settle;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Book, Opened};
+pub use recount::Recounted;
 
 use super::influx::progress::Progress;
 use crate::model::{Batch, Position, Timestamp};

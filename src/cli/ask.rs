@@ -1,0 +1,222 @@
+//! Asks a running daemon over HTTP/1.1, for the commands that need one.
+
+use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail};
+use bytes::Bytes;
+use clap::Args;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value as Json;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use url::Url;
+
+/// A daemon that is well answers in milliseconds; one that has not by now hangs.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The ledger of a hundred thousand clients has room.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Which daemon is meant.
+#[derive(Debug, Args)]
+pub(super) struct Whom {
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The daemon, as http://host:port [default: where `listen` of the configuration says].
+    #[arg(long)]
+    pub url: Option<String>,
+}
+
+impl Whom {
+    /// Where the daemon is; the configuration is read only if nobody says.
+    pub fn daemon(&self) -> Result<Daemon, ExitCode> {
+        match &self.url {
+            Some(url) => Daemon::at(url).map_err(|mistake| fail(EXIT_USAGE, mistake)),
+            None => Daemon::listening(self.settings.load()?.0.listen)
+                .map_err(|mistake| fail(EXIT_USAGE, mistake)),
+        }
+    }
+}
+
+/// A daemon's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Daemon {
+    /// `host:port`.
+    authority: String,
+    /// What a reverse proxy has before `/api`; without a slash at its end.
+    base: String,
+}
+
+/// What a daemon said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: u16,
+    pub body: Bytes,
+}
+
+/// Nobody said anything, or somebody else did.
+#[derive(Debug, Error)]
+pub(super) enum Unanswered {
+    #[error("no daemon answers at {at} ({source}); does it run, and is this its address (--url)?")]
+    Connect { at: String, source: std::io::Error },
+    #[error("{at} does not answer within {} s", .after.as_secs())]
+    Late { at: String, after: Duration },
+    #[error("the answer of {at} broke off: {source}")]
+    Broken { at: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{at} answers, but not as a Tidegate daemon of this version does (status {status})")]
+    Foreign { at: String, status: u16 },
+}
+
+impl Unanswered {
+    /// Says it; nobody to ask is what 69 means.
+    pub fn end(&self) -> ExitCode {
+        fail(EXIT_UNAVAILABLE, self)
+    }
+}
+
+impl Answer {
+    /// The sentence of a problem document.
+    pub fn detail(&self) -> Option<String> {
+        let document: Json = serde_json::from_slice(&self.body).ok()?;
+        Some(document.get("detail")?.as_str()?.to_owned())
+    }
+}
+
+impl std::fmt::Display for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.base)
+    }
+}
+
+/// Runs what asks; commands have nothing else to do meanwhile.
+pub(super) fn wait<T>(asking: impl Future<Output = T>) -> Result<T, ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| fail(1, format!("the runtime could not be started: {error}")))?;
+    Ok(runtime.block_on(asking))
+}
+
+impl Daemon {
+    /// The one at this URL.
+    pub fn at(url: &str) -> Result<Daemon, String> {
+        let example = "--url is like http://127.0.0.1:8080";
+        let url = Url::parse(url).map_err(|error| format!("{example}: {error}"))?;
+        if url.scheme() != "http" {
+            return Err(format!("{example}: for TLS, ask on the other side of what ends it"));
+        }
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(example.to_owned());
+        };
+        let base = url.path().trim_end_matches('/').to_owned();
+        Ok(Daemon { authority: format!("{host}:{port}"), base })
+    }
+
+    /// The one of this machine that listens there.
+    fn listening(listen: SocketAddr) -> Result<Daemon, String> {
+        if listen.port() == 0 {
+            return Err("listen has port 0, which is any free one: say which with --url".to_owned());
+        }
+        let ip = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let authority = SocketAddr::new(ip, listen.port()).to_string();
+        Ok(Daemon { authority, base: String::new() })
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Answer, Unanswered> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Json) -> Result<Answer, Unanswered> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Answer, Unanswered> {
+        let asking = async {
+            let mut stream = self.open(method, path, body).await?;
+            let status = stream.response.status().as_u16();
+            let body = Limited::new(stream.response.body_mut(), ANSWER_BYTES_MAX).collect();
+            let body = body.await.map_err(|error| self.broken(error))?.to_bytes();
+            Ok(Answer { status, body })
+        };
+        let late = Unanswered::Late { at: self.to_string(), after: ANSWER_MAX };
+        timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
+    }
+
+    /// Over a connection of its own.
+    async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Stream, Unanswered> {
+        let connecting = timeout(CONNECT_MAX, TcpStream::connect(&self.authority)).await;
+        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let socket =
+            connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })?;
+        let handshake = http1::handshake(TokioIo::new(socket)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
+        let mut driving = JoinSet::new();
+        driving.spawn(async move {
+            // What goes wrong here is told to whoever waits for the answer.
+            connection.await.unwrap_or_default();
+        });
+        let json = body.map(Json::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(json)))
+            .map_err(|error| self.broken(error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        Ok(Stream { response, _driving: driving })
+    }
+
+    fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unanswered {
+        Unanswered::Broken { at: self.to_string(), source: source.into() }
+    }
+}
+
+/// An answer that is read as it comes.
+struct Stream {
+    response: Response<Incoming>,
+    /// The connection lives as long as this.
+    _driving: JoinSet<()>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_found_where_it_listens_or_where_somebody_says() {
+        let listening = |listen: &str| {
+            Daemon::listening(listen.parse().unwrap()).map(|daemon| daemon.to_string())
+        };
+        assert_eq!(listening("0.0.0.0:8080").unwrap(), "http://127.0.0.1:8080");
+        assert_eq!(listening("[::]:8080").unwrap(), "http://[::1]:8080");
+        assert_eq!(listening("10.0.0.7:80").unwrap(), "http://10.0.0.7:80");
+        assert!(listening("127.0.0.1:0").is_err());
+        let at = |url: &str| Daemon::at(url).map(|daemon| daemon.to_string());
+        assert_eq!(at("http://gate.example/north/").unwrap(), "http://gate.example:80/north");
+        assert_eq!(at("http://[::1]:8080").unwrap(), "http://[::1]:8080");
+        for wrong in ["127.0.0.1:8080", "https://gate.example", "unix:/run/x", ""] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `tidegate audit`: log, history and sinks, counted anew from disk and compared.
+
+use super::{Settings, fail};
+use crate::admit::{Admission, SeriesLimits};
+use crate::config::Config;
+use crate::daemon::fold;
+use crate::model::Position;
+use crate::sinks::book::{Book, Counts, Recounted, Standing, Totals};
+use crate::sinks::history::read_only;
+use crate::spool::{self, Cause, Inspection, Kind, Record};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Flags of the audit.
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Folds the log as a start would, reads what history and sinks say themselves, and compares.
+pub(super) fn audit(audit: &Audit) -> ExitCode {
+    let (config, _) = match audit.settings.load() {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    match compare(&config) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(1, error),
+    }
+}
+
+/// Whether everything balances.
+fn compare(config: &Config) -> Result<bool, String> {
+    let history = config.state_dir.join("history.db");
+    let read = read_only(&history).map_err(|error| format!("{}: {error}", history.display()))?;
+    let counts = read.counts();
+    let file = config.state_dir.join("sinks.db");
+    let recounted = Book::read_only(&file)
+        .and_then(|book| book.map_or(Ok(Vec::new()), |book| book.recount()))
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    let dir = config.state_dir.join("spool");
+    let mut log = Log::of(&dir)?;
+    let mut sinks: Vec<_> = recounted.into_iter().map(|it| SinkAudit::new(it, config)).collect();
+
+    let limits = SeriesLimits { new_per_minute: 0, max: 0, seed: 0 };
+    let mut admission = Admission::new(config.limits.sessions_max, limits);
+    let (mut spooled, mut unread) = (0, 0);
+    let each = &mut |position: Position, record: &Record<'_>| {
+        fold(&mut admission, record);
+        if record.kind == Kind::Batch {
+            let samples = u64::from(record.samples);
+            log.add(position, samples);
+            sinks.iter_mut().for_each(|sink| sink.add(position, samples));
+            if position >= counts.durable {
+                spooled += samples;
+                unread += 1;
+            }
+        }
+    };
+    let inspection = spool::scan(&dir, each).map_err(|error| error.to_string())?;
+    log.add_damage(&inspection);
+    sinks.iter_mut().for_each(|sink| sink.add_damage(&inspection));
+
+    // Given up while the history stood still, and not written down there yet.
+    let unseen = if counts.durable < inspection.shed.to {
+        inspection.shed.samples.saturating_sub(counts.stored + counts.shed)
+    } else {
+        0
+    };
+    let shed = counts.shed + unseen;
+    let damaged: u64 = inspection.damage.iter().map(|extent| extent.samples).sum();
+    let total = admission.tally().total();
+    println!(
+        "batches: accepted {}, duplicates {}, refused {}",
+        total.batches, total.duplicates, total.refused
+    );
+    println!(
+        "samples: accepted {}, stored {}, spooled {spooled} (in {unread} batches), shed {shed}, damaged {damaged}",
+        total.samples, counts.stored
+    );
+    println!("log: ends at {}; history: durable up to {}", inspection.next, counts.durable);
+    let imbalance = i128::from(total.samples)
+        - i128::from(counts.stored)
+        - i128::from(spooled)
+        - i128::from(shed);
+    let excess = imbalance.unsigned_abs();
+    match imbalance {
+        0 => println!("balanced"),
+        1.. => println!("NOT balanced: {excess} samples were accepted and are nowhere"),
+        _ => println!(
+            "NOT balanced: {excess} samples are stored that the log knows nothing of: its end was \
+             lost after they were (a power cut with spool.durability = \"os\", or a deleted spool)"
+        ),
+    }
+    let mut balanced = imbalance == 0;
+    for sink in &sinks {
+        balanced &= sink.tell(&log, inspection.spool);
+    }
+    let known = |name: &str| sinks.iter().any(|sink| sink.told.name == name);
+    for sink in config.sinks.influx.iter().filter(|sink| !known(&sink.name)) {
+        println!("sink {}: has not begun", sink.name);
+    }
+    Ok(balanced)
+}
+
+/// The log as a whole: how many samples were ever in it, and from where on it is still there.
+struct Log {
+    /// The newest segment that tells what was before it.
+    newest: Position,
+    samples: u64,
+    first: Position,
+}
+
+impl Log {
+    fn of(dir: &std::path::Path) -> Result<Log, String> {
+        let segments = spool::list(dir).map_err(|error| error.to_string())?;
+        let newest = segments.iter().rev().find_map(|it| Some((it.first, it.samples_before?)));
+        let (newest, samples) = newest.unwrap_or((Position(0), 0));
+        let first = segments.first().map_or(Position(0), |segment| segment.first);
+        Ok(Log { newest, samples, first })
+    }
+
+    fn add(&mut self, position: Position, samples: u64) {
+        if position >= self.newest {
+            self.samples += samples;
+        }
+    }
+
+    fn add_damage(&mut self, inspection: &Inspection) {
+        for extent in inspection.damage.iter().filter(|extent| extent.cause != Cause::Torn) {
+            self.add(extent.positions.start, extent.samples);
+        }
+    }
+}
+
+/// A sink on its way through the audit.
+struct SinkAudit {
+    told: Recounted,
+    configured: bool,
+    /// Samples and batches of the log that it has not done.
+    to_do: u64,
+    batches: u64,
+}
+
+impl SinkAudit {
+    fn new(told: Recounted, config: &Config) -> SinkAudit {
+        let configured = config.sinks.influx.iter().any(|sink| sink.name == told.name);
+        SinkAudit { told, configured, to_do: 0, batches: 0 }
+    }
+
+    fn add(&mut self, position: Position, samples: u64) {
+        let Some(standing) = &self.told.standing else { return };
+        if !standing.progress.is_done(position) {
+            self.to_do += samples;
+            self.batches += 1;
+        }
+    }
+
+    /// What can't be read any more it will count as lost.
+    fn add_damage(&mut self, inspection: &Inspection) {
+        for extent in inspection.damage.iter().filter(|extent| extent.cause != Cause::Torn) {
+            self.add(extent.positions.start, extent.samples);
+        }
+    }
+
+    /// Prints a line for the log and one for the letters; whether both balance.
+    fn tell(&self, log: &Log, spool: Option<u64>) -> bool {
+        let name = &self.told.name;
+        let name = match self.configured {
+            true => format!("sink {name}"),
+            false => format!("sink {name} (not in the configuration)"),
+        };
+        let standing = self.told.standing.as_ref();
+        let balanced = match standing {
+            Some(standing) if Some(standing.spool_id) == spool => {
+                self.tell_log(&name, standing, log)
+            }
+            Some(_) => {
+                println!("{name}: was with another spool; with this one it has not begun");
+                true
+            }
+            None => {
+                println!("{name}: has not begun");
+                true
+            }
+        };
+        let ours = standing.filter(|standing| Some(standing.spool_id) == spool);
+        let letters = self.tell_letters(&name, ours.map_or(0, |it| it.counts.dead_lettered));
+        balanced && letters
+    }
+
+    fn tell_log(&self, name: &str, standing: &Standing, log: &Log) -> bool {
+        let Counts { before, written, dead_lettered, skipped, lost } = standing.counts;
+        let (to_do, batches) = (self.to_do, self.batches);
+        let known = i128::from(standing.counts.accounted()) + i128::from(to_do);
+        let imbalance = i128::from(log.samples) - known;
+        let excess = imbalance.unsigned_abs();
+        // While it was not in the configuration nothing was kept for it.
+        let gone = standing.progress.first_undone() < log.first;
+        let verdict = match imbalance {
+            0 => "balanced".to_owned(),
+            1.. if gone => {
+                format!("balanced, if the {excess} that the spool deleted before it came are lost")
+            }
+            1.. => format!("NOT balanced: {excess} samples were accepted and are nowhere"),
+            _ => format!("NOT balanced: {excess} samples more than the log ever had"),
+        };
+        println!(
+            "{name}: log {} = before {before} + written {written} + dead-lettered {dead_lettered} + \
+             skipped {skipped} + lost {lost} + to do {to_do} (in {batches} batches): {verdict}",
+            log.samples
+        );
+        imbalance == 0 || (imbalance > 0 && gone)
+    }
+
+    fn tell_letters(&self, name: &str, dead_lettered: u64) -> bool {
+        let Totals { letters, samples, shed, dropped, replayed, .. } = self.told.totals;
+        // A file that somebody changed may hold any numbers.
+        let ever = [samples, shed, dropped, replayed].map(u128::from).iter().sum::<u128>();
+        let dead_lettered = u128::from(dead_lettered);
+        let mut wrong = Vec::new();
+        if (letters, samples) != (self.told.letters, self.told.samples) {
+            wrong.push(format!(
+                "{} letters with {} samples are there",
+                self.told.letters, self.told.samples
+            ));
+        }
+        let verdict = match ever.checked_sub(dead_lettered) {
+            None => {
+                wrong.push(format!("{} samples are nowhere", dead_lettered - ever));
+                String::new()
+            }
+            Some(0) => "balanced".to_owned(),
+            Some(earlier) => format!("balanced, {earlier} of them with an earlier spool"),
+        };
+        let verdict = match wrong.is_empty() {
+            true => verdict,
+            false => format!("NOT balanced: {}", wrong.join("; ")),
+        };
+        println!(
+            "{name}: dead letters {ever} = held {samples} (in {letters} letters) + shed {shed} + \
+             dropped {dropped} + replayed {replayed}: {verdict}"
+        );
+        wrong.is_empty()
+    }
+}
