@@ -125,7 +125,9 @@ impl Lane {
                 None => IDLE,
                 Some(deadline) => deadline.saturating_duration_since(clock::monotonic()),
             };
-            match self.follower.next(READ_BYTES_MAX, patience) {
+            // A sample is about a byte in the log: not many more than are wanted are read.
+            let bytes_max = READ_BYTES_MAX.min(wanted - samples);
+            match self.follower.next(bytes_max, patience) {
                 Ok(Next::Entries(read)) => {
                     if deadline.is_none() && self.is_late(&read, wanted) {
                         return Some(self.leave(from));
