@@ -80,6 +80,44 @@ impl Daemon {
         command
     }
 
+    /// From its next start on, with these settings.
+    pub fn set(&mut self, settings: &[&str]) {
+        self.settings = settings.iter().map(ToString::to_string).collect();
+    }
+
+    /// One of `VmRSS` (memory now) and `VmHWM` (its peak), in MiB.
+    pub fn memory_mib(&self, key: &str) -> u64 {
+        let pid = self.running.as_ref().unwrap().child.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// What status says of a sink.
+    pub fn sink(&self, name: &str) -> serde_json::Value {
+        sink(&self.json("/api/v1/status"), name).clone()
+    }
+
+    /// Asks again until status says of a sink what is wanted.
+    pub fn until_sink(
+        &self,
+        name: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        self.until_sink_within(PATIENCE, name, wanted)
+    }
+
+    /// The same, for as long as a story takes.
+    pub fn until_sink_within(
+        &self,
+        patience: Duration,
+        name: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let wanted = |status: &serde_json::Value| wanted(sink(status, name));
+        sink(&self.eventually_within(patience, "/api/v1/status", wanted), name).clone()
+    }
+
     /// Waits for a log line that contains the text, and gives it.
     pub fn wait_for_log(&mut self, text: &str) -> String {
         let running = self.running.as_mut().unwrap();
@@ -171,7 +209,16 @@ impl Daemon {
         path: &str,
         wanted: impl Fn(&serde_json::Value) -> bool,
     ) -> serde_json::Value {
-        let deadline = tidegate::clock::monotonic() + PATIENCE;
+        self.eventually_within(PATIENCE, path, wanted)
+    }
+
+    fn eventually_within(
+        &self,
+        patience: Duration,
+        path: &str,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let deadline = tidegate::clock::monotonic() + patience;
         loop {
             let (status, body) = self.get(path);
             let value = serde_json::from_str(&body).unwrap_or_default();
@@ -253,6 +300,12 @@ impl Drop for Daemon {
             }
         }
     }
+}
+
+/// A sink in the status; null if there is none.
+pub fn sink<'a>(status: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let sinks = status["sinks"].as_array().map_or(&[][..], Vec::as_slice);
+    sinks.iter().find(|sink| sink["name"] == name).unwrap_or(&serde_json::Value::Null)
 }
 
 /// Files of a directory by extension, in the order of names.

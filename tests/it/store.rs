@@ -32,6 +32,14 @@ pub struct Request {
     pub status: u16,
 }
 
+impl Request {
+    /// Stored, after the time that it takes at so many lines a second.
+    pub fn stored_at(&self, lines_per_s: u64) -> Reaction {
+        let takes = self.lines.len() as u64 * 1_000_000 / lines_per_s;
+        Reaction::stored().after(Duration::from_micros(takes))
+    }
+}
+
 /// A line that was accepted.
 #[derive(Debug, Clone)]
 pub struct Stored {

@@ -74,6 +74,13 @@ impl Victoria {
         child.wait().unwrap();
     }
 
+    /// SIGTERM: it keeps all that it answered.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().unwrap();
+        signal(&child, Signal::TERM);
+        child.wait().unwrap();
+    }
+
     /// SIGSTOP: connections are taken (by the kernel), nothing is answered.
     pub fn pause(&self) {
         signal(self.child.as_ref().unwrap(), Signal::STOP);

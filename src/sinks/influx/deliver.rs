@@ -13,11 +13,14 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Requests for finding the bad lines of one piece; then what is refused is given up as it is.
 const BISECT_REQUESTS_MAX: u32 = 512;
 /// No store refuses a request for its size below this.
 const REQUEST_BYTES_MIN: usize = 4 << 10;
+/// A store that hangs must not hold up the daemon's end: so long it may take for an answer then.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// A way to a store.
 pub(super) struct Courier<T> {
@@ -89,7 +92,12 @@ impl<T: Transport> Courier<T> {
     async fn send(&self, gzipped: Bytes) -> Result<Verdict, Stopped> {
         loop {
             let pass = self.valve.pass().await?;
-            let meaning = match self.transport.write(gzipped.clone()).await {
+            let answer = tokio::select! {
+                answer = self.transport.write(gzipped.clone()) => answer,
+                // Whether it was stored is not known: it is sent again after the next start.
+                () = self.valve.stopped_for(STOP_GRACE) => return Err(Stopped),
+            };
+            let meaning = match answer {
                 Ok(reply) => {
                     let (status, body) = (reply.status, reply.body.as_slice());
                     let retry_after = reply.retry_after.as_deref();

@@ -101,17 +101,13 @@ impl Lane {
     /// Until the log or the gap ends, or nobody takes rounds any more.
     pub fn run(mut self) {
         while let Some(taken) = self.take() {
-            self.waiting.push(match taken.round.sources.first() {
-                Some(source) => source.received_at,
-                None => clock::now(),
-            });
             if self.rounds.blocking_send(taken).is_err() {
                 return;
             }
         }
     }
 
-    /// The next round; none at the end.
+    /// The next round, noted in `waiting` from its first batch on; none at the end.
     fn take(&mut self) -> Option<Taken> {
         let from = self.follower.position();
         let end = self.until.unwrap_or(Position(u64::MAX));
@@ -125,12 +121,17 @@ impl Lane {
                 None => IDLE,
                 Some(deadline) => deadline.saturating_duration_since(clock::monotonic()),
             };
-            match self.follower.next(READ_BYTES_MAX, patience) {
+            // A sample is about a byte in the log: not many more than are wanted are read.
+            let bytes_max = READ_BYTES_MAX.min(wanted - samples);
+            match self.follower.next(bytes_max, patience) {
                 Ok(Next::Entries(read)) => {
                     if deadline.is_none() && self.is_late(&read, wanted) {
                         return Some(self.leave(from));
                     }
-                    deadline.get_or_insert_with(|| clock::monotonic() + self.means.batch_age);
+                    if let (None, Some(first)) = (deadline, read.first()) {
+                        self.waiting.push(first.received_at);
+                        deadline = Some(clock::monotonic() + self.means.batch_age);
+                    }
                     samples += read.iter().map(|entry| entry.batch.samples()).sum::<usize>();
                     entries.extend(read);
                 }
@@ -150,6 +151,9 @@ impl Lane {
         let range = from..self.follower.position().min(end);
         if range.is_empty() {
             return None;
+        }
+        if deadline.is_none() {
+            self.waiting.push(clock::now());
         }
         entries.retain(|entry| entry.position < end);
         let sources = entries.iter().map(|entry| source(entry)).collect();
@@ -180,6 +184,7 @@ impl Lane {
     fn leave(&mut self, from: Position) -> Taken {
         let to = self.means.spool.next();
         self.follower.skip_to(to);
+        self.waiting.push(clock::now());
         Taken {
             range: to..to,
             round: Round::encode(Vec::new(), &self.means.shape, 1),

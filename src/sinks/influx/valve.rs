@@ -191,6 +191,12 @@ impl Valve {
         self.stop.is_cancelled()
     }
 
+    /// The daemon stops, and a request that is under way had this much time since.
+    pub async fn stopped_for(&self, grace: Duration) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    }
+
     fn ask(&self) -> Result<Answer<'_>, Stopped> {
         let mut inner = self.lock();
         let now = clock::monotonic();

@@ -1,0 +1,231 @@
+//! `kill -9` while a sink is in trouble, and other ends: what was acknowledged is stored once, and what
+//! was refused is set aside once.
+
+use crate::daemon::{Daemon, sink};
+use crate::load::{Load, Pace, Samples, assert_same, end_in_order, in_store};
+use crate::store::{Reaction, Request, Store};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tidegate::clock;
+
+const PACE: Pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(50) };
+
+fn settings(store: &Store) -> Vec<String> {
+    vec![
+        format!("sinks.influx.0.url={}", store.url()),
+        "sinks.influx.0.bucket=b".to_owned(),
+        "sinks.influx.0.batch_samples=1000".to_owned(),
+        "sinks.influx.0.batch_age=200 ms".to_owned(),
+        "sinks.influx.0.timeout=1 s".to_owned(),
+        "sinks.influx.0.breaker.backoff_max=500 ms".to_owned(),
+        // Segments end often, so that a position that was told too early would cost some.
+        "spool.segment_size=64 KiB".to_owned(),
+        "history.flush_interval=300 ms".to_owned(),
+        "live.resume_keep=1 s".to_owned(),
+    ]
+}
+
+fn daemon(settings: &[String]) -> Daemon {
+    Daemon::start(&settings.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn killed_during_an_outage_it_writes_everything_after() {
+    let mut store = Store::start(|_| Reaction::stored());
+    let mut daemon = daemon(&settings(&store));
+    let load = Load::start(&daemon, "gateway", PACE);
+    store.wait(|_, stored| stored.len() > 1000);
+    store.stop();
+    for _ in 0..3 {
+        daemon.until_sink("influx", |sink| sink["breaker"] == "open");
+        load.wait_for(load.acked() + 10);
+        daemon.kill();
+        daemon.restart();
+    }
+    daemon.until_sink("influx", |sink| sink["lag_samples"].as_u64() > Some(0));
+    store.restart();
+    let sent = load.finish();
+    end_in_order(&mut daemon, &["influx"], &[&sent]);
+    assert_same(&in_store(&store), &sent.all());
+    assert!(sent.connections >= 3, "{}", sent.connections);
+}
+
+#[test]
+fn killed_while_the_store_hangs_it_writes_everything_after() {
+    let store = Store::start(|_| Reaction::stored());
+    let mut daemon = daemon(&settings(&store));
+    let load = Load::start(&daemon, "gateway", PACE);
+    store.wait(|_, stored| stored.len() > 1000);
+    for _ in 0..3 {
+        store.script(|_| Reaction::hangs());
+        daemon.until_sink("influx", |sink| sink["requests"]["under_way"].as_u64() > Some(0));
+        let asked = store.requests().len();
+        load.wait_for(load.acked() + 10);
+        daemon.kill();
+        store.script(|_| Reaction::stored());
+        daemon.restart();
+        store.wait(|requests, _| requests[asked..].iter().any(|it| it.status == 204));
+    }
+    let sent = load.finish();
+    end_in_order(&mut daemon, &["influx"], &[&sent]);
+    assert_same(&in_store(&store), &sent.all());
+}
+
+/// What is not written, in two ranges: the backlog, and what is new.
+fn drains_with_a_gap(sink: &Value) -> bool {
+    sink["backlog_samples"].as_u64() > Some(2000) && sink["live_lag_s"].as_f64() < Some(3.0)
+}
+
+#[test]
+fn killed_while_a_backlog_drains_it_knows_both_ranges() {
+    // Takes 10,000 samples a second, of which 4,000 are new.
+    let mut store = Store::start(|request| request.stored_at(10_000));
+    let mut settings = settings(&store);
+    settings.push("sinks.influx.0.requests_max=1".to_owned());
+    let mut daemon = daemon(&settings);
+    let load = Load::start(&daemon, "gateway", PACE);
+    store.wait(|_, stored| stored.len() > 1000);
+    store.stop();
+    daemon.until_sink("influx", |sink| sink["lag_s"].as_f64() > Some(6.0));
+    store.restart();
+    let mut gaps = Vec::new();
+    for _ in 0..2 {
+        let sink = daemon.until_sink("influx", drains_with_a_gap);
+        // A settlement must have seen the gap: they come once a second.
+        load.wait_for(load.acked() + 25);
+        daemon.kill();
+        gaps.push((sink["backlog_samples"].as_u64(), sink["live_lag_s"].as_f64()));
+        daemon.restart();
+        // It was in the book: nothing had to be found out again.
+        let first = daemon.sink("influx");
+        assert!(first["backlog_samples"].as_u64() > Some(0), "{first:#}");
+    }
+    let sent = load.finish();
+    end_in_order(&mut daemon, &["influx"], &[&sent]);
+    eprintln!("killed with backlog and live lag {gaps:?}");
+    assert_same(&in_store(&store), &sent.all());
+}
+
+/// Every tenth sample of one device.
+fn is_poison(line: &str) -> bool {
+    line.starts_with("telemetry,device=gateway-7 ") && line.contains("7i ")
+}
+
+#[test]
+fn killed_while_it_looks_for_poison_it_sets_each_aside_once() {
+    let script = |request: &Request| {
+        Reaction::influx_2_unreadable(&request.lines, is_poison).after(Duration::from_millis(2))
+    };
+    let store = Store::start(script);
+    let mut daemon = daemon(&settings(&store));
+    let load = Load::start(&daemon, "gateway", PACE);
+    let mut refused = 0;
+    for _ in 0..8 {
+        // In the middle of a bisection: some halves are refused, and more will be.
+        let count = |requests: &[Request]| requests.iter().filter(|it| it.status == 400).count();
+        let more = refused + rand::random_range(2..8);
+        store.wait(|requests, _| count(requests) >= more);
+        daemon.kill();
+        refused = count(&store.requests());
+        daemon.restart();
+    }
+    let sent = load.finish();
+    daemon.until_sink("influx", |sink| sink["lag_samples"] == 0);
+    let letters = daemon.json("/api/v1/dead-letters?limit=1000");
+    let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
+    // All that is poison is set aside, each once; all else is stored.
+    let poison: BTreeSet<i64> = sent.all()["gateway-7"]
+        .values()
+        .copied()
+        .filter(|value| is_poison(&format!("telemetry,device=gateway-7 n={value}i 0")))
+        .collect();
+    let letters = letters["letters"].as_array().unwrap();
+    assert!(letters.iter().all(|it| it["samples"] == 1), "{letters:#?}");
+    assert_eq!(
+        (letters.len(), told[0]["dead_lettered"].as_u64()),
+        (poison.len(), Some(poison.len() as u64))
+    );
+    let mut wanted: Samples = sent.all();
+    wanted.get_mut("gateway-7").unwrap().retain(|_, value| !poison.contains(value));
+    eprintln!("{} samples, {} of them poison, killed 8 times", sent.samples(), poison.len());
+    assert_same(&in_store(&store), &wanted);
+}
+
+#[test]
+fn a_store_that_is_away_does_not_hold_up_the_end_and_gets_the_rest_after() {
+    for hangs in [false, true] {
+        let mut store = Store::start(|_| Reaction::stored());
+        let mut settings = settings(&store);
+        // Long enough that waiting for it would be seen.
+        settings.push("sinks.influx.0.timeout=15 s".to_owned());
+        settings.push("sinks.influx.0.breaker.backoff_max=15 s".to_owned());
+        let mut daemon = daemon(&settings);
+        let load = Load::start(&daemon, "gateway", PACE);
+        store.wait(|_, stored| stored.len() > 1000);
+        match hangs {
+            true => store.script(|_| Reaction::hangs()),
+            false => store.stop(),
+        }
+        daemon.until_sink("influx", |sink| match hangs {
+            true => sink["requests"]["under_way"].as_u64() > Some(0),
+            false => sink["breaker"] == "open",
+        });
+        load.wait_for(load.acked() + 20);
+        let sent = load.finish();
+        let began = clock::monotonic();
+        daemon.stop_and_audit();
+        let took = began.elapsed();
+        eprintln!(
+            "stopped in {took:.1?} beside a store that {}",
+            if hangs { "hangs" } else { "is down" }
+        );
+        match hangs {
+            true => store.script(|_| Reaction::stored()),
+            false => store.restart(),
+        }
+        daemon.restart();
+        end_in_order(&mut daemon, &["influx"], &[&sent]);
+        assert_same(&in_store(&store), &sent.all());
+        assert!(took < Duration::from_secs(8), "it took {took:?}");
+    }
+}
+
+#[test]
+fn a_sink_that_was_taken_out_goes_on_where_it_was_when_it_comes_back() {
+    let store = Store::start(|_| Reaction::stored());
+    let plain = Store::start(|_| Reaction::stored());
+    let with =
+        vec![format!("sinks.influx.0.url={}", store.url()), "sinks.influx.0.bucket=b".to_owned()];
+    let mut daemon = daemon(&with);
+    let first = Load::batches(&daemon, "first", PACE, 20);
+    end_in_order(&mut daemon, &["influx"], &[&first]);
+    let requests = store.requests().len();
+
+    daemon.set(&[]);
+    daemon.restart();
+    assert_eq!(sink(&daemon.json("/api/v1/status"), "influx"), &Value::Null);
+    let second = Load::batches(&daemon, "second", PACE, 20);
+    daemon.stop_and_audit();
+    assert_eq!(store.requests().len(), requests, "nobody asked it");
+
+    // The log still has what came meanwhile, and beside it there is another that is new.
+    let more = [
+        "sinks.influx.1.name=new".to_owned(),
+        format!("sinks.influx.1.url={}", plain.url()),
+        "sinks.influx.1.bucket=b".to_owned(),
+    ];
+    let both = [with, more.to_vec()].concat();
+    daemon.set(&both.iter().map(String::as_str).collect::<Vec<_>>());
+    daemon.restart();
+    let third = Load::batches(&daemon, "third", PACE, 20);
+    end_in_order(&mut daemon, &["influx", "new"], &[&first, &second, &third]);
+    let mut wanted = first.all();
+    wanted.extend(second.all());
+    wanted.extend(third.all());
+    assert_same(&in_store(&store), &wanted);
+    assert_same(&in_store(&plain), &wanted);
+    let stored = store.stored();
+    let again = stored.iter().filter(|stored| stored.line.contains("device=first-")).count();
+    assert_eq!(again as u64, first.samples(), "what it had is not sent again");
+}
