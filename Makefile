@@ -18,6 +18,7 @@ lint:
 bench:
 	cargo bench --locked
 	benches/end_to_end.sh
+	benches/sinks.sh
 
 # Every decoder of outside bytes, a minute each (SECONDS=60).
 fuzz:
