@@ -14,17 +14,22 @@
 
 use super::{BookError, Bounds};
 use crate::sinks::sqlite::{self, Format, SetAside, Unfit, is_damage};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::cell::Cell;
 use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// "TDBK" in the file's header.
 const FORMAT: Format = Format { application_id: 0x5444_424B, version: 1, schema: SCHEMA };
 /// Everybody's transactions are short; an administrator's export or a backup may take a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is not escaped in the path of a URI.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
 
 const SCHEMA: &str = "
 CREATE TABLE sink(name TEXT PRIMARY KEY, spool INTEGER NOT NULL, progress TEXT NOT NULL,
@@ -107,7 +112,20 @@ impl Book {
     /// # Errors
     /// As [`Book::existing`].
     pub fn read_only(path: &Path) -> Result<Option<Book>, BookError> {
-        Book::open_if_there(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        if Path::new(&log).try_exists()? {
+            return Book::open_if_there(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        }
+        // Nobody has it open. Saying so spares SQLite an index of the log, for which a full disk has no
+        // room.
+        let name = percent_encode(path.as_os_str().as_bytes(), PATH);
+        let uri = PathBuf::from(format!("file:{name}?immutable=1"));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        match path.try_exists()? {
+            true => Book::open_with(&uri, flags),
+            false => Ok(None),
+        }
     }
 
     /// Whether somebody else changed the file since this was last asked, or since it was opened.
@@ -140,6 +158,10 @@ impl Book {
         if !path.try_exists()? {
             return Ok(None);
         }
+        Book::open_with(path, flags)
+    }
+
+    fn open_with(path: &Path, flags: OpenFlags) -> Result<Option<Book>, BookError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
