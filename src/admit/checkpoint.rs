@@ -3,6 +3,7 @@
 //! Version 1 is a protobuf message (field numbers below are the format; a newer daemon may add some).
 //! Series are not in it: the history knows them.
 
+use super::clients::Clients;
 use super::sessions::Seen;
 use super::{Admission, Counts};
 use crate::model::{SessionId, Timestamp};
@@ -15,6 +16,9 @@ struct Checkpoint {
     sessions: Vec<Session>,
     #[prost(message, repeated, tag = "2")]
     counts: Vec<ProtocolCounts>,
+    /// Since 0.2; in an older one clients have sent nothing yet.
+    #[prost(message, repeated, tag = "3")]
+    clients: Vec<ClientEntry>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -46,6 +50,23 @@ struct ProtocolCounts {
     refused: u64,
 }
 
+/// In the order in which they would be forgotten. Fields that are 0 take no place.
+#[derive(Clone, PartialEq, Message)]
+struct ClientEntry {
+    #[prost(string, tag = "1")]
+    client: String,
+    #[prost(uint32, tag = "2")]
+    protocol: u32,
+    #[prost(uint64, tag = "3")]
+    samples: u64,
+    #[prost(uint64, tag = "4")]
+    batches: u64,
+    #[prost(uint64, tag = "5")]
+    duplicates: u64,
+    #[prost(uint64, tag = "6")]
+    refused: u64,
+}
+
 /// A checkpoint that was not written by this program.
 #[derive(Debug, Error)]
 #[error("the checkpoint can't be read")]
@@ -69,7 +90,20 @@ impl Admission {
             duplicates: counts.duplicates,
             refused: counts.refused,
         });
-        Checkpoint { sessions: sessions.collect(), counts: counts.collect() }.encode_to_vec()
+        let clients = self.clients.iter().map(|it| ClientEntry {
+            client: it.client.to_string(),
+            protocol: u32::from(it.protocol),
+            samples: it.counts.samples,
+            batches: it.counts.batches,
+            duplicates: it.counts.duplicates,
+            refused: it.counts.refused,
+        });
+        Checkpoint {
+            sessions: sessions.collect(),
+            counts: counts.collect(),
+            clients: clients.collect(),
+        }
+        .encode_to_vec()
     }
 
     /// Replaces sessions and counts by those of a checkpoint.
@@ -85,6 +119,14 @@ impl Admission {
             sessions.restore((session.client.into(), SessionId(session.session)), seen);
         }
         self.sessions = sessions;
+        let mut clients = Clients::new(self.clients.max());
+        for entry in checkpoint.clients {
+            let Ok(protocol) = u8::try_from(entry.protocol) else { continue };
+            let ClientEntry { client, samples, batches, duplicates, refused, .. } = entry;
+            let counts = clients.of(&client.into(), protocol);
+            *counts = Counts { samples, batches, duplicates, refused };
+        }
+        self.clients = clients;
         self.tally.by_protocol = checkpoint
             .counts
             .into_iter()
@@ -100,7 +142,7 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Name, SeriesLimits, Standing};
+    use super::super::{Decided, Name, SeriesLimits, Standing};
     use super::*;
     use crate::model::ClientId;
 
@@ -115,8 +157,10 @@ mod tests {
         }
         *before.tally_mut().of(1) = Counts { samples: 1, batches: 2, duplicates: 3, refused: 4 };
 
+        before.count(&client, 1, Decided::Entered { samples: 7 });
         let mut after = Admission::new(10, limits);
         after.restore(&before.checkpoint()).unwrap();
+        assert!(after.clients().eq(before.clients()) && after.clients().count() == 1);
         for seq in 1..12 {
             assert_eq!(
                 after.sessions.standing(name(seq)) == Standing::Seen,
@@ -126,5 +170,23 @@ mod tests {
         assert_eq!(after.tally(), before.tally());
         assert!(after.restore(b"\xff\xff").is_err());
         assert_eq!(after.tally(), before.tally());
+    }
+
+    /// Session 9 of "gateway" with seqs 1, 2, 5, 9; 5 samples in 2 batches over protocol 1, 3
+    /// duplicates, 4 refused: written by 0.1.0.
+    #[test]
+    fn a_checkpoint_from_before_clients_were_counted_is_read() {
+        let old = b"\x0a\x1c\x0a\x07gateway\x11\x09\0\0\0\0\0\0\0\x18\x09\x22\x04\x03\x04\x06\x08\x28\x09\
+                    \x12\x0a\x08\x01\x10\x05\x18\x02\x20\x03\x28\x04";
+        let mut after = Admission::new(10, SeriesLimits { new_per_minute: 1, max: 1, seed: 1 });
+        after.count(&"later".into(), 1, Decided::Refused);
+        after.restore(old).unwrap();
+        let counts = Counts { samples: 5, batches: 2, duplicates: 3, refused: 4 };
+        assert_eq!(after.tally().total(), counts);
+        assert_eq!(after.clients().count(), 0);
+        let client: ClientId = "gateway".into();
+        let name = |seq| Name { client: &client, session: SessionId(9), seq };
+        assert_eq!(after.sessions.standing(name(5)), Standing::Seen);
+        assert_eq!(after.sessions.standing(name(6)), Standing::New);
     }
 }

@@ -5,16 +5,19 @@
 //! checkpoint ([`Admission::checkpoint`], [`Admission::restore`]).
 
 mod checkpoint;
+mod clients;
 mod series;
 mod sessions;
 mod tally;
 
 pub use checkpoint::CheckpointError;
+pub use clients::ClientCounts;
 pub use series::SeriesLimits;
 pub use sessions::{GAPS_MAX, Standing};
 pub use tally::{Counts, Tally};
 
 use crate::model::{Batch, ClientId, Seq, SessionId, Timestamp};
+use clients::Clients;
 use series::KnownSeries;
 use sessions::Sessions;
 use std::time::Duration;
@@ -40,6 +43,20 @@ pub enum Verdict {
     Duplicate,
     /// Not this one.
     Refuse(Objection),
+}
+
+/// What the ledger counts a batch as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// It is in the log now.
+    Entered {
+        /// With so many samples.
+        samples: u64,
+    },
+    /// It was in the log already.
+    Duplicate,
+    /// It did not enter.
+    Refused,
 }
 
 /// Why admission refuses a batch that could be decoded.
@@ -85,16 +102,18 @@ pub struct Admission {
     sessions: Sessions,
     series: KnownSeries,
     tally: Tally,
+    clients: Clients,
 }
 
 impl Admission {
-    /// An empty memory.
+    /// An empty memory; of at most so many sessions, and clients.
     #[must_use]
     pub fn new(sessions_max: usize, series: SeriesLimits) -> Admission {
         Admission {
             sessions: Sessions::new(sessions_max),
             series: KnownSeries::new(series),
             tally: Tally::default(),
+            clients: Clients::new(sessions_max),
         }
     }
 
@@ -154,6 +173,24 @@ impl Admission {
     #[must_use]
     pub fn series(&self) -> usize {
         self.series.len()
+    }
+
+    /// Counts what was decided about a batch, for its protocol and its client.
+    pub fn count(&mut self, client: &ClientId, protocol: u8, decided: Decided) {
+        self.tally.of(protocol).add(decided);
+        self.clients.of(client, protocol).add(decided);
+    }
+
+    /// Counts batches of a client that were refused before admission saw them.
+    pub fn count_refused(&mut self, client: &ClientId, protocol: u8, batches: u64) {
+        self.tally.of(protocol).refused += batches;
+        self.clients.of(client, protocol).refused += batches;
+    }
+
+    /// What each client sent over each protocol. What is in the [tally](Admission::tally) and not here
+    /// is of clients that were forgotten, or not known.
+    pub fn clients(&self) -> impl Iterator<Item = &ClientCounts> {
+        self.clients.iter()
     }
 
     /// What was decided so far.

@@ -1,5 +1,6 @@
 //! The counts that must add up: what came in and what became of it.
 
+use super::Decided;
 use std::collections::BTreeMap;
 
 /// What was decided about batches. Persisted with checkpoints of the log.
@@ -9,7 +10,7 @@ pub struct Tally {
     pub by_protocol: BTreeMap<u8, Counts>,
 }
 
-/// The counts of one protocol.
+/// The counts of one protocol, or of one client over it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Samples in batches that entered.
@@ -20,6 +21,19 @@ pub struct Counts {
     pub duplicates: u64,
     /// Batches that were refused.
     pub refused: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, decided: Decided) {
+        match decided {
+            Decided::Entered { samples } => {
+                self.batches += 1;
+                self.samples += samples;
+            }
+            Decided::Duplicate => self.duplicates += 1,
+            Decided::Refused => self.refused += 1,
+        }
+    }
 }
 
 impl Tally {

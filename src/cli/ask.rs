@@ -132,6 +132,11 @@ impl Daemon {
         Ok(Daemon { authority, base: String::new() })
     }
 
+    /// The address of its WebSocket for devices.
+    pub fn ingest(&self) -> String {
+        format!("ws://{}{}/api/v1/ingest/ws", self.authority, self.base)
+    }
+
     pub async fn get(&self, path: &str) -> Result<Answer, Unanswered> {
         self.ask(Method::GET, path, None).await
     }
@@ -157,8 +162,8 @@ impl Daemon {
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
     }
 
-    /// Over a connection of its own.
-    async fn open(
+    /// Asks for an answer that may go on for ever, over a connection of its own.
+    pub async fn open(
         &self,
         method: Method,
         path: &str,
@@ -193,10 +198,22 @@ impl Daemon {
 }
 
 /// An answer that is read as it comes.
-struct Stream {
-    response: Response<Incoming>,
+pub(super) struct Stream {
+    pub response: Response<Incoming>,
     /// The connection lives as long as this.
     _driving: JoinSet<()>,
+}
+
+impl Stream {
+    /// The next bytes; `None` at the end, however it came.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let frame = self.response.body_mut().frame().await?.ok()?;
+            if let Ok(bytes) = frame.into_data() {
+                return Some(bytes);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +232,7 @@ mod tests {
         let at = |url: &str| Daemon::at(url).map(|daemon| daemon.to_string());
         assert_eq!(at("http://gate.example/north/").unwrap(), "http://gate.example:80/north");
         assert_eq!(at("http://[::1]:8080").unwrap(), "http://[::1]:8080");
+        assert_eq!(Daemon::at("http://a:1").unwrap().ingest(), "ws://a:1/api/v1/ingest/ws");
         for wrong in ["127.0.0.1:8080", "https://gate.example", "unix:/run/x", ""] {
             assert!(at(wrong).is_err(), "{wrong}");
         }

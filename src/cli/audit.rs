@@ -1,9 +1,11 @@
 //! `tidegate audit`: log, history and sinks, counted anew from disk and compared.
 
-use super::{Settings, fail};
+use super::{Settings, fail, printable};
 use crate::admit::{Admission, SeriesLimits};
 use crate::config::Config;
 use crate::daemon::fold;
+use crate::gate::ClientLedger;
+use crate::intake::{LedgerLine, ledger_lines};
 use crate::model::Position;
 use crate::sinks::book::{Book, Counts, Recounted, Standing, Totals};
 use crate::sinks::history::read_only;
@@ -16,6 +18,10 @@ use std::process::ExitCode;
 pub(super) struct Audit {
     #[command(flatten)]
     settings: Settings,
+    /// Print what each client sent, too. Duplicates and refusals since the last clean stop are known
+    /// only up to the newest segment's beginning.
+    #[arg(long)]
+    clients: bool,
 }
 
 /// Folds the log as a start would, reads what history and sinks say themselves, and compares.
@@ -24,7 +30,7 @@ pub(super) fn audit(audit: &Audit) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    match compare(&config) {
+    match compare(&config, audit.clients) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(1, error),
@@ -32,7 +38,7 @@ pub(super) fn audit(audit: &Audit) -> ExitCode {
 }
 
 /// Whether everything balances.
-fn compare(config: &Config) -> Result<bool, String> {
+fn compare(config: &Config, clients: bool) -> Result<bool, String> {
     let history = config.state_dir.join("history.db");
     let read = read_only(&history).map_err(|error| format!("{}: {error}", history.display()))?;
     let counts = read.counts();
@@ -102,7 +108,23 @@ fn compare(config: &Config) -> Result<bool, String> {
     for sink in config.sinks.influx.iter().filter(|sink| !known(&sink.name)) {
         println!("sink {}: has not begun", sink.name);
     }
+    if clients {
+        let clients = admission.clients().cloned().collect();
+        print_clients(ClientLedger { clients, tally: admission.tally().clone() });
+    }
     Ok(balanced)
+}
+
+fn print_clients(ledger: ClientLedger) {
+    let head = ["samples", "batches", "duplicates", "refused"];
+    println!("{:>16} {:>12} {:>12} {:>12}  protocol client", head[0], head[1], head[2], head[3]);
+    for line in ledger_lines(ledger) {
+        let LedgerLine { client, protocol, batches, samples, duplicates, refused } = line;
+        let client = client.map_or("(others)".to_owned(), |client| printable(&client));
+        println!(
+            "{samples:>16} {batches:>12} {duplicates:>12} {refused:>12}  {protocol:<8} {client}"
+        );
+    }
 }
 
 /// The log as a whole: how many samples were ever in it, and from where on it is still there.

@@ -6,6 +6,7 @@ mod breaker;
 mod check;
 mod dead_letters;
 mod demo;
+mod drill;
 mod query;
 mod reach;
 mod run;
@@ -53,6 +54,9 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Look into the spool.
     Spool(spool::SpoolCommand),
+    /// Send through the running installation with a device of its own, and look whether every promise
+    /// is kept; holds the breaker of each sink for some seconds.
+    Drill(drill::DrillCommand),
     /// Recount the spool, the history and the sinks from disk and compare with the ledger; the daemon
     /// must be stopped.
     Audit(audit::Audit),
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
+        Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
         Command::Audit(audit) => audit::audit(&audit),
     }

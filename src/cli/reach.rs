@@ -20,8 +20,9 @@ pub(super) fn each(_: &[InfluxConfig]) -> std::io::Result<Vec<Result<(), Cause>>
     Ok(Vec::new())
 }
 
+/// Whether one sink can be written now.
 #[cfg(feature = "influx")]
-async fn one(sink: &InfluxConfig) -> Result<(), Cause> {
+pub(super) async fn one(sink: &InfluxConfig) -> Result<(), Cause> {
     use crate::sinks::influx::answers::{Meaning, Unreached, answered, unreached};
     use crate::sinks::influx::transport::{Http, Transport};
     let reply = match Http::new(&sink.target()) {

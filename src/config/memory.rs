@@ -17,6 +17,8 @@ pub struct MemoryLine {
 const CONNECTION_BYTES: u64 = 10 << 10;
 /// A session with its client's name and a few gaps.
 const SESSION_BYTES: u64 = 256;
+/// A client in the ledger: its counts, its name and its place in the index.
+const CLIENT_BYTES: u64 = 160;
 /// A series known to admission (its hash), to the aggregate (windows of three widths) and to the
 /// history (names, head and last value); measured, docs/benchmarks.md.
 const SERIES_BYTES: u64 = 8 + 400 + 200;
@@ -62,6 +64,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
         line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
         line("group being written", "limits.gate_memory", limits.gate_memory as u64),
         line("sessions", "limits.sessions_max", limits.sessions_max as u64 * SESSION_BYTES),
+        line(
+            "clients in the ledger",
+            "limits.sessions_max",
+            limits.sessions_max as u64 * CLIENT_BYTES,
+        ),
         line("series", "limits.series_max", limits.series_max as u64 * SERIES_BYTES),
         line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
         line(

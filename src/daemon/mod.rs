@@ -16,7 +16,7 @@ mod sink_status;
 mod sinks;
 mod status;
 
-use crate::admit::{Admission, Name, SeriesLimits};
+use crate::admit::{Admission, Decided, Name, SeriesLimits};
 use crate::aggregate::WindowsError;
 use crate::config::Config;
 use crate::decode::{self, Stamp, Upstream};
@@ -331,9 +331,8 @@ pub(crate) fn fold(admission: &mut Admission, record: &Record<'_>) {
             let client: ClientId = record.client.into();
             let name = Name { client: &client, session: record.session, seq: record.seq };
             admission.enter(name, record.received_at);
-            let counts = admission.tally_mut().of(record.protocol.byte());
-            counts.batches += 1;
-            counts.samples += u64::from(record.samples);
+            let entered = Decided::Entered { samples: u64::from(record.samples) };
+            admission.count(&client, record.protocol.byte(), entered);
         }
     }
 }

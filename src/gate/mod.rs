@@ -19,6 +19,7 @@ mod flow;
 mod memory;
 mod pressure;
 mod refusal;
+mod refused;
 mod round_robin;
 mod shares;
 mod thread;
@@ -30,13 +31,15 @@ pub use refusal::Refusal;
 pub use shares::Share;
 pub use thread::{GateStats, open};
 
+use crate::admit::{ClientCounts, Tally};
 use crate::model::{Batch, ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
 use bytes::Bytes;
 use memory::Memory;
+use refused::{Refused, RefusedBefore};
 use shares::Shares;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -106,6 +109,18 @@ enum Request {
         at: Timestamp,
         reply: oneshot::Sender<Seq>,
     },
+    Tell {
+        reply: oneshot::Sender<ClientLedger>,
+    },
+}
+
+/// What came of everybody's batches, since the spool was made.
+#[derive(Debug, Default)]
+pub struct ClientLedger {
+    /// Of each client over each protocol, as far as it is remembered.
+    pub clients: Vec<ClientCounts>,
+    /// Of all clients together.
+    pub tally: Tally,
 }
 
 /// Handle to the gate; cheap to clone. When the last one is dropped the log ends.
@@ -187,23 +202,26 @@ impl Gate {
 
     /// Notes a batch that was refused before it came here: it could not be decoded, or its client
     /// was over its credit or rate.
-    pub fn count_refused(&self, protocol: Protocol) {
-        self.refused.of(protocol).fetch_add(1, Ordering::Relaxed);
+    pub fn count_refused(&self, protocol: Protocol, client: &ClientId) {
+        self.refused.add(protocol, client);
+    }
+
+    /// The ledger of all clients, as of all that was answered before.
+    ///
+    /// # Errors
+    /// As [`Gate::greet`].
+    pub async fn ledger(&self) -> Result<ClientLedger, Refusal> {
+        let (reply, told) = oneshot::channel();
+        self.send(Request::Tell { reply }).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Overloaded,
+            TrySendError::Disconnected(_) => Refusal::ShuttingDown,
+        })?;
+        told.await.map_err(|_| Refusal::ShuttingDown)
     }
 
     /// How full everything is.
     #[must_use]
     pub fn pressure(&self) -> &Pressure {
         &self.pressure
-    }
-}
-
-/// Refusals counted outside the gate's thread, until it takes them into the tally.
-#[derive(Debug, Default)]
-struct RefusedBefore([AtomicU64; 4]);
-
-impl RefusedBefore {
-    fn of(&self, protocol: Protocol) -> &AtomicU64 {
-        &self.0[usize::from(protocol.byte()) % self.0.len()]
     }
 }

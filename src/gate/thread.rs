@@ -3,13 +3,13 @@
 use super::memory::Memory;
 use super::shares::Shares;
 use super::{
-    Answer, GREETINGS_MAX, Gate, OFFER_BYTES_MIN, Offer, Outcome, Pressure, Refusal, RefusedBefore,
-    Request, Reserved,
+    Answer, ClientLedger, GREETINGS_MAX, Gate, OFFER_BYTES_MIN, Offer, Outcome, Pressure, Refusal,
+    Refused, RefusedBefore, Request, Reserved,
 };
-use crate::admit::{Admission, Name, Tally, Verdict};
+use crate::admit::{Admission, Decided, Name, Tally, Verdict};
 use crate::clock;
 use crate::ledger::Ledger;
-use crate::spool::{self, Protocol, Record, Spool, SpoolError};
+use crate::spool::{self, Record, Spool, SpoolError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -158,6 +158,14 @@ impl Keeper {
                         log::debug!(client:% = client; "a client left before it was welcomed");
                     }
                 }
+                Request::Tell { reply } => {
+                    // What was answered before is in it; whoever asked may have gone meanwhile.
+                    self.commit();
+                    self.count_refused();
+                    let clients = self.admission.clients().cloned().collect();
+                    let told = ClientLedger { clients, tally: self.admission.tally().clone() };
+                    reply.send(told).unwrap_or_default();
+                }
                 Request::Offer(offer, reserved) => {
                     bytes += offer.payload.len();
                     self.admit(*offer, reserved);
@@ -228,25 +236,20 @@ impl Keeper {
                     self.admission.withdraw(name);
                 }
             }
-            let counts = self.admission.tally_mut().of(offer.protocol.byte());
-            let outcome = match (refusal, verdict) {
+            let (decided, outcome) = match (refusal, verdict) {
                 (Some(refusal), _) => {
-                    counts.refused += 1;
                     if refusal.is_for_good() {
                         self.admission.settle(name, offer.received_at);
                     }
-                    Outcome::Refused(refusal)
+                    (Decided::Refused, Outcome::Refused(refusal))
                 }
-                (None, Verdict::Duplicate) => {
-                    counts.duplicates += 1;
-                    Outcome::Duplicate
-                }
+                (None, Verdict::Duplicate) => (Decided::Duplicate, Outcome::Duplicate),
                 (None, _) => {
-                    counts.batches += 1;
-                    counts.samples += samples as u64;
-                    Outcome::Stored { samples }
+                    let entered = Decided::Entered { samples: samples as u64 };
+                    (entered, Outcome::Stored { samples })
                 }
             };
+            self.admission.count(&offer.client, offer.protocol.byte(), decided);
             // Memory first: who gets the answer may send the next batch at once.
             drop(reserved);
             drop(offer.answer.send(Answer { seq: offer.seq, outcome }));
@@ -274,13 +277,18 @@ impl Keeper {
         refusal
     }
 
-    fn publish(&mut self) {
-        for protocol in [Protocol::Ws, Protocol::Http, Protocol::Mqtt] {
-            let refused = self.refused.of(protocol).swap(0, Ordering::Relaxed);
-            if refused > 0 {
-                self.admission.tally_mut().of(protocol.byte()).refused += refused;
-            }
+    fn count_refused(&mut self) {
+        let Refused { named, others } = self.refused.take();
+        for ((client, protocol), batches) in named {
+            self.admission.count_refused(&client, protocol.byte(), batches);
         }
+        for (protocol, batches) in others {
+            self.admission.tally_mut().of(protocol.byte()).refused += batches;
+        }
+    }
+
+    fn publish(&mut self) {
+        self.count_refused();
         self.pressure.after_group(self.trouble.is_some());
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         stats.tally.clone_from(self.admission.tally());

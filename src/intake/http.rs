@@ -95,12 +95,12 @@ impl Intake {
         self.metrics.received(Protocol::Http, posted.body.len());
         let started = clock::monotonic();
         if self.stop.is_cancelled() {
-            return self.refused_before_gate(0, Refusal::shutting_down());
+            return self.refused_before_gate(posted, 0, Refusal::shutting_down());
         }
         let Ok(reserved) =
             self.gate.reserve(&self.gate.share(&posted.client), posted.body.len()).await
         else {
-            return self.refused_before_gate(0, Refusal::shutting_down());
+            return self.refused_before_gate(posted, 0, Refusal::shutting_down());
         };
         let received_at = clock::now();
         let Posting { seq, batch, payload, refused, refused_total, unreadable } =
@@ -108,15 +108,15 @@ impl Intake {
         let mut answer =
             PostAnswer { seq, refused, refused_total, unreadable, ..PostAnswer::default() };
         let Some((batch, payload)) = batch.zip(payload) else {
-            self.gate.count_refused(Protocol::Http);
+            self.gate.count_refused(Protocol::Http, &posted.client);
             return answer;
         };
         if let Err(after) = self.rates.check(&posted.client, batch.samples()) {
-            return self.refused_before_gate(seq, Refusal::rate_limited(after));
+            return self.refused_before_gate(posted, seq, Refusal::rate_limited(after));
         }
         let (answer_to, mut answers) = mpsc::channel(1);
         let Ok(permit) = answer_to.reserve_owned().await else {
-            return self.refused_before_gate(seq, Refusal::shutting_down());
+            return self.refused_before_gate(posted, seq, Refusal::shutting_down());
         };
         let offer = Offer {
             received_at,
@@ -130,7 +130,7 @@ impl Intake {
             answer: permit,
         };
         if let Err((_, refusal)) = self.gate.offer(reserved, offer) {
-            return self.refused_before_gate(seq, refusal.into());
+            return self.refused_before_gate(posted, seq, refusal.into());
         }
         match answers.recv().await.map(|answer| answer.outcome) {
             Some(Outcome::Stored { samples }) => {
@@ -149,8 +149,8 @@ impl Intake {
         }
     }
 
-    fn refused_before_gate(&self, seq: u64, refusal: Refusal) -> PostAnswer {
-        self.gate.count_refused(Protocol::Http);
+    fn refused_before_gate(&self, posted: &Posted, seq: u64, refusal: Refusal) -> PostAnswer {
+        self.gate.count_refused(Protocol::Http, &posted.client);
         PostAnswer::refused(seq, refusal)
     }
 }

@@ -7,6 +7,7 @@
 mod account;
 mod connections;
 mod http;
+mod ledger;
 mod messages;
 mod rates;
 mod reading;
@@ -14,6 +15,7 @@ mod refusal;
 mod ws;
 
 pub use http::{PostAnswer, Posted, PostedAs};
+pub use ledger::{LedgerLine, ledger_lines};
 pub use refusal::{Refusal, Retry};
 
 use crate::config::LimitsConfig;

@@ -302,14 +302,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         );
         let (seq, batch) = match read {
             Read::Batch { seq, batch } => (seq, batch),
-            Read::Refused { seq, refusal } => return self.refuse(seq, refusal).await,
+            Read::Refused { seq, refusal } => {
+                return self.refuse(seq, refusal).await;
+            }
             Read::CommandResult => return Ok(()),
             Read::NotUpstream(problem) => return close(CloseCode::BadPayload, problem),
         };
         self.batch_at = now;
         match self.account.admit(message.len(), now) {
             Admittance::Within => {}
-            Admittance::Over => return self.refuse(seq, Refusal::over_credit()).await,
+            Admittance::Over => {
+                return self.refuse(seq, Refusal::over_credit()).await;
+            }
             Admittance::TooOften => {
                 return close(CloseCode::OverCredit, "more was sent than the credit allows");
             }
@@ -383,7 +387,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     /// Refuses a batch that does not reach the gate.
     async fn refuse(&mut self, seq: Seq, refusal: Refusal) -> Result<(), End> {
         self.intake.metrics.refused(Protocol::Ws, refusal.code.name());
-        self.intake.gate.count_refused(Protocol::Ws);
+        self.intake.gate.count_refused(Protocol::Ws, &self.greeted.client);
         self.tell_refusal(seq, &refusal).await?;
         flush(self.socket).await
     }

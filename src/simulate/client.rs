@@ -31,7 +31,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long a device that vanished stays away.
 const VANISHED: std::ops::Range<f64> = 3.0..15.0;
 
-type Socket = WebSocketStream<TcpStream>;
+/// A connection to the daemon.
+pub type Socket = WebSocketStream<TcpStream>;
 
 /// One simulated client.
 pub(super) struct Client {
@@ -260,7 +261,11 @@ impl Client {
     }
 }
 
-async fn connect(url: &str) -> Result<Socket, WsError> {
+/// Connects to the daemon's WebSocket, as a device does.
+///
+/// # Errors
+/// If the daemon can't be reached, or does not speak the protocol.
+pub async fn connect(url: &str) -> Result<Socket, WsError> {
     let mut request = url.into_client_request()?;
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("tidegate.v1"));
     let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();

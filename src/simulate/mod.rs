@@ -16,6 +16,7 @@ mod saturate;
 mod source;
 mod stats;
 
+pub use client::{Socket, connect};
 pub use outbox::{Frame, Outbox, Settled};
 pub use plant::{Kind, Machine, Metric, plant};
 pub use stats::Report;

@@ -10,6 +10,7 @@ mod breaker;
 mod dead_letters;
 mod history;
 mod ingest;
+mod ledger;
 mod live;
 mod origin;
 mod problem;

@@ -4,7 +4,7 @@ use super::history::{self, Parameters};
 use super::origin::{self, ForeignOrigin};
 use super::problem::Problem;
 use super::state::App;
-use super::{assets, breaker, dead_letters, ingest, live};
+use super::{assets, breaker, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,11 +122,12 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 /// What operators do with sinks: their breakers, and the dead letters.
 fn sink_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let with = warp::any().map(move || app.clone()).boxed();
-    let parameters = warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
+    let parameters =
+        warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify().boxed();
     let list = reading()
         .and(exactly("api/v1/dead-letters"))
         .and(with.clone())
-        .and(parameters)
+        .and(parameters.clone())
         .then(|app, asked| async move { answer(dead_letters::list(app, asked).await) });
     let letter = reading()
         .and(warp::path!("api" / "v1" / "dead-letters" / u64))
@@ -140,13 +141,30 @@ fn sink_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .then(|app, body| async move { answer(dead_letters::replay(app, body).await) });
     let drop = post("api/v1/dead-letters/drop")
         .then(|app, body| async move { answer(dead_letters::drop_letters(app, body).await) });
+    let ledger = reading()
+        .and(exactly("api/v1/ledger"))
+        .and(with.clone())
+        .and(parameters)
+        .then(|app, asked| async move { answer(ledger::ledger(app, asked).await) })
+        .boxed();
     let breaker = warp::post()
         .and(warp::path!("api" / "v1" / "sinks" / String / "breaker"))
         .and(origin::own())
         .and(with.clone())
         .and(warp::body::stream())
         .then(|name, app, body| async move { answer(breaker::set(app, name, body).await) });
-    breaker.or(list).unify().or(letter).unify().or(replay).unify().or(drop).unify().boxed()
+    breaker
+        .or(list)
+        .unify()
+        .or(ledger)
+        .unify()
+        .or(letter)
+        .unify()
+        .or(replay)
+        .unify()
+        .or(drop)
+        .unify()
+        .boxed()
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).

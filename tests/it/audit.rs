@@ -129,3 +129,77 @@ fn what_was_changed_by_hand_does_not_balance_and_is_said_which_way() {
         }
     }
 }
+
+#[test]
+fn each_client_is_counted_over_each_protocol_and_over_crashes() {
+    let mut daemon = Daemon::start(&["spool.segment_size=64 KiB", "spool.size_max=64 MiB"]);
+    let (mut pump, _) = Client::greet(&daemon, "pump-7", 1);
+    let (mut gateway, _) = Client::greet(&daemon, "gateway-1", 2);
+    for seq in 1..=1000 {
+        gateway.batch(seq, &reading("boiler-1", "t", seq as f64));
+        gateway.batch(seq, &reading("boiler-1", "t", seq as f64));
+        if seq <= 30 {
+            pump.batch(seq, &reading("pump-7", "t", seq as f64));
+        }
+        if seq % 10 == 0 {
+            gateway.acked(seq);
+        }
+    }
+    pump.acked(30);
+    pump.batch(31, &reading("pump-7", "t", f64::NAN));
+    assert_eq!(pump.refused().0, 31);
+    let line = "{\"device\":\"pump-7\",\"values\":{\"t\":1,\"u\":2}}\n";
+    let ndjson = [("content-type", "application/x-ndjson")];
+    for (body, status) in [(line, 200), ("nonsense\n", 422)] {
+        let path = "/api/v1/ingest?client=pump-7";
+        let (found, answer) = daemon.request("POST", path, &ndjson, body.as_bytes());
+        assert!(found == status || found == 400, "{found} {answer}");
+    }
+    let told = |ledger: &serde_json::Value| -> Vec<(String, String, [u64; 4])> {
+        let lines = ledger["clients"].as_array().unwrap().iter();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        lines
+            .map(|it| {
+                let counts = ["batches", "samples", "duplicates", "refused"];
+                let counts = counts.map(|count| it[count].as_u64().unwrap());
+                (text(&it["client"]), text(&it["protocol"]), counts)
+            })
+            .collect()
+    };
+    let line = |client: &str, protocol: &str, counts| (client.into(), protocol.into(), counts);
+    let ledger = daemon.json("/api/v1/ledger");
+    let expected = [
+        line("gateway-1", "ws", [1000, 1000, 1000, 0]),
+        line("pump-7", "ws", [30, 30, 0, 1]),
+        line("pump-7", "http", [1, 2, 0, 1]),
+    ];
+    assert_eq!(told(&ledger), expected);
+    assert_eq!((&ledger["clients_known"], &ledger["other"]), (&3.into(), &serde_json::json!([])));
+    assert_eq!(ledger["sinks"][0]["name"], "history");
+    assert_eq!(told(&daemon.json("/api/v1/ledger?limit=1")), expected[..1]);
+    assert_eq!(told(&daemon.json("/api/v1/ledger?client=pump-7")), expected[1..]);
+    for wrong in ["limit=0", "limit=x", "page=1"] {
+        assert_eq!(daemon.get(&format!("/api/v1/ledger?{wrong}")).0, 400, "{wrong}");
+    }
+    assert!(daemon.spool_files().len() > 1, "over a checkpoint");
+
+    // What entered is in the log; the rest a crash may take back to the newest checkpoint.
+    daemon.kill();
+    daemon.restart();
+    let after = told(&daemon.json("/api/v1/ledger"));
+    let entered = |lines: &[(String, String, [u64; 4])]| -> Vec<_> {
+        lines
+            .iter()
+            .map(|(client, protocol, it)| (client.clone(), protocol.clone(), it[0], it[1]))
+            .collect()
+    };
+    assert_eq!(entered(&after), entered(&expected));
+    let (mut gateway, _) = Client::greet(&daemon, "gateway-1", 2);
+    gateway.batch(1001, &reading("boiler-1", "t", 0.0));
+    gateway.acked(1001);
+    assert!(daemon.stop().success());
+    let (code, printed) = said(daemon.command("audit").arg("--clients").output().unwrap());
+    assert!(code == 0 && printed.contains("  ws       gateway-1\n"), "{code} {printed}");
+    assert!(printed.contains("            1001         1001 "), "{printed}");
+    assert!(printed.contains("               2            1            0 "), "{printed}");
+}

@@ -8,6 +8,7 @@ mod daemon;
 mod damage;
 mod dead_letters;
 mod disk;
+mod drill;
 mod examples;
 mod fairness;
 mod http_in;

@@ -14,22 +14,17 @@
 
 use super::{BookError, Bounds};
 use crate::sinks::sqlite::{self, Format, SetAside, Unfit, is_damage};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::cell::Cell;
 use std::fs::OpenOptions;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// "TDBK" in the file's header.
 const FORMAT: Format = Format { application_id: 0x5444_424B, version: 1, schema: SCHEMA };
 /// Everybody's transactions are short; an administrator's export or a backup may take a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What is not escaped in the path of a URI.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
 
 const SCHEMA: &str = "
 CREATE TABLE sink(name TEXT PRIMARY KEY, spool INTEGER NOT NULL, progress TEXT NOT NULL,
@@ -112,20 +107,25 @@ impl Book {
     /// # Errors
     /// As [`Book::existing`].
     pub fn read_only(path: &Path) -> Result<Option<Book>, BookError> {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        if Path::new(&log).try_exists()? {
-            return Book::open_if_there(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let opened = Book::open_if_there(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        match opened {
+            Err(BookError::Store(error)) if lacks_room(&error) && is_at_rest(path) => {
+                Book::at_rest(path).map(Some)
+            }
+            opened => opened,
         }
-        // Nobody has it open. Saying so spares SQLite an index of the log, for which a full disk has no
-        // room.
-        let name = percent_encode(path.as_os_str().as_bytes(), PATH);
-        let uri = PathBuf::from(format!("file:{name}?immutable=1"));
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        match path.try_exists()? {
-            true => Book::open_with(&uri, flags),
-            false => Ok(None),
-        }
+    }
+
+    /// Reads a file that nobody has open without making SQLite's files beside it, for which a full disk
+    /// has no room.
+    fn at_rest(path: &Path) -> Result<Book, BookError> {
+        let name = path.to_string_lossy();
+        let name = percent_encoding::utf8_percent_encode(&name, IN_A_URI);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let uri = format!("file:{name}?immutable=1");
+        Book::over(Connection::open_with_flags(uri, flags)?, Bounds::NONE)
     }
 
     /// Whether somebody else changed the file since this was last asked, or since it was opened.
@@ -158,10 +158,6 @@ impl Book {
         if !path.try_exists()? {
             return Ok(None);
         }
-        Book::open_with(path, flags)
-    }
-
-    fn open_with(path: &Path, flags: OpenFlags) -> Result<Option<Book>, BookError> {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -201,6 +197,22 @@ impl Book {
 /// A transaction that will write. It waits for other writers now, for it could not later.
 pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+/// What has a meaning in a URI.
+const IN_A_URI: &percent_encoding::AsciiSet =
+    &percent_encoding::CONTROLS.add(b'?').add(b'#').add(b'%');
+
+fn lacks_room(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | DiskFull | SystemIoFailure))
+}
+
+/// Whether all that was written is in the file itself: nobody who has it open is without such a log.
+fn is_at_rest(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(true, |log| log.len() == 0)
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {

@@ -99,6 +99,33 @@ impl Http {
         })
     }
 
+    /// Asks the store something else than to write, with the same token, trust and deadline: a GET, or
+    /// a query in Flux. For people who want to know whether it has what was written.
+    ///
+    /// # Errors
+    /// As [`Transport::write`].
+    pub async fn read(&self, url: Url, flux: Option<String>) -> Result<Reply, Unreached> {
+        let asking = async {
+            let mut request = match flux {
+                None => self.client.get(url),
+                Some(flux) => self
+                    .client
+                    .post(url)
+                    .header(CONTENT_TYPE, "application/vnd.flux")
+                    .header(CONTENT_ENCODING, "identity")
+                    .body(flux),
+            };
+            if let Some(token) = &self.token {
+                request = request.header(AUTHORIZATION, token.read().await?);
+            }
+            let mut response = request.send().await.map_err(|error| unreached(&error))?;
+            let status = response.status().as_u16();
+            let body = body(&mut response).await?;
+            Ok(Reply { status, retry_after: None, body })
+        };
+        tokio::time::timeout(self.timeout, asking).await.unwrap_or(Err(Unreached::Timeout))
+    }
+
     async fn ask(&self, gzipped: Bytes) -> Result<Response, Unreached> {
         if self.trusts_nobody {
             return Err(Unreached::NoAuthorities);
