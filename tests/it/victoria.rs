@@ -27,6 +27,16 @@ pub struct Series {
     pub timestamps: Vec<i64>,
 }
 
+/// Whether all threads of a process are stopped; one that ends meanwhile counts as such.
+fn stands_still(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.into_iter().all(|thread| {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+        // The state comes after the name, which is in brackets.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
 impl Victoria {
     /// Starts it without data; returns when it answers.
     pub fn start() -> Victoria {
@@ -81,9 +91,16 @@ impl Victoria {
         child.wait().unwrap();
     }
 
-    /// SIGSTOP: connections are taken (by the kernel), nothing is answered.
+    /// SIGSTOP: connections are taken (by the kernel), nothing is answered. Returns when the last of
+    /// its threads stands still.
     pub fn pause(&self) {
-        signal(self.child.as_ref().unwrap(), Signal::STOP);
+        let child = self.child.as_ref().unwrap();
+        signal(child, Signal::STOP);
+        let deadline = clock::monotonic() + PATIENCE;
+        while !stands_still(child.id()) {
+            assert!(clock::monotonic() < deadline, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// SIGCONT.
