@@ -112,6 +112,7 @@ struct Drill<'a> {
     daemon: Daemon,
     device: Device,
     /// Named by whoever holds a breaker, before it does.
+    #[cfg_attr(not(feature = "influx"), expect(dead_code, reason = "without sinks nobody does"))]
     held: &'a RefCell<Option<String>>,
     passed: usize,
     failed: usize,
