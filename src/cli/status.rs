@@ -274,7 +274,10 @@ pub(super) fn lamp(sink: &Sink) -> String {
         ("half_open", _) => "HALF-OPEN, one request is trying".to_owned(),
         _ => "OPEN".to_owned(),
     };
-    let cause = sink.cause.as_ref().map_or(String::new(), |it| format!(": {}", printable(it)));
+    let cause = match &sink.cause {
+        Some(cause) if !sink.held => format!(": {}", printable(cause)),
+        _ => String::new(),
+    };
     let probe = match sink.next_probe_s {
         Some(seconds) if !sink.held => format!("; next probe in {}", time(seconds)),
         _ => String::new(),

@@ -88,6 +88,9 @@ pub enum DaemonError {
     Runtime(std::io::Error),
 }
 
+/// A thread of the pipeline, and its name.
+type Thread = (String, JoinHandle<()>);
+
 /// A started daemon.
 pub struct Daemon {
     config: Config,
@@ -95,7 +98,7 @@ pub struct Daemon {
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
-    threads: Vec<(String, JoinHandle<()>)>,
+    threads: Vec<Thread>,
     stop: CancellationToken,
     hurry: CancellationToken,
 }
@@ -151,17 +154,16 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         stalled: history_stalled.clone(),
     };
     let history_thread = thread("history", move || follower.run())?;
+    #[cfg(feature = "influx")]
+    let (influx, sink_threads) = prepared.start(&stop, &hurry)?;
+    #[cfg(not(feature = "influx"))]
+    let (influx, sink_threads) = (Vec::new(), Vec::new());
     let mut threads = vec![
         ("gate".to_owned(), gate_thread),
         ("history".to_owned(), history_thread),
         ("live".to_owned(), live_thread),
     ];
-    let mut influx = Vec::new();
-    #[cfg(feature = "influx")]
-    for (sink, thread) in prepared.start(&stop, &hurry)? {
-        threads.push((sink.name().to_owned(), thread));
-        influx.push(sink);
-    }
+    threads.extend(sink_threads);
 
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
@@ -247,7 +249,7 @@ impl Daemon {
 }
 
 /// Waits for the pipeline's threads in their order; false if one of them panicked.
-async fn join(threads: Vec<(String, JoinHandle<()>)>) -> bool {
+async fn join(threads: Vec<Thread>) -> bool {
     let joined = tokio::task::spawn_blocking(move || {
         threads.into_iter().fold(true, |all, (name, thread)| {
             let ended = thread.join().is_ok();

@@ -1,7 +1,7 @@
 //! The stores beside the history, as configured: each finds its place in the log before anything of the
 //! log is given up, and is started when everybody else has found his.
 
-use super::{DaemonError, open_book, thread_error};
+use super::{DaemonError, Thread, open_book, thread_error};
 use crate::config::{Config, InfluxConfig};
 use crate::model::Position;
 use crate::sinks::book::Bounds;
@@ -10,7 +10,6 @@ use crate::sinks::influx::round::Shape;
 use crate::sinks::influx::transport::Http;
 use crate::sinks::influx::{self, Influx};
 use crate::spool::Spool;
-use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Sinks that have their places in the log.
@@ -43,16 +42,19 @@ pub(super) fn open(config: &Config, spool: &Spool) -> Result<Prepared, DaemonErr
 }
 
 impl Prepared {
-    /// Starts them; see [`influx::Opened::start`] for when they end.
+    /// Starts them; see [`influx::Opened::start`] for when their threads end.
     pub fn start(
         self,
         stop: &CancellationToken,
         hurry: &CancellationToken,
-    ) -> Result<Vec<(Influx, JoinHandle<()>)>, DaemonError> {
-        let start = |(opened, transport): (influx::Opened, Http)| {
-            opened.start(transport, stop, hurry).map_err(thread_error)
-        };
-        self.0.into_iter().map(start).collect()
+    ) -> Result<(Vec<Influx>, Vec<Thread>), DaemonError> {
+        let (mut sinks, mut threads) = (Vec::new(), Vec::new());
+        for (opened, transport) in self.0 {
+            let (sink, thread) = opened.start(transport, stop, hurry).map_err(thread_error)?;
+            threads.push((sink.name().to_owned(), thread));
+            sinks.push(sink);
+        }
+        Ok((sinks, threads))
     }
 }
 
