@@ -57,6 +57,9 @@ pub(super) struct Driver<T> {
     replaying: bool,
     /// When trouble was logged last.
     noted: Option<Instant>,
+    /// When refused readings were logged last, and how many samples there were since then.
+    refused_noted: Option<Instant>,
+    refused: u64,
 }
 
 /// The lane that works on a gap.
@@ -100,6 +103,8 @@ impl<T: Transport> Driver<T> {
             recount: false,
             replaying: true,
             noted: None,
+            refused_noted: None,
+            refused: 0,
         }
     }
 
@@ -113,7 +118,7 @@ impl<T: Transport> Driver<T> {
             self.standing.progress.advance(self.standing.progress.head()..follower.position());
         }
         let lane = self.lane(follower, None, live_rounds);
-        let mut threads = Vec::from_iter(self.spawn(lane, "live"));
+        let live_thread = self.spawn(lane, "live");
         let mut backlog = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,7 +129,7 @@ impl<T: Transport> Driver<T> {
             let turn = match self.next_turn(&mut live, backlog.as_mut(), &mut tick).await {
                 Turn::Live(None) => break,
                 Turn::Backlog(None) => {
-                    threads.extend(backlog.take().map(|backlog: Backlog| backlog.thread));
+                    self.join(backlog.take().map(|backlog: Backlog| backlog.thread));
                     self.end_backlog();
                     continue;
                 }
@@ -137,17 +142,21 @@ impl<T: Transport> Driver<T> {
             }
         }
         self.settle();
-        let left = self.means.spool.stats().samples - self.standing.counts.accounted();
+        let accepted = self.means.spool.stats().samples;
+        let left = accepted.saturating_sub(self.standing.counts.accounted());
         if left > 0 {
             log::info!(sink = self.name.as_str(), samples = left; "what is not written is in the spool; it is written after the next start");
         }
         // Without receivers the lanes end.
         drop(live);
-        threads.extend(backlog.map(|Backlog { thread, .. }| thread));
-        for thread in threads {
-            if thread.join().is_err() {
-                log::error!(sink = self.name.as_str(); "a lane of the sink panicked");
-            }
+        self.join(live_thread);
+        self.join(backlog.map(|Backlog { thread, .. }| thread));
+    }
+
+    /// Waits for a lane that has nothing more to do.
+    fn join(&self, lane: Option<JoinHandle<()>>) {
+        if lane.is_some_and(|lane| lane.join().is_err()) {
+            log::error!(sink = self.name.as_str(); "a lane of the sink panicked");
         }
     }
 
@@ -223,12 +232,17 @@ impl<T: Transport> Driver<T> {
         }
         let fresh = &self.letters[before..];
         let dead: u64 = fresh.iter().map(|letter| letter.batch.samples() as u64).sum();
-        if let Some(letter) = fresh.first() {
+        self.refused += dead;
+        let now = clock::monotonic();
+        if let Some(letter) = fresh.first()
+            && self.refused_noted.is_none_or(|noted| now - noted >= NOTE_INTERVAL)
+        {
             log::warn!(
-                sink = self.name.as_str(), samples = dead, device = first_device(&letter.batch),
-                reason:% = letter.words;
+                sink = self.name.as_str(), samples = self.refused,
+                device = first_device(&letter.batch), reason:% = letter.words;
                 "the store refuses readings for good; they are kept as dead letters"
             );
+            (self.refused, self.refused_noted) = (0, Some(now));
         }
         let counts = &mut self.standing.counts;
         counts.dead_lettered += dead;
