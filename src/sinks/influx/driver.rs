@@ -30,6 +30,9 @@ use tokio::time::MissedTickBehavior;
 const TICK: Duration = Duration::from_secs(1);
 /// Over about this time the shares of the lanes are kept.
 const SHARE_MEMORY: Duration = Duration::from_secs(10);
+/// A round is charged no more than this: what it waited for a store that was away is nobody's share,
+/// and the other lane must not have the store to itself for as long.
+const CHARGE_MAX: Duration = Duration::from_secs(1);
 /// Dead letters that are replayed at a time.
 const REPLAY_BYTES_MAX: u64 = 1 << 20;
 /// Trouble that lasts is said again after this.
@@ -204,7 +207,7 @@ impl<T: Transport> Driver<T> {
         }
         let began = clock::monotonic();
         let refused = self.courier.deliver(&taken.round).await?;
-        self.live_used += clock::monotonic() - began;
+        self.live_used += charge(began);
         self.count(&taken, &refused);
         self.standing.progress.advance(taken.range.clone());
         self.tally.live.pop();
@@ -215,7 +218,7 @@ impl<T: Transport> Driver<T> {
     async fn backlog(&mut self, taken: Taken) -> Result<(), Stopped> {
         let began = clock::monotonic();
         let refused = self.courier.deliver(&taken.round).await?;
-        self.backlog_used += clock::monotonic() - began;
+        self.backlog_used += charge(began);
         self.count(&taken, &refused);
         self.standing.progress.fill(taken.range.clone());
         self.gaps_changed();
@@ -435,6 +438,11 @@ impl<T: Transport> Driver<T> {
             log::error!(sink = self.name.as_str(), error:% = error; "{what}");
         }
     }
+}
+
+/// What a lane's round that began then is charged.
+fn charge(began: Instant) -> Duration {
+    (clock::monotonic() - began).min(CHARGE_MAX)
 }
 
 fn first_device(batch: &Batch) -> &str {
