@@ -97,7 +97,7 @@ fn a_spike_of_ten_times_what_a_store_takes_is_kept_on_disk() {
     assert!(largest < 5 * BATCH_SAMPLES, "{largest} samples in a request");
     assert!(peak - before < GROWTH_MIB_MAX, "{before} MiB before, {peak} at the peak");
     // At ten times the load it jumps to the newest again and again.
-    assert!(live_lag < 15.0, "{live_lag} s");
+    assert!(live_lag < 30.0, "{live_lag} s");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::live::Viewer;
 use super::store::{Has, Store};
-use super::{Drill, LIVE_MAX, seconds};
+use super::{Drill, seconds};
 use crate::cli::breaker::{Action, Granted, set};
 use crate::cli::reach;
 use crate::cli::status::{Sink, count};
@@ -129,7 +129,7 @@ async fn while_held(drill: &mut Drill<'_>, name: &str) -> Result<String, String>
     for _ in 0..HELD {
         drill.device.send().await?;
     }
-    let seen = viewer.sees(drill.device.sent.len() as f64, LIVE_MAX).await;
+    let seen = viewer.sees(drill.device.sent.len() as f64, drill.within).await;
     let seen = seen.map_err(|problem| format!("held, and live: {problem}"))?;
     let began = clock::monotonic();
     loop {
