@@ -106,7 +106,8 @@ impl HistoryFollower {
         }
         if let Some(set_aside) = self.writer.take_set_aside() {
             log::error!(
-                "the history's file was damaged: it was set aside and a new one begun: {set_aside:?}"
+                path:% = set_aside.path.display(), bytes = set_aside.bytes;
+                "the history's file was damaged: it was set aside and a new one begun"
             );
         }
         done.unwrap_or(false)

@@ -376,7 +376,8 @@ fn open_history(config: &Config, spool_id: u64) -> Result<history::Opened, Daemo
     let opened = history::open(options)?;
     if let Some(set_aside) = &opened.set_aside {
         log::error!(
-            "the history's file was damaged: it was set aside and a new one begun: {set_aside:?}"
+            path:% = set_aside.path.display(), bytes = set_aside.bytes;
+            "the history's file was damaged: it was set aside and a new one begun"
         );
     }
     if opened.spool_changed {
@@ -395,8 +396,9 @@ fn open_book(config: &Config, bounds: Bounds) -> Result<Book, DaemonError> {
     let book::Opened { book, set_aside } = Book::open(&config.state_dir.join("sinks.db"), bounds)?;
     if let Some(set_aside) = set_aside {
         log::error!(
-            "the sinks' file was damaged: it was set aside and a new one begun: {set_aside:?}; its \
-             dead letters are no longer shown, and sinks begin anew"
+            path:% = set_aside.path.display(), bytes = set_aside.bytes;
+            "the sinks' file was damaged: it was set aside and a new one begun; its dead letters are no \
+             longer shown, and sinks write again what the spool still has"
         );
     }
     Ok(book)
