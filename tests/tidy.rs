@@ -11,7 +11,7 @@ const LINES_MAX: usize = 500;
 const CORE: [&str; 6] = ["model", "wire", "decode", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/sinks/breaker.rs",
@@ -23,6 +23,7 @@ const PURE: [&str; 12] = [
     "src/sinks/influx/names.rs",
     "src/sinks/influx/progress.rs",
     "src/sinks/influx/round.rs",
+    "src/sinks/influx/shares.rs",
     "src/sinks/influx/target.rs",
 ];
 const OUTSIDE: [&str; 8] =
@@ -38,7 +39,7 @@ const KNOWS: [(&str, &[&str]); 16] = [
     ("aggregate", &["model"]),
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
-    ("sinks", &["model", "clock", "wire", "decode", "spool"]),
+    ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger"]),
     ("live", &["model", "clock", "aggregate"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (
@@ -51,8 +52,8 @@ const KNOWS: [(&str, &[&str]); 16] = [
     (
         "web",
         &[
-            "model", "clock", "wire", "decode", "intake", "live", "sinks", "spool", "metrics",
-            "config",
+            "model", "clock", "wire", "decode", "intake", "ledger", "live", "sinks", "spool",
+            "metrics", "config",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

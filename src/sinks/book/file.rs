@@ -8,11 +8,13 @@
 //!         seal (CRC-32C of batch), batch (the canonical encoding)
 //! tally   sink, letters, samples, bytes               held now; kept by triggers
 //!         shed, dropped, replayed                     samples ever
+//! client  what became of each client's samples, see ../outcomes.rs; since version 2
 //! ```
 //!
 //! Times are nanoseconds since the epoch; numbers of 64 bits without a sign are stored as signed.
 
 use super::{BookError, Bounds};
+use crate::sinks::outcomes;
 use crate::sinks::sqlite::{self, Format, SetAside, Unfit, is_damage};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::cell::Cell;
@@ -22,7 +24,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// "TDBK" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_424B, version: 1, schema: SCHEMA };
+const FORMAT: Format = Format {
+    application_id: 0x5444_424B,
+    schema: SCHEMA,
+    upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE]],
+};
 /// Everybody's transactions are short; an administrator's export or a backup may take a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,6 +62,12 @@ CREATE TRIGGER letter_goes AFTER DELETE ON letter BEGIN
   UPDATE tally SET letters=letters-1, samples=samples-old.samples, bytes=bytes-old.bytes
     WHERE sink=old.sink;
 END;
+";
+
+/// What sinks were through with when clients began to be counted: whose it is the log may tell.
+const COUNTED_BEFORE: &str = "
+INSERT INTO client SELECT name, '', 0, before+written+dead_lettered+skipped+lost, 0, 0, 0, 0, 0
+  FROM sink;
 ";
 
 /// A connection to the sinks' file.
@@ -146,8 +158,8 @@ impl Book {
         if !FORMAT.has_begun(&connection)? {
             // Letters come and go: the file is to become smaller again. Before the first table.
             connection.execute_batch("PRAGMA auto_vacuum=FULL;")?;
-            FORMAT.begin(&connection)?;
         }
+        FORMAT.begin(&connection)?;
         connection.execute_batch("PRAGMA journal_mode=WAL;")?;
         let book = Book::over(connection, bounds)?;
         book.read_through()?;
@@ -183,6 +195,7 @@ impl Book {
         let names = statement.query_map([], |row| row.get(0))?;
         for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
             super::settle::standing(&self.connection, &name)?;
+            self.outcomes(&name)?;
         }
         self.totals(None)?;
         for index in ["sqlite_autoindex_letter_1", "letter_sink", "letter_age", "letter_replay"] {
@@ -223,7 +236,7 @@ impl From<Unfit> for BookError {
     fn from(unfit: Unfit) -> BookError {
         match unfit {
             Unfit::Store(error) => BookError::Store(error),
-            Unfit::Version { found } => BookError::Version { found, known: FORMAT.version },
+            Unfit::Version { found } => BookError::Version { found, known: FORMAT.version() },
             Unfit::Foreign { application } => BookError::Foreign { application },
         }
     }

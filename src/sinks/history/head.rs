@@ -174,6 +174,11 @@ impl Head {
     /// The log has nothing below `next` any more; so many samples of it were never seen here.
     pub(super) fn shed(&mut self, next: Position, samples: u64) {
         self.shed_total += samples;
+        self.pass(next);
+    }
+
+    /// There is nothing more to be had below `next`.
+    pub(super) fn pass(&mut self, next: Position) {
         self.applied = self.applied.max(next);
     }
 
