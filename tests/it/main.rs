@@ -13,6 +13,7 @@ mod examples;
 mod fairness;
 mod http_in;
 mod kill_nine;
+mod ledger;
 mod live_resume;
 mod load;
 mod operator;
