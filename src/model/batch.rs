@@ -13,6 +13,32 @@ use std::ops::Range;
 /// Separates the parts of a [`Table::identity`]; no name contains it.
 pub(super) const SEPARATOR: char = '\0';
 
+/// Where the rows of a table are to be kept.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// In stores, and in what is live.
+    #[default]
+    Everywhere,
+    /// In stores only: what the device has kept while nobody listened, and tells now.
+    StoresOnly,
+    /// In what is live only: worth a look now, and not to be kept.
+    LiveOnly,
+}
+
+impl Keep {
+    /// Whether the history and other stores take it.
+    #[must_use]
+    pub fn in_stores(self) -> bool {
+        self != Keep::LiveOnly
+    }
+
+    /// Whether live windows count it.
+    #[must_use]
+    pub fn in_live(self) -> bool {
+        self != Keep::StoresOnly
+    }
+}
+
 /// Readings that entered together: the unit of acknowledgement. Immutable once built.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
@@ -36,6 +62,7 @@ pub(super) struct TableSpan {
     pub(super) device_bytes: u32,
     pub(super) times: Span,
     pub(super) columns: Span,
+    pub(super) keep: Keep,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -131,6 +158,18 @@ impl<'a> Table<'a> {
     #[must_use]
     pub fn times(self) -> &'a [i64] {
         &self.batch.times[index(&self.span.times)]
+    }
+
+    /// Where its rows are to be kept.
+    #[must_use]
+    pub fn keep(self) -> Keep {
+        self.span.keep
+    }
+
+    /// How many values are present in its columns together.
+    #[must_use]
+    pub fn samples(self) -> usize {
+        self.columns().map(Column::present).sum()
     }
 
     /// Its columns, each as long as [`Table::times`].

@@ -3,7 +3,7 @@
 //! In: tables and columns, one after the other, as they were read. Out: the batch, or what does not
 //! fit its table.
 
-use super::batch::{Batch, ColumnSpan, Kind, SEPARATOR, Span, TableSpan, bit};
+use super::batch::{Batch, ColumnSpan, Keep, Kind, SEPARATOR, Span, TableSpan, bit};
 use thiserror::Error;
 
 /// Builds a [`Batch`], table by table, column by column.
@@ -59,8 +59,16 @@ impl BatchBuilder {
         let times = span(start, batch.times.len())?;
         let columns = span(batch.columns.len(), batch.columns.len())?;
         let device_bytes = u32::try_from(device.len()).map_err(|_| ShapeError::TooLarge)?;
-        batch.tables.push(TableSpan { identity, device_bytes, times, columns });
+        let keep = Keep::default();
+        batch.tables.push(TableSpan { identity, device_bytes, times, columns, keep });
         Ok(())
+    }
+
+    /// Where the table begun last is to be kept, if not everywhere.
+    pub fn keep(&mut self, keep: Keep) {
+        if let Some(table) = self.batch.tables.last_mut() {
+            table.keep = keep;
+        }
     }
 
     /// Rows of the table begun last.
@@ -232,6 +240,7 @@ mod tests {
         builder.floats("t", "°C", [1.5, 0.0, 2.5], &[0b010]).unwrap();
         builder.texts("state", "", ["idle", "run", ""], &[]).unwrap();
         builder.table("pump-8", &mut [], [5]).unwrap();
+        builder.keep(Keep::LiveOnly);
         builder.ints("starts", "", [7], &[]).unwrap();
         builder.bools("on", "", [true], &[1]).unwrap();
         let batch = builder.finish();
@@ -249,6 +258,8 @@ mod tests {
         assert!(matches!(columns[0].values(), Values::Floats([1.5, _, 2.5])));
         let Values::Texts(texts) = columns[1].values() else { panic!("not texts") };
         assert_eq!(texts.iter().collect::<Vec<_>>(), ["idle", "run", ""]);
+        assert_eq!((tables[0].keep(), tables[1].keep()), (Keep::Everywhere, Keep::LiveOnly));
+        assert_eq!((tables[0].samples(), tables[1].samples()), (2 + 3, 1));
         assert_eq!(tables[1].tags().count(), 0);
         let columns: Vec<_> = tables[1].columns().collect();
         assert!(matches!(columns[0].values(), Values::Ints([7])));

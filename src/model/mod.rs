@@ -8,7 +8,7 @@ mod name;
 mod select;
 mod time;
 
-pub use batch::{Batch, Column, Table, Texts, Values, tags_of_identity};
+pub use batch::{Batch, Column, Keep, Table, Texts, Values, tags_of_identity};
 pub use batch_builder::{BatchBuilder, ShapeError};
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
 pub use select::select;
