@@ -1,9 +1,8 @@
-//! One line: its JSON, then what the limits say of it.
+//! One line: its JSON.
 
 use super::LineFaultKind;
-use crate::decode::Stamp;
-use crate::decode::fault::{Counted, FaultKind, Named, distance};
-use crate::model::check_name;
+use crate::decode::fault::{Counted, FaultKind};
+use crate::decode::{Content, Reading, Stamp, Value};
 use crate::wire::Limits;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -11,75 +10,36 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A reading that is valid by all limits.
-pub(super) struct Reading<'a> {
-    pub(super) device: Cow<'a, str>,
-    /// In the order of keys.
-    pub(super) tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-    pub(super) time: i64,
-    pub(super) values: Vec<Value<'a>>,
-}
-
-/// One of its values.
-pub(super) struct Value<'a> {
-    pub(super) metric: Cow<'a, str>,
-    pub(super) unit: Cow<'a, str>,
-    pub(super) content: Content<'a>,
-}
-
-pub(super) enum Content<'a> {
-    Float(f64),
-    Int(i64),
-    Bool(bool),
-    Text(Cow<'a, str>),
-}
-
-impl<'a> Reading<'a> {
-    pub(super) fn parse(
-        line: &'a [u8],
-        limits: &Limits,
-        stamp: &Stamp<'a>,
-    ) -> Result<Reading<'a>, LineFaultKind> {
-        let Line { device, time, tags, values, units } =
-            serde_json::from_slice(line).map_err(|error| json_fault(&error))?;
-        let name = |of, name: &str| {
-            check_name(name, limits.name_bytes).map_err(|error| FaultKind::Name { of, error })
-        };
-        let count = |what, count: usize, max| match count <= max {
-            true => Ok(()),
-            false => Err(FaultKind::TooMany { what, max }),
-        };
-        count(Counted::Tags, tags.0.len(), limits.tags)?;
-        count(Counted::Columns, values.0.len(), limits.columns)?;
-        let device = match device {
-            Some(Text(device)) if !device.is_empty() => device,
-            _ => Cow::Borrowed(stamp.client),
-        };
-        name(Named::Device, &device)?;
-        let mut tags: Vec<_> = tags.0.into_iter().map(|(key, Text(value))| (key, value)).collect();
-        for (key, value) in &tags {
-            name(Named::TagKey, key)?;
-            name(Named::TagValue, value)?;
-        }
-        tags.sort_unstable();
-        let time = instant(time, limits, stamp)?;
-        let mut readings = Vec::with_capacity(values.0.len());
-        for (metric, raw) in values.0 {
-            name(Named::Metric, &metric)?;
-            let unit = units.0.iter().find(|(of, _)| *of == metric);
-            let unit = unit.map_or(Cow::Borrowed(""), |(_, Text(unit))| unit.clone());
-            if !unit.is_empty() {
-                name(Named::Unit, &unit)?;
-            }
-            if let Some(content) = Content::parse(&metric, raw.get(), limits)? {
-                readings.push(Value { metric, unit, content });
-            }
-        }
-        match readings.is_empty() {
-            true => Err(FaultKind::Empty.into()),
-            false => Ok(Reading { device, tags, time, values: readings }),
+/// Reads a line; names, times and sizes are checked where it is gathered.
+pub(super) fn reading<'a>(
+    line: &'a [u8],
+    limits: &Limits,
+    stamp: &Stamp<'a>,
+) -> Result<Reading<'a>, LineFaultKind> {
+    let Line { device, time, tags, values, units } =
+        serde_json::from_slice(line).map_err(|error| json_fault(&error))?;
+    let count = |what, count: usize, max| match count <= max {
+        true => Ok(()),
+        false => Err(FaultKind::TooMany { what, max }),
+    };
+    // Before anything is done for each of them.
+    count(Counted::Tags, tags.0.len(), limits.tags)?;
+    count(Counted::Columns, values.0.len(), limits.columns)?;
+    let device = match device {
+        Some(Text(device)) if !device.is_empty() => device,
+        _ => Cow::Borrowed(stamp.client),
+    };
+    let tags = tags.0.into_iter().map(|(key, Text(value))| (key, value)).collect();
+    let time = instant(time, stamp)?;
+    let mut readings = Vec::with_capacity(values.0.len());
+    for (metric, raw) in values.0 {
+        let unit = units.0.iter().find(|(of, _)| *of == metric);
+        let unit = unit.map_or(Cow::Borrowed(""), |(_, Text(unit))| unit.clone());
+        if let Some(content) = content(&metric, raw.get())? {
+            readings.push(Value { metric, unit, content });
         }
     }
+    Ok(Reading { device, tags, time, values: readings })
 }
 
 /// The JSON reader's words without the line number that it adds, which is always 1.
@@ -89,64 +49,37 @@ fn json_fault(error: &serde_json::Error) -> LineFaultKind {
     LineFaultKind::Json { column: error.column(), what }
 }
 
-fn instant(
-    time: Option<&RawValue>,
-    limits: &Limits,
-    stamp: &Stamp<'_>,
-) -> Result<i64, LineFaultKind> {
-    let received_at = stamp.received_at;
-    let time = match time.map(RawValue::get) {
-        None | Some("null") => received_at.0,
+fn instant(time: Option<&RawValue>, stamp: &Stamp<'_>) -> Result<i64, LineFaultKind> {
+    match time.map(RawValue::get) {
+        None | Some("null") => Ok(stamp.received_at.0),
         Some(text) if text.starts_with('"') => {
             let text: Text<'_> = serde_json::from_str(text).map_err(|_| LineFaultKind::Time)?;
             let time: jiff::Timestamp = text.0.parse().map_err(|_| LineFaultKind::Time)?;
-            i64::try_from(time.as_nanosecond()).map_err(|_| LineFaultKind::Time)?
+            i64::try_from(time.as_nanosecond()).map_err(|_| LineFaultKind::Time)
         }
-        Some(text) => text.parse().map_err(|_| LineFaultKind::Time)?,
-    };
-    let by = distance(time, received_at.0);
-    if time < received_at.saturating_sub(limits.max_age).0 {
-        return Err(FaultKind::TooOld { by, max: limits.max_age }.into());
+        Some(text) => text.parse().map_err(|_| LineFaultKind::Time),
     }
-    if time > received_at.saturating_add(limits.max_ahead).0 {
-        return Err(FaultKind::TooFarAhead { by, max: limits.max_ahead }.into());
-    }
-    Ok(time)
 }
 
-impl<'a> Content<'a> {
-    /// Reads a valid JSON value by its first character; `None` for `null`.
-    fn parse(
-        metric: &str,
-        json: &'a str,
-        limits: &Limits,
-    ) -> Result<Option<Content<'a>>, LineFaultKind> {
-        let metric = || metric.to_owned();
-        match json.as_bytes() {
-            b"null" => Ok(None),
-            b"true" => Ok(Some(Content::Bool(true))),
-            b"false" => Ok(Some(Content::Bool(false))),
-            [b'"', ..] => {
-                let text: Text<'a> =
-                    serde_json::from_str(json).map_err(|error| json_fault(&error))?;
-                let (bytes, max) = (text.0.len(), limits.text_bytes);
-                if bytes > max {
-                    let kind = FaultKind::TextTooLong { bytes, max };
-                    return Err(LineFaultKind::Fault { metric: metric(), kind });
-                }
-                Ok(Some(Content::Text(text.0)))
-            }
-            [b'{' | b'[', ..] => Err(LineFaultKind::Value { metric: metric() }),
-            _ if json.contains(['.', 'e', 'E']) => match json.parse::<f64>() {
-                Ok(value) if value.is_finite() => Ok(Some(Content::Float(value))),
-                _ => Err(LineFaultKind::Fault { metric: metric(), kind: FaultKind::NotFinite }),
-            },
-            _ => match json.parse() {
-                Ok(value) => Ok(Some(Content::Int(value))),
-                Err(_) => Err(LineFaultKind::IntTooLarge { metric: metric() }),
-            },
+/// Reads a valid JSON value by its first character; `None` for `null`.
+fn content<'a>(metric: &str, json: &'a str) -> Result<Option<Content<'a>>, LineFaultKind> {
+    let metric = || metric.to_owned();
+    Ok(Some(match json.as_bytes() {
+        b"null" => return Ok(None),
+        b"true" => Content::Bool(true),
+        b"false" => Content::Bool(false),
+        [b'"', ..] => {
+            let text: Text<'a> = serde_json::from_str(json).map_err(|error| json_fault(&error))?;
+            Content::Text(text.0)
         }
-    }
+        [b'{' | b'[', ..] => return Err(LineFaultKind::Value { metric: metric() }),
+        // One that is too large becomes infinite here, and is refused where it is gathered.
+        _ if json.contains(['.', 'e', 'E']) => Content::Float(json.parse().unwrap_or(f64::NAN)),
+        _ => match json.parse() {
+            Ok(value) => Content::Int(value),
+            Err(_) => return Err(LineFaultKind::IntTooLarge { metric: metric() }),
+        },
+    }))
 }
 
 #[derive(serde::Deserialize)]

@@ -1,25 +1,20 @@
 //! Readings as lines of JSON, for people with curl: `docs/http.md` has the format.
 //!
-//! A line enters whole or not at all; the good lines of a body enter although others don't. Lines in a
-//! row that tell the same device, tags, metrics and types become the rows of one table, so that a
-//! file of readings costs what a batch does.
+//! A line enters whole or not at all; the good lines of a body enter although others don't.
 //!
 //! What JSON leaves open: an object that gives a key twice is refused, `null` is no value (a line
 //! with nothing else is refused as empty), an unknown key of the line is refused because it is a
 //! mistyped one, and a whole number beyond 64 bits is refused rather than rounded.
 
 mod line;
-mod table;
 mod write;
 
 pub use write::readings;
 
-use super::Stamp;
-use super::fault::{Counted, FaultKind};
-use crate::model::{Batch, BatchBuilder};
+use super::fault::FaultKind;
+use super::{Gather, ReadingFault, Stamp};
+use crate::model::Batch;
 use crate::wire::{Limits, RefusalCode};
-use line::Reading;
-use table::OpenTable;
 use thiserror::Error;
 
 /// How many faulty lines are told one by one; those beyond are counted.
@@ -73,18 +68,9 @@ pub enum LineFaultKind {
         /// Of which metric.
         metric: String,
     },
-    /// Not as the limits or the model want it; `metric` is empty if it concerns the whole line.
-    #[error("{}{kind}", prefix(.metric))]
-    Fault {
-        /// Of which metric.
-        metric: String,
-        /// What.
-        kind: FaultKind,
-    },
-}
-
-fn prefix(metric: &str) -> String {
-    if metric.is_empty() { String::new() } else { format!("{metric}: ") }
+    /// Not as the limits or the model want it.
+    #[error(transparent)]
+    Fault(#[from] ReadingFault),
 }
 
 impl LineFaultKind {
@@ -96,28 +82,29 @@ impl LineFaultKind {
             LineFaultKind::Value { .. } | LineFaultKind::IntTooLarge { .. } => {
                 RefusalCode::BadShape
             }
-            LineFaultKind::Fault { kind, .. } => kind.code(),
+            LineFaultKind::Fault(fault) => fault.kind.code(),
         }
     }
 }
 
 impl From<FaultKind> for LineFaultKind {
     fn from(kind: FaultKind) -> LineFaultKind {
-        LineFaultKind::Fault { metric: String::new(), kind }
+        LineFaultKind::Fault(kind.into())
     }
 }
 
 /// Reads a body of lines, separated by `\n`; empty ones are passed over.
 #[must_use]
 pub fn ndjson(body: &[u8], limits: &Limits, stamp: &Stamp<'_>) -> Lines {
-    let mut reader =
-        Reader { limits, builder: BatchBuilder::new(), open: None, tables: 0, samples: 0 };
+    let mut gather = Gather::new(limits);
     let mut lines = Lines::default();
     for (index, line) in body.split(|&byte| byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match reader.line(line, stamp) {
+        let entered = line::reading(line, limits, stamp)
+            .and_then(|reading| Ok(gather.push(reading, stamp.received_at)?));
+        match entered {
             Ok(()) => lines.accepted += 1,
             Err(kind) => {
                 lines.refused += 1;
@@ -127,55 +114,8 @@ pub fn ndjson(body: &[u8], limits: &Limits, stamp: &Stamp<'_>) -> Lines {
             }
         }
     }
-    lines.batch = reader.finish();
+    lines.batch = gather.finish();
     lines
-}
-
-struct Reader<'a> {
-    limits: &'a Limits,
-    builder: BatchBuilder,
-    /// The table that the next line may become a row of; counted in `tables`.
-    open: Option<OpenTable<'a>>,
-    tables: usize,
-    samples: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn line(&mut self, line: &'a [u8], stamp: &Stamp<'a>) -> Result<(), LineFaultKind> {
-        let reading = Reading::parse(line, self.limits, stamp)?;
-        let samples = self.samples + reading.values.len();
-        if samples > self.limits.samples {
-            let max = self.limits.samples;
-            return Err(FaultKind::TooMany { what: Counted::Samples, max }.into());
-        }
-        match &mut self.open {
-            Some(open) if open.rows() < self.limits.rows && open.takes(&reading) => {
-                open.push(reading);
-            }
-            _ => {
-                if self.tables == self.limits.tables {
-                    let max = self.limits.tables;
-                    return Err(FaultKind::TooMany { what: Counted::Tables, max }.into());
-                }
-                self.close();
-                self.tables += 1;
-                self.open = Some(OpenTable::new(reading));
-            }
-        }
-        self.samples = samples;
-        Ok(())
-    }
-
-    fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.close(&mut self.builder);
-        }
-    }
-
-    fn finish(mut self) -> Batch {
-        self.close();
-        self.builder.finish()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Rows that gather until a line comes that is not of the same table.
+//! Rows that gather until a reading comes that is not of the same table.
 
-use super::line::{Content, Reading, Value};
+use super::reading::{Content, Reading, Value};
 use crate::model::{BatchBuilder, ShapeError};
 use std::borrow::Cow;
 

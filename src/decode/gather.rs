@@ -1,0 +1,82 @@
+//! Readings on their way to become a batch.
+//!
+//! In: [`Reading`]s, one by one, from lines of JSON or from messages of a broker. Out: one [`Batch`]
+//! of those that are valid by all limits. Readings in a row that tell the same device, tags, metrics
+//! and types become the rows of one table, so that a file of readings costs what a batch does.
+
+use super::fault::{Counted, FaultKind};
+use super::open_table::OpenTable;
+use super::reading::{Reading, ReadingFault};
+use crate::model::{Batch, BatchBuilder, Timestamp};
+use crate::wire::Limits;
+
+/// Makes a batch of readings.
+pub struct Gather<'l, 'a> {
+    limits: &'l Limits,
+    builder: BatchBuilder,
+    /// The table that the next reading may become a row of; counted in `tables`.
+    open: Option<OpenTable<'a>>,
+    tables: usize,
+    samples: usize,
+}
+
+impl<'l, 'a> Gather<'l, 'a> {
+    /// Nothing gathered yet.
+    #[must_use]
+    pub fn new(limits: &'l Limits) -> Gather<'l, 'a> {
+        Gather { limits, builder: BatchBuilder::new(), open: None, tables: 0, samples: 0 }
+    }
+
+    /// Adds a reading; it enters whole or not at all.
+    ///
+    /// # Errors
+    /// [`ReadingFault`] says what is wrong with it, or that the batch can take no more
+    /// ([`FaultKind::TooMany`] of samples or tables).
+    pub fn push(
+        &mut self,
+        mut reading: Reading<'a>,
+        received_at: Timestamp,
+    ) -> Result<(), ReadingFault> {
+        reading.check(self.limits, received_at)?;
+        let samples = self.samples + reading.values.len();
+        if samples > self.limits.samples {
+            let max = self.limits.samples;
+            return Err(FaultKind::TooMany { what: Counted::Samples, max }.into());
+        }
+        match &mut self.open {
+            Some(open) if open.rows() < self.limits.rows && open.takes(&reading) => {
+                open.push(reading);
+            }
+            _ => {
+                if self.tables == self.limits.tables {
+                    let max = self.limits.tables;
+                    return Err(FaultKind::TooMany { what: Counted::Tables, max }.into());
+                }
+                self.close();
+                self.tables += 1;
+                self.open = Some(OpenTable::new(reading));
+            }
+        }
+        self.samples = samples;
+        Ok(())
+    }
+
+    /// Values gathered so far.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The batch.
+    #[must_use]
+    pub fn finish(mut self) -> Batch {
+        self.close();
+        self.builder.finish()
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.close(&mut self.builder);
+        }
+    }
+}

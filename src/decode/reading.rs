@@ -1,0 +1,139 @@
+//! One reading, as the ways in that are not protobuf tell it, and what the limits say of it.
+
+use super::fault::{Counted, FaultKind, Named, distance};
+use crate::model::{Timestamp, check_name};
+use crate::wire::Limits;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What one device measured at one time. Whatever made it, [`Gather`](super::Gather) checks it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading<'a> {
+    /// Name of the device.
+    pub device: Cow<'a, str>,
+    /// In any order; no key twice.
+    pub tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Nanoseconds since the Unix epoch.
+    pub time: i64,
+    /// One per metric.
+    pub values: Vec<Value<'a>>,
+}
+
+/// One value of a [`Reading`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value<'a> {
+    /// Name of the metric.
+    pub metric: Cow<'a, str>,
+    /// Its unit, or empty.
+    pub unit: Cow<'a, str>,
+    /// The value itself.
+    pub content: Content<'a>,
+}
+
+/// A value by its type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content<'a> {
+    /// A finite 64-bit float.
+    Float(f64),
+    /// A 64-bit signed integer.
+    Int(i64),
+    /// A truth value.
+    Bool(bool),
+    /// A text.
+    Text(Cow<'a, str>),
+}
+
+/// What is wrong with a reading; `metric` is empty if it concerns all of it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub struct ReadingFault {
+    /// Of which metric.
+    pub metric: String,
+    /// What.
+    pub kind: FaultKind,
+}
+
+impl fmt::Display for ReadingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.metric.is_empty() {
+            true => self.kind.fmt(f),
+            false => write!(f, "{}: {}", self.metric, self.kind),
+        }
+    }
+}
+
+impl From<FaultKind> for ReadingFault {
+    fn from(kind: FaultKind) -> ReadingFault {
+        ReadingFault { metric: String::new(), kind }
+    }
+}
+
+impl Reading<'_> {
+    /// Puts the tags in order and holds everything against the limits.
+    pub(super) fn check(
+        &mut self,
+        limits: &Limits,
+        received_at: Timestamp,
+    ) -> Result<(), ReadingFault> {
+        let count = |what, count: usize, max| match count <= max {
+            true => Ok(()),
+            false => Err(FaultKind::TooMany { what, max }),
+        };
+        count(Counted::Tags, self.tags.len(), limits.tags)?;
+        count(Counted::Columns, self.values.len(), limits.columns)?;
+        name(Named::Device, &self.device, limits)?;
+        for (key, value) in &self.tags {
+            name(Named::TagKey, key, limits)?;
+            name(Named::TagValue, value, limits)?;
+        }
+        self.tags.sort_unstable();
+        if self.tags.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return Err(FaultKind::DuplicateTag.into());
+        }
+        instant(self.time, limits, received_at)?;
+        for value in &self.values {
+            value.check(limits).map_err(|kind| {
+                let metric = match kind {
+                    // It says itself whose name is wrong.
+                    FaultKind::Name { .. } => String::new(),
+                    _ => value.metric.clone().into_owned(),
+                };
+                ReadingFault { metric, kind }
+            })?;
+        }
+        match self.values.is_empty() {
+            true => Err(FaultKind::Empty.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Value<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), FaultKind> {
+        name(Named::Metric, &self.metric, limits)?;
+        if !self.unit.is_empty() {
+            name(Named::Unit, &self.unit, limits)?;
+        }
+        match &self.content {
+            Content::Float(value) if !value.is_finite() => Err(FaultKind::NotFinite),
+            Content::Text(text) if text.len() > limits.text_bytes => {
+                Err(FaultKind::TextTooLong { bytes: text.len(), max: limits.text_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn name(of: Named, name: &str, limits: &Limits) -> Result<(), FaultKind> {
+    check_name(name, limits.name_bytes).map_err(|error| FaultKind::Name { of, error })
+}
+
+fn instant(time: i64, limits: &Limits, received_at: Timestamp) -> Result<(), FaultKind> {
+    let by = distance(time, received_at.0);
+    if time < received_at.saturating_sub(limits.max_age).0 {
+        return Err(FaultKind::TooOld { by, max: limits.max_age });
+    }
+    if time > received_at.saturating_add(limits.max_ahead).0 {
+        return Err(FaultKind::TooFarAhead { by, max: limits.max_ahead });
+    }
+    Ok(())
+}
