@@ -1,10 +1,10 @@
 //! The follower that feeds the embedded history: one thread, at its own position in the log.
 
 use crate::clock;
-use crate::ledger::{AcceptedBelow, Ledger};
+use crate::ledger::{AcceptedBelow, Applied, Ledger};
 use crate::model::Position;
 use crate::sinks::Sink;
-use crate::sinks::history::{NAME, Reader, Writer};
+use crate::sinks::history::{Counts, NAME, Reader, Writer};
 use crate::spool::{Entry, Follower, Next, Spool, SpoolError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,8 +109,7 @@ impl HistoryFollower {
                 std::thread::sleep(RETRY);
                 self.maintain(trouble);
             }
-            let samples = entry.batch.samples() as u64;
-            self.writer.credit(&entry.client, entry.protocol.byte(), samples);
+            self.writer.credit(&entry.client, entry.protocol.byte());
         }
         true
     }
@@ -148,8 +147,9 @@ impl HistoryFollower {
     fn settle(&self) {
         self.stalled.store(self.writer.stalled(), Ordering::Relaxed);
         self.follower.commit(self.writer.position());
-        let counts = self.reader.counts();
-        self.ledger.applied(self.follower.position(), counts.stored, counts.held, counts.shed);
+        let Counts { stored, held, skipped, shed, .. } = self.reader.counts();
+        let outcome = Applied { stored, held, skipped, shed };
+        self.ledger.applied(self.follower.position(), outcome);
     }
 
     fn note_unreadable(&mut self, error: &SpoolError, trouble: &mut Trouble) {

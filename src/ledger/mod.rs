@@ -6,5 +6,5 @@
 mod balance;
 mod outcomes;
 
-pub use balance::{Balance, Ledger};
+pub use balance::{Applied, Balance, Ledger};
 pub use outcomes::{Accepted, AcceptedBelow, CLIENTS_MAX, Outcome, OutcomeLine, Outcomes, UNKNOWN};

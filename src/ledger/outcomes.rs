@@ -35,7 +35,7 @@ pub struct Outcome {
     pub stored: u64,
     /// Refused by the store for good. What became of the letters later is counted with them.
     pub dead_lettered: u64,
-    /// Not selected by the store's filter.
+    /// Not selected by the store's filter, or not for stores.
     pub skipped: u64,
     /// Damaged in the log, or deleted from it before the store had them.
     pub lost: u64,

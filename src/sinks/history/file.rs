@@ -1,7 +1,8 @@
 //! The file: its tables, and opening it whatever state it is in.
 //!
 //! ```text
-//! meta     key, value     spool_id, position, stored_total, shed_total, floor, next_group, next_series
+//! meta     key, value     spool_id, position, stored_total, shed_total, skipped_total, floor,
+//!                         next_group, next_series
 //! grp      id, device, tags (JSON object)         a device with its tags: one time axis
 //! series   id, grp, metric, unit, first, last, typ, value
 //!                         metric '' is the axis; first, last: times; value at `last` and its typ
@@ -58,7 +59,7 @@ CREATE TABLE damaged(id INTEGER PRIMARY KEY, data);
 /// What was accounted for when clients began to be counted: whose it is the log may tell.
 const COUNTED_BEFORE: &str = "
 INSERT INTO client SELECT 'history', '', 0, sum(value), 0, 0, 0, 0, 0 FROM meta
-  WHERE key IN ('stored_total', 'shed_total') HAVING sum(value) > 0;
+  WHERE key IN ('stored_total', 'shed_total', 'skipped_total') HAVING sum(value) > 0;
 ";
 
 /// Opens the writer's connection. A file that SQLite finds damaged is moved aside and a new one

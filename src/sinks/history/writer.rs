@@ -7,7 +7,7 @@ use super::head::{Frozen, Head, SeriesRow};
 use super::reader::Pool;
 use super::shared::Shared;
 use super::{HistoryError, NAME, Options, SetAside, chunk::chunk_id};
-use crate::ledger::{Accepted, OutcomeLine, Outcomes};
+use crate::ledger::{Accepted, Outcome, OutcomeLine, Outcomes};
 use crate::model::{Batch, ClientId, Position, Timestamp, tags_of_identity};
 use crate::sinks::{Sink, SinkError, outcomes};
 use rusqlite::{Connection, params};
@@ -36,6 +36,8 @@ pub struct Writer {
     pub(super) look_at: Timestamp,
     /// What became of each client's samples, those in memory included.
     outcomes: Outcomes,
+    /// What became of the batch that was written last.
+    uncredited: Outcome,
     /// Encoded and not yet in the file.
     pending: Option<Pending>,
     /// Since when the head has had samples.
@@ -70,6 +72,7 @@ impl Writer {
             job: None,
             look_at: Timestamp(i64::MIN),
             outcomes,
+            uncredited: Outcome::default(),
             pending: None,
             head_since: None,
             failed_at: None,
@@ -106,9 +109,9 @@ impl Writer {
         self.outcomes.unknown().lost += samples;
     }
 
-    /// Whose the batch was that was just written. One look-up.
-    pub fn credit(&mut self, client: &ClientId, protocol: u8, samples: u64) {
-        self.outcomes.of(client, protocol).stored += samples;
+    /// Whose the batch was that was just [written](Sink::write). One look-up.
+    pub fn credit(&mut self, client: &ClientId, protocol: u8) {
+        self.outcomes.of(client, protocol).add(std::mem::take(&mut self.uncredited));
     }
 
     /// Whether there are samples that were never written, and nobody knows yet whose they were.
@@ -245,6 +248,7 @@ impl Writer {
         file::put_meta(&transaction, "position", position)?;
         file::put_meta(&transaction, "stored_total", frozen.stored_total.cast_signed())?;
         file::put_meta(&transaction, "shed_total", frozen.shed_total.cast_signed())?;
+        file::put_meta(&transaction, "skipped_total", frozen.skipped_total.cast_signed())?;
         file::put_meta(&transaction, "next_group", frozen.next_group)?;
         file::put_meta(&transaction, "next_series", i64::from(frozen.next_series))?;
         transaction.commit()?;
@@ -327,7 +331,9 @@ impl Sink for Writer {
             }
             self.flush(crate::clock::now())?;
         }
-        self.shared.for_writer().apply(batch, next);
+        let stored = self.shared.for_writer().apply(batch, next);
+        let skipped = batch.samples() as u64 - stored;
+        self.uncredited = Outcome { stored, skipped, ..Outcome::default() };
         self.shared.notify();
         Ok(())
     }

@@ -361,7 +361,7 @@ fn a_file_from_before_clients_were_counted_goes_on() {
     let accepted = |client: &str, samples| Accepted { client: client.into(), protocol: 1, samples };
     writer.name(vec![accepted("a", 3), accepted("b", 1)]);
     writer.write(&reading("d", "m", 1, 2.0), after(6)).unwrap();
-    writer.credit(&"b".into(), 1, 1);
+    writer.credit(&"b".into(), 1);
     writer.flush(LATE).unwrap();
     let (position, mut lines) = reader.outcomes().unwrap();
     lines.sort_by_key(|line| line.client.clone());
@@ -378,7 +378,7 @@ fn with_another_spool_clients_are_counted_anew() {
     let folder = folder();
     let Opened { mut writer, .. } = open_in(&folder);
     writer.write(&reading("d", "m", 0, 1.0), after(1)).unwrap();
-    writer.credit(&"a".into(), 1, 1);
+    writer.credit(&"a".into(), 1);
     writer.flush(LATE).unwrap();
     drop(writer);
     let Opened { reader, .. } = open(Options { spool_id: 8, ..options(&folder) }).unwrap();
