@@ -1,0 +1,26 @@
+//! A Sparkplug B 3.0 host application, as a state machine that is told messages and the time.
+//!
+//! Edge *nodes* publish under `spBv1.0/group/type/node[/device]`: births with all their metrics, data
+//! with what changed (often only numbers, the *aliases*, that the birth gave to names), deaths. Their
+//! messages are numbered 0 to 255 and round again, all at QoS 0: what is missing is noticed, not
+//! delivered again.
+//!
+//! Doors: [`Host`] is told what comes from the broker and answers with [`Heard`]: readings, who came
+//! and went, and what is to be done at the broker. Who owns it also keeps what it wants remembered.
+//!
+//! Requirements of the specification are cited by their ids (`tck-id-…`) where they decide.
+
+mod datatype;
+mod heard;
+mod host;
+mod puzzle;
+mod settings;
+
+pub use datatype::DataType;
+pub use heard::{Act, Heard, HeardReading, Keep, NodeId, Presence, REFUSALS_MAX, Standing, Will};
+pub use host::{CommandError, Damaged, Host};
+pub use puzzle::{Puzzle, PuzzleKind};
+pub use settings::{
+    CONFIRM_INTERVAL, Caps, DEVICE, Naming, NamingError, ONLINE_METRIC, REBIRTH_INTERVAL_MIN,
+    REORDER_TIMEOUT, Settings,
+};
