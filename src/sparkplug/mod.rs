@@ -7,19 +7,39 @@
 //!
 //! Doors: [`Host`] is told what comes from the broker and answers with [`Heard`]: readings, who came
 //! and went, and what is to be done at the broker. Who owns it also keeps what it wants remembered.
+//! `docs/sparkplug.md` says what becomes of what.
 //!
-//! Requirements of the specification are cited by their ids (`tck-id-…`) where they decide.
+//! A message passes `topic` → `payload` (bounded reader) → `node` (births, `order`, `asking`) →
+//! `table` (what an alias is) → `telling` and `value` (readings). A reading is attributed by a birth
+//! or not at all. Requirements of the specification are cited by their ids (`tck-id-…`) where they
+//! decide.
 
+mod array;
+mod asking;
+mod command;
 mod datatype;
 mod heard;
 mod host;
+mod node;
+mod order;
+mod payload;
+mod properties;
+mod proto;
 mod puzzle;
+mod remembered;
 mod settings;
+mod state;
+mod table;
+mod telling;
+mod topic;
+mod value;
 
+pub use command::CommandError;
 pub use datatype::DataType;
 pub use heard::{Act, Heard, HeardReading, Keep, NodeId, Presence, REFUSALS_MAX, Standing, Will};
-pub use host::{CommandError, Damaged, Host};
+pub use host::Host;
 pub use puzzle::{Puzzle, PuzzleKind};
+pub use remembered::Damaged;
 pub use settings::{
     CONFIRM_INTERVAL, Caps, DEVICE, Naming, NamingError, ONLINE_METRIC, REBIRTH_INTERVAL_MIN,
     REORDER_TIMEOUT, Settings,

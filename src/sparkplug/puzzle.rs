@@ -65,12 +65,25 @@ pub enum PuzzleKind {
         /// The cap.
         max: usize,
     },
-    /// The payload has no sequence number, though all but NDEATH and commands must.
-    #[error("the message has no seq of 0 to 255")]
+    /// The sequence number is none (tck-id-payloads-nbirth-seq).
+    #[error("the seq is above 255")]
     Seq,
-    /// An NBIRTH whose seq is not 0 (tck-id-payloads-nbirth-seq).
-    #[error("the bdSeq is not a whole number of 0 to 255")]
-    BdSeq,
+    /// A retained message of a node: an old one, since none may be retained
+    /// (tck-id-payloads-nbirth-retain).
+    #[error("the message is a retained one, so nobody knows from when")]
+    Retained,
+    /// A name that the birth did not tell (tck-id-operational-behavior-data-publish-nbirth).
+    #[error("the metric was not in the birth")]
+    NotBorn,
+    /// An alias that the birth did not give.
+    #[error("alias {alias} was not in the birth")]
+    UnknownAlias {
+        /// As sent.
+        alias: u64,
+    },
+    /// The node's birth is not known, or may be another one by now; it has been asked for it.
+    #[error("the birth that tells what this is was not received")]
+    AwaitingBirth,
     /// STATE is not JSON with `online` and `timestamp`.
     #[error("STATE is not {{\"online\":…,\"timestamp\":…}}")]
     State,
@@ -158,10 +171,13 @@ impl PuzzleKind {
         match self {
             K::Inflate(error) => error.code(),
             K::TooMany { .. } | K::TooDeep { .. } => RefusalCode::LimitExceeded,
-            K::TopicName(_) | K::Name(_) | K::Nameless | K::AliasTwice { .. } => {
-                RefusalCode::BadName
-            }
-            K::Seq | K::BdSeq => RefusalCode::BadSeq,
+            K::TopicName(_)
+            | K::Name(_)
+            | K::Nameless
+            | K::NotBorn
+            | K::UnknownAlias { .. }
+            | K::AliasTwice { .. } => RefusalCode::BadName,
+            K::Seq | K::Retained | K::AwaitingBirth => RefusalCode::BadSeq,
             K::NotFinite => RefusalCode::NotFinite,
             K::TextTooLong { .. } => RefusalCode::TextTooLong,
             K::TooOld => RefusalCode::TimeTooOld,
