@@ -42,27 +42,14 @@ impl Heard {
     }
 }
 
-/// A reading and where it goes.
+/// A reading and when it came.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeardReading {
-    /// What one device measured at one time.
+    /// What one device measured at one time. `is_historical` makes it one for stores only,
+    /// `is_transient` one for viewers only.
     pub reading: Reading<'static>,
-    /// Where it goes.
-    pub keep: Keep,
     /// When the message that told it was received.
     pub received_at: Timestamp,
-}
-
-/// Where a reading goes.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Keep {
-    /// To viewers and to stores.
-    #[default]
-    Everywhere,
-    /// To stores only: `is_historical`.
-    StoresOnly,
-    /// To viewers only: `is_transient`.
-    LiveOnly,
 }
 
 /// A device that came or went.

@@ -1,10 +1,12 @@
 //! The host: who is told everything.
 
 use super::command::{self, CommandError};
+use super::context::{Context, LONG_AGO, Shared};
 use super::heard::{Act, Heard, NodeId, Standing, Will};
-use super::node::{Context, LONG_AGO, Life, Node, Shared};
+use super::node::{Life, Node};
 use super::puzzle::{Puzzle, PuzzleKind};
 use super::remembered::{self, Damaged};
+use super::scope::Scope;
 use super::settings::Settings;
 use super::state::State;
 use super::topic::{self, Topic, Verb};
@@ -272,7 +274,7 @@ impl Host {
     }
 
     /// Who is called so.
-    fn find(&self, device: &str) -> Option<(&NodeId, Option<&str>, &super::node::Scope)> {
+    fn find(&self, device: &str) -> Option<(&NodeId, Option<&str>, &Scope)> {
         self.nodes.values().find_map(|node| {
             if *node.own.device == *device {
                 return Some((&node.id, None, &node.own));
@@ -336,8 +338,11 @@ impl Host {
         if self.nodes.len() >= max && now >= self.swept_at.saturating_add(interval) {
             self.swept_at = now;
             for (id, node) in self.nodes.extract_if(|_, node| {
-                matches!(node.life, Life::Unborn | Life::Dead)
-                    && node.heard_at.saturating_add(interval) <= now
+                let useless = match node.life {
+                    Life::Unborn => node.scopes().all(|scope| scope.table.entries.is_empty()),
+                    life => life == Life::Dead,
+                };
+                useless && node.heard_at.saturating_add(interval) <= now
             }) {
                 let bytes: usize = node.scopes().map(|scope| scope.table.bytes()).sum();
                 self.shared.table_bytes -= bytes;

@@ -17,6 +17,7 @@
 mod array;
 mod asking;
 mod command;
+mod context;
 mod datatype;
 mod heard;
 mod host;
@@ -27,16 +28,18 @@ mod properties;
 mod proto;
 mod puzzle;
 mod remembered;
+mod scope;
 mod settings;
 mod state;
 mod table;
 mod telling;
 mod topic;
 mod value;
+mod waiting;
 
 pub use command::CommandError;
 pub use datatype::DataType;
-pub use heard::{Act, Heard, HeardReading, Keep, NodeId, Presence, REFUSALS_MAX, Standing, Will};
+pub use heard::{Act, Heard, HeardReading, NodeId, Presence, REFUSALS_MAX, Standing, Will};
 pub use host::Host;
 pub use puzzle::{Puzzle, PuzzleKind};
 pub use remembered::Damaged;

@@ -13,21 +13,21 @@
 //! they are believed, and the node is asked for a rebirth in its turn. *Lost*: a birth may have been
 //! missed, so aliases may stand for something else: only names are believed.
 
+use super::Settings;
 use super::asking::Asking;
-use super::command::rebirth;
-use super::heard::{Heard, HeardReading, Keep, NodeId, Presence, Standing};
+use super::context::Context;
+use super::datatype::DataType;
+use super::heard::NodeId;
 use super::order::{Held, Order};
-use super::payload::{self, Metric, Payload};
+use super::payload::{self, Payload};
 use super::puzzle::{Puzzle, PuzzleKind};
+use super::scope::{Believed, Scope, Told};
 use super::table::{Aliased, Table};
-use super::telling::Telling;
 use super::topic::Verb;
 use super::value::plain;
-use super::{DataType, Settings};
-use crate::decode::{Content, Reading, Value};
-use crate::model::{NANOS_PER_SECOND, Timestamp, check_name};
+use crate::decode::Content;
+use crate::model::Timestamp;
 use hashbrown::HashMap;
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,27 +37,6 @@ const REMEMBER_AFTER: Duration = Duration::from_secs(1);
 pub(super) const BDSEQ: &str = "bdSeq";
 /// The metric by which a node is asked for a rebirth; its value tells nothing.
 pub(super) const REBIRTH: &str = "Node Control/Rebirth";
-
-/// What a node is told besides its messages, and where it answers.
-pub(super) struct Context<'c> {
-    pub(super) settings: &'c Settings,
-    pub(super) shared: &'c mut Shared,
-    pub(super) heard: &'c mut Heard,
-    pub(super) now: Timestamp,
-}
-
-/// What all nodes of a host share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) connected: bool,
-    pub(super) next_request: Timestamp,
-    pub(super) table_bytes: usize,
-    pub(super) held_bytes: usize,
-    /// Only its counts that go up are used.
-    pub(super) counts: Standing,
-    pub(super) scratch: Vec<u8>,
-}
-
 /// See the top of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
@@ -75,20 +54,6 @@ impl Life {
     }
 }
 
-/// The metrics of a node itself or of one of its devices.
-#[derive(Debug)]
-pub(super) struct Scope {
-    /// What it is called in readings.
-    pub(super) device: Arc<str>,
-    pub(super) table: Table,
-    /// Its birth came since the node's.
-    pub(super) born: bool,
-    /// Some alias once stood for something else.
-    differs: bool,
-    /// `None`: not known since the daemon started.
-    pub(super) online: Option<bool>,
-}
-
 /// An edge node.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -98,14 +63,17 @@ pub(super) struct Node {
     pub(super) life: Life,
     pub(super) bdseq: Option<u64>,
     /// When the NBIRTH was sent, by the node's clock.
-    born_at: Option<u64>,
-    order: Order,
+    pub(super) born_at: Option<u64>,
+    pub(super) order: Order,
     pub(super) asking: Asking,
     /// When devices that were not born again are taken for gone.
-    settle_at: Option<Timestamp>,
+    pub(super) settle_at: Option<Timestamp>,
     /// When a recalled node that was asked and did not answer is taken for gone.
-    silent_at: Option<Timestamp>,
-    remember_at: Option<Timestamp>,
+    pub(super) silent_at: Option<Timestamp>,
+    /// When a node is asked whether it lives, since a death came that is not its session's.
+    pub(super) doubt_at: Option<Timestamp>,
+    pub(super) doubted: bool,
+    pub(super) remember_at: Option<Timestamp>,
     /// When it was last heard of.
     pub(super) heard_at: Timestamp,
     /// As it stands in the host's table of deadlines.
@@ -126,6 +94,8 @@ impl Node {
             asking: Asking::default(),
             settle_at: None,
             silent_at: None,
+            doubt_at: None,
+            doubted: false,
             remember_at: None,
             heard_at: Timestamp::default(),
             alarm: None,
@@ -141,6 +111,10 @@ impl Node {
         context: &mut Context<'_>,
     ) -> Result<(), PuzzleKind> {
         self.heard_at = context.now;
+        if (verb, device) != (Verb::Death, None) {
+            self.doubted = false;
+            self.doubt_at = None;
+        }
         let mut scratch = std::mem::take(&mut context.shared.scratch);
         let done =
             read(bytes, context.settings, &mut scratch).and_then(|payload| match (verb, device) {
@@ -199,6 +173,10 @@ impl Node {
         let another = told.is_some() && self.bdseq.is_some() && told != self.bdseq;
         if another && self.life == Life::Born {
             context.shared.counts.stale_deaths += 1;
+            // Usually it lives, and will be heard. Some publishers number their deaths wrongly,
+            // and would stay online for ever: who is silent now is asked, and must answer.
+            self.doubted = true;
+            self.doubt_at = Some(context.now.saturating_add(context.settings.reorder_timeout));
             return;
         }
         if another && self.life == Life::Recalled {
@@ -209,12 +187,16 @@ impl Node {
         if matches!(self.life, Life::Unborn | Life::Dead) {
             return;
         }
+        self.die(context);
+    }
+
+    pub(super) fn die(&mut self, context: &mut Context<'_>) {
         let waited = self.order.restart(None);
         context.drop_held(&waited);
         self.life = Life::Dead;
         self.asking.done();
-        self.settle_at = None;
-        self.silent_at = None;
+        self.doubted = false;
+        (self.settle_at, self.silent_at, self.doubt_at) = (None, None, None);
         self.remember_later(context.now);
         context.shared.counts.deaths += 1;
         self.set_all_offline(context.now, context);
@@ -371,8 +353,7 @@ impl Node {
         Ok(())
     }
 
-    /// A message whose place among the others is not known: only names are believed, and only such
-    /// that a birth told.
+    /// A message whose place among the others is not known: only names are believed.
     fn unordered(
         &mut self,
         verb: Verb,
@@ -381,16 +362,21 @@ impl Node {
         at: Timestamp,
         context: &mut Context<'_>,
     ) {
+        if let (Verb::Birth, Some(id)) = (verb, device)
+            && self.life != Life::Dead
+        {
+            return self.device_birth(id, payload, at, context);
+        }
         let scope = match (self.life, device) {
-            (Life::Lost, None) => Some(&mut self.own),
-            (Life::Lost, Some(id)) => self.devices.get_mut(id),
-            _ => None,
+            (Life::Dead, _) => None,
+            (_, None) => Some(&mut self.own),
+            (_, Some(id)) => self.devices.get_mut(id),
         };
         match (verb, scope) {
-            (Verb::Data | Verb::Birth, Some(scope)) => {
+            (Verb::Death, Some(scope)) => scope.set_online(false, at, context),
+            (_, Some(scope)) => {
                 scope.tell(payload, Believed::Names, at, context);
             }
-            (Verb::Death, Some(scope)) => scope.set_online(false, at, context),
             (_, None) => {
                 context.shared.counts.dropped += 1;
                 if !payload.metrics.is_empty() {
@@ -416,7 +402,7 @@ impl Node {
     }
 
     /// What was missing never came, or the tables are not the node's any more.
-    fn lose(&mut self, context: &mut Context<'_>) {
+    pub(super) fn lose(&mut self, context: &mut Context<'_>) {
         self.life = Life::Lost;
         self.silent_at = None;
         self.remember_later(context.now);
@@ -440,104 +426,22 @@ impl Node {
         matches!((payload.timestamp, self.born_at), (Some(sent), Some(born)) if sent < born)
     }
 
-    /// Wants a rebirth.
-    fn ask(&mut self, context: &mut Context<'_>) {
-        if context.shared.connected {
-            let min = context.settings.rebirth_interval_min;
-            self.asking.want(context.now, min, &mut context.shared.next_request);
-            self.request_if_due(context);
-        }
-    }
-
-    fn request_if_due(&mut self, context: &mut Context<'_>) {
-        if self.asking.due().is_none_or(|due| due > context.now) {
-            return;
-        }
-        if !context.shared.connected {
-            self.asking.done();
-        } else {
-            let min = context.settings.rebirth_interval_min;
-            context.heard.acts.push(rebirth(&self.id, context.now));
-            context.shared.counts.rebirth_requests += 1;
-            self.asking.sent(context.now, min);
-            if self.life == Life::Recalled {
-                self.silent_at = Some(context.now.saturating_add(min));
-            }
-        }
-    }
-
-    /// Time passed.
-    pub(super) fn tick(&mut self, context: &mut Context<'_>) {
-        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= context.now);
-        let (settled, silent) = (due(self.settle_at), due(self.silent_at));
-        let remember = due(self.remember_at);
-        if due(self.missing_until(context.settings)) {
-            self.lose(context);
-        }
-        if settled {
-            self.settle_at = None;
-            self.settle(context);
-        }
-        if silent {
-            self.silent_at = None;
-            self.set_unheard_offline(context);
-        }
-        self.request_if_due(context);
-        if remember {
-            self.remember_at = None;
-            context.heard.remember.push(self.id.clone());
-        }
-    }
-
-    fn missing_until(&self, settings: &Settings) -> Option<Timestamp> {
-        self.order.missing_since().map(|since| since.saturating_add(settings.reorder_timeout))
-    }
-
-    /// When [`Node::tick`] is due.
-    pub(super) fn deadline(&self, settings: &Settings) -> Option<Timestamp> {
-        [
-            self.missing_until(settings),
-            self.settle_at,
-            self.silent_at,
-            self.remember_at,
-            self.asking.due(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Devices that the last births did not tell of are gone.
-    fn settle(&mut self, context: &mut Context<'_>) {
-        for (_, mut device) in self.devices.extract_if(|_, device| !device.born) {
-            device.set_online(false, context.now, context);
-            context.shared.table_bytes -= device.table.bytes();
-        }
-    }
-
     /// The broker is gone: what is known is stale, and messages may be missed from now on.
     pub(super) fn disconnected(&mut self, context: &mut Context<'_>) {
         let waited = self.order.restart(None);
         context.drop_held(&waited);
         self.asking.done();
-        self.settle_at = None;
-        self.silent_at = None;
+        self.doubted = false;
+        (self.settle_at, self.silent_at, self.doubt_at) = (None, None, None);
         if self.life == Life::Born {
             self.life = Life::Recalled;
         }
         self.set_all_offline(context.now, context);
     }
 
-    fn set_all_offline(&mut self, at: Timestamp, context: &mut Context<'_>) {
+    pub(super) fn set_all_offline(&mut self, at: Timestamp, context: &mut Context<'_>) {
         for scope in std::iter::once(&mut self.own).chain(self.devices.values_mut()) {
             scope.set_online(false, at, context);
-        }
-    }
-
-    /// A recalled node that did not answer.
-    fn set_unheard_offline(&mut self, context: &mut Context<'_>) {
-        if self.life == Life::Recalled && self.own.online != Some(true) {
-            self.set_all_offline(context.now, context);
         }
     }
 
@@ -553,153 +457,6 @@ impl Node {
     #[cfg(test)]
     pub(super) fn held_bytes(&self) -> usize {
         self.order.held_bytes()
-    }
-}
-
-/// What of a message is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Believed {
-    All,
-    /// Not its aliases.
-    Names,
-}
-
-/// What a message showed of the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Understood,
-    /// A name or alias that they don't have.
-    Unknown,
-    /// A value of another type than they say.
-    Contradicted,
-}
-
-impl Scope {
-    pub(super) fn new(
-        settings: &Settings,
-        node: &NodeId,
-        device: Option<&str>,
-    ) -> Result<Scope, PuzzleKind> {
-        let name = settings.naming.device(&node.group, &node.node, device);
-        check_name(&name, settings.limits.name_bytes).map_err(PuzzleKind::TopicName)?;
-        Ok(Scope {
-            device: name.into(),
-            table: Table::default(),
-            born: false,
-            differs: false,
-            online: None,
-        })
-    }
-
-    /// Takes the table of a birth.
-    pub(super) fn take(&mut self, table: Table, shared: &mut Shared) {
-        self.differs |= table.differs_from(&self.table);
-        shared.table_bytes += table.bytes();
-        shared.table_bytes -= self.table.bytes();
-        self.table = table;
-    }
-
-    /// Aliases of a message that was sent before the birth may be those of an earlier one.
-    fn believed(&self, before_birth: bool) -> Believed {
-        if before_birth && self.differs { Believed::Names } else { Believed::All }
-    }
-
-    /// Makes readings of a message's metrics.
-    fn tell(
-        &mut self,
-        payload: &Payload<'_>,
-        believed: Believed,
-        at: Timestamp,
-        context: &mut Context<'_>,
-    ) -> Told {
-        let refused = context.heard.refused;
-        let sent_at = payload.timestamp;
-        let mut telling = Telling::new(&self.device, context.settings, at, sent_at, context.heard);
-        let mut told = Told::Understood;
-        for metric in &payload.metrics {
-            match self.entry(metric, believed) {
-                Ok(index) => {
-                    let Some(entry) = self.table.entries.get(index) else { continue };
-                    if &*entry.told == BDSEQ || &*entry.told == REBIRTH {
-                        continue;
-                    }
-                    if !telling.metric(metric, entry, &self.table) {
-                        told = Told::Contradicted;
-                    }
-                }
-                Err(kind) => {
-                    let unknown =
-                        matches!(kind, PuzzleKind::NotBorn | PuzzleKind::UnknownAlias { .. });
-                    if unknown && told == Told::Understood {
-                        told = Told::Unknown;
-                    }
-                    telling.refuse(metric.name.unwrap_or_default(), kind);
-                }
-            }
-        }
-        context.shared.counts.refused += (context.heard.refused - refused) as u64;
-        told
-    }
-
-    /// Which entry of the table a metric is.
-    fn entry(&self, metric: &Metric<'_>, believed: Believed) -> Result<usize, PuzzleKind> {
-        match (metric.name.filter(|name| !name.is_empty()), metric.alias) {
-            (Some(name), _) => self.table.named(name).ok_or(PuzzleKind::NotBorn),
-            (None, Some(_)) if believed == Believed::Names => Err(PuzzleKind::AwaitingBirth),
-            (None, Some(alias)) => match self.table.aliased(alias) {
-                Some(Aliased::One(index)) => Ok(index),
-                Some(Aliased::Several) => Err(PuzzleKind::AliasTwice { alias }),
-                None => Err(PuzzleKind::UnknownAlias { alias }),
-            },
-            (None, None) => Err(PuzzleKind::Nameless),
-        }
-    }
-
-    /// Says that it came or went, if that is news.
-    fn set_online(&mut self, online: bool, at: Timestamp, context: &mut Context<'_>) {
-        if self.online == Some(online) {
-            return;
-        }
-        self.online = Some(online);
-        let device = self.device.clone();
-        context.heard.presence.push(Presence { device, online, at });
-        let metric = &context.settings.online_metric;
-        let taken = self.table.entries.iter().any(|entry| entry.name.as_deref() == Ok(metric));
-        // A metric of the device's own that is called so is its own matter.
-        if metric.is_empty() || taken {
-            return;
-        }
-        context.heard.readings.push(HeardReading {
-            reading: Reading {
-                device: Cow::Owned(self.device.to_string()),
-                tags: Vec::new(),
-                time: at.0,
-                values: vec![Value {
-                    metric: Cow::Owned(metric.clone()),
-                    unit: Cow::Borrowed(""),
-                    content: Content::Bool(online),
-                }],
-            },
-            keep: Keep::Everywhere,
-            received_at: at,
-        });
-    }
-}
-
-impl Context<'_> {
-    /// The table of a birth, if there is room for it in place of `old`.
-    fn table(&self, metrics: &[Metric<'_>], max: usize, old: &Table) -> Result<Table, PuzzleKind> {
-        let table = Table::of_birth(metrics, max, self.settings.limits.name_bytes)?;
-        let bytes = self.shared.table_bytes - old.bytes() + table.bytes();
-        match self.settings.caps.table_bytes {
-            max if bytes > max => Err(PuzzleKind::TooMany { what: "bytes of tables", max }),
-            _ => Ok(table),
-        }
-    }
-
-    fn drop_held(&mut self, held: &[Held]) {
-        self.shared.held_bytes -= held.iter().map(Held::bytes).sum::<usize>();
-        self.shared.counts.dropped += held.len() as u64;
     }
 }
 
@@ -733,6 +490,3 @@ fn bdseq(payload: &Payload<'_>, table: &Table) -> Option<u64> {
         _ => None,
     }
 }
-
-/// The first instant there is: nobody waits for it.
-pub(super) const LONG_AGO: Timestamp = Timestamp(-NANOS_PER_SECOND);

@@ -21,7 +21,8 @@
 use super::Settings;
 use super::datatype::DataType;
 use super::heard::NodeId;
-use super::node::{Life, Node, Scope};
+use super::node::{Life, Node};
+use super::scope::Scope;
 use super::table::Table;
 use crate::decode::protobuf::{Malformed, utf8, varint};
 use thiserror::Error;

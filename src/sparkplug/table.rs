@@ -10,8 +10,9 @@ use super::properties::Properties;
 use super::puzzle::PuzzleKind;
 use super::value::{Expansion, MEMBER};
 use crate::model::{NameError, check_name};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::cell::Cell;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// A metric as its birth told it.
@@ -46,8 +47,15 @@ pub(super) struct Table {
     pub(super) entries: Vec<Entry>,
     aliases: HashMap<u64, Aliased>,
     names: HashMap<Arc<str>, usize>,
+    /// Hashes of the names in readings, once something was learnt. Where two share one, the second
+    /// is refused.
+    taken: Option<HashSet<u64>>,
+    learnt: usize,
     bytes: usize,
 }
+
+/// How many metrics of a device are taken that its birth did not tell.
+const LEARNT_MAX: usize = 1024;
 
 /// What an entry costs besides its texts: itself, and its places in both maps.
 const ENTRY_BYTES: usize = size_of::<Entry>() + 96;
@@ -153,6 +161,54 @@ impl Table {
             }
         }
         self.bytes = self.entries.iter().map(Entry::bytes).sum();
+    }
+
+    /// The entry of a metric in a message: by its name, else by its alias if that is believed.
+    pub(super) fn entry_of(&self, metric: &Metric<'_>, aliases: bool) -> Result<usize, PuzzleKind> {
+        match (metric.name.filter(|name| !name.is_empty()), metric.alias) {
+            (Some(name), _) => self.named(name).ok_or(PuzzleKind::NotBorn),
+            (None, Some(_)) if !aliases => Err(PuzzleKind::AwaitingBirth),
+            (None, Some(alias)) => match self.aliased(alias) {
+                Some(Aliased::One(index)) => Ok(index),
+                Some(Aliased::Several) => Err(PuzzleKind::AliasTwice { alias }),
+                None => Err(PuzzleKind::UnknownAlias { alias }),
+            },
+            (None, None) => Err(PuzzleKind::Nameless),
+        }
+    }
+
+    /// Makes an entry of a metric that no birth told, against
+    /// tck-id-operational-behavior-data-publish-nbirth, if it says itself what it is. One library
+    /// calls metrics in its data otherwise than in its births.
+    pub(super) fn learn(
+        &mut self,
+        metric: &Metric<'_>,
+        name_bytes: usize,
+    ) -> Result<usize, PuzzleKind> {
+        let (Some(told), Some(datatype)) =
+            (metric.name, metric.datatype.and_then(DataType::from_number))
+        else {
+            return Err(PuzzleKind::NotBorn);
+        };
+        if self.learnt == LEARNT_MAX {
+            return Err(PuzzleKind::NotBorn);
+        }
+        let name = dotted(told);
+        check_name(&name, name_bytes).map_err(PuzzleKind::Name)?;
+        let hasher = self.names.hasher();
+        let hash = |name: &str| hasher.hash_one(name);
+        let names = || self.entries.iter().flat_map(|entry| entry.name.as_deref());
+        let taken = self.taken.get_or_insert_with(|| names().map(hash).collect());
+        if !taken.insert(hash(&name)) {
+            return Err(PuzzleKind::NotBorn);
+        }
+        self.learnt += 1;
+        let max = self.entries.len() + 1;
+        self.add(told, Some(datatype), "", None, max)?;
+        let index = self.entries.len() - 1;
+        self.entries[index].name = Ok(name.into_boxed_str());
+        self.bytes += self.entries[index].bytes();
+        Ok(index)
     }
 
     /// What an alias stands for.

@@ -2,14 +2,14 @@
 
 use super::Settings;
 use super::datatype::DataType;
-use super::heard::{Heard, HeardReading, Keep};
+use super::heard::{Heard, HeardReading};
 use super::payload::Metric;
 use super::properties::{GOOD, Properties};
 use super::puzzle::{Puzzle, PuzzleKind};
 use super::table::{Entry, Table, dotted};
 use super::value::{Expansion, Leaf, MILLISECONDS, plain};
 use crate::decode::{Content, Reading, Value};
-use crate::model::{NANOS_PER_MILLI, Timestamp, check_name};
+use crate::model::{Keep, NANOS_PER_MILLI, Timestamp, check_name};
 use hashbrown::HashSet;
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -182,9 +182,9 @@ impl<'t> Telling<'t> {
     fn place(&mut self, slot: Slot, hash: u64) -> usize {
         let readings = &self.heard.readings;
         let from = self.first.max(readings.len().saturating_sub(OPEN_MAX));
-        let open = (from..readings.len())
-            .rev()
-            .find(|&at| slot == Slot { time: readings[at].reading.time, keep: readings[at].keep });
+        let open = (from..readings.len()).rev().find(|&at| {
+            slot == Slot { time: readings[at].reading.time, keep: readings[at].reading.keep }
+        });
         match open {
             Some(at)
                 if readings[at].reading.values.len() < self.settings.limits.columns
@@ -198,9 +198,9 @@ impl<'t> Telling<'t> {
                         device: Cow::Owned(self.device.to_owned()),
                         tags: Vec::new(),
                         time: slot.time,
+                        keep: slot.keep,
                         values: Vec::new(),
                     },
-                    keep: slot.keep,
                     received_at: self.received_at,
                 });
                 self.heard.readings.len() - 1
