@@ -1,0 +1,7 @@
+//! Bridges to MQTT brokers: what is published there is offered to the gate, and acknowledged once it is
+//! durable.
+
+pub mod book;
+mod quarantine;
+
+pub use quarantine::{Quarantine, Replays};
