@@ -29,7 +29,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 16] = [
+const KNOWS: [(&str, &[&str]); 17] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
@@ -38,14 +38,15 @@ const KNOWS: [(&str, &[&str]); 16] = [
     ("aggregate", &["model"]),
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
-    ("sinks", &["model", "clock", "wire", "decode", "spool"]),
+    ("sqlite", &[]),
+    ("sinks", &["model", "clock", "wire", "decode", "spool", "sqlite"]),
     ("live", &["model", "clock", "aggregate"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (
         "intake",
         &[
-            "model", "clock", "wire", "decode", "admit", "gate", "spool", "live", "metrics",
-            "config",
+            "model", "clock", "wire", "decode", "admit", "gate", "spool", "sqlite", "live",
+            "metrics", "config",
         ],
     ),
     (
