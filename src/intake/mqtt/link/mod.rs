@@ -56,7 +56,15 @@ pub(super) struct Delivered {
     pub received_at: Timestamp,
     pub content_type: Option<String>,
     pub properties: Vec<(String, String)>,
-    pub room: Taken,
+    /// What it takes of the bridge's room; a message that comes from elsewhere takes none.
+    pub room: Option<Taken>,
+}
+
+impl Delivered {
+    /// The topic; empty if it is no text, which no broker may let through.
+    pub fn topic(&self) -> &str {
+        std::str::from_utf8(&self.topic).unwrap_or_default()
+    }
 }
 
 /// A message of ours.
@@ -183,7 +191,7 @@ impl Inbox {
             received_at,
             content_type: raw.content_type,
             properties: raw.properties,
-            room,
+            room: Some(room),
         }));
         Ok(())
     }
