@@ -11,9 +11,12 @@ const LINES_MAX: usize = 500;
 const CORE: [&str; 7] = ["model", "wire", "decode", "routes", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 12] = [
+const PURE: [&str; 15] = [
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
+    "src/intake/mqtt/backoff.rs",
+    "src/intake/mqtt/group.rs",
+    "src/intake/mqtt/unacked.rs",
     "src/sinks/breaker.rs",
     "src/sinks/influx/answers.rs",
     "src/sinks/influx/bisect.rs",
@@ -46,8 +49,8 @@ const KNOWS: [(&str, &[&str]); 17] = [
     (
         "intake",
         &[
-            "model", "clock", "wire", "decode", "admit", "gate", "spool", "sqlite", "live",
-            "metrics", "config",
+            "model", "clock", "wire", "decode", "routes", "sparkplug", "admit", "gate", "spool",
+            "sqlite", "live", "metrics", "config",
         ],
     ),
     (

@@ -31,6 +31,8 @@ pub(super) struct Waiting {
     /// Its place in quarantine, if it comes from there.
     pub replay: Option<u64>,
     pub meaning: Meaning,
+    /// Samples of it in the group that it is in.
+    pub samples: usize,
 }
 
 /// What is known of a message's readings.
@@ -113,7 +115,7 @@ pub(super) fn fitting<'w>(waiting: impl IntoIterator<Item = &'w Waiting>) -> usi
 
 /// What became of a message while its group was formed.
 enum Fate {
-    In,
+    In(usize),
     Empty,
     Hopeless(Why),
 }
@@ -140,7 +142,7 @@ pub(super) fn form(
     let mut inside = Vec::with_capacity(messages.len());
     for (message, fate) in messages.into_iter().zip(fates) {
         match fate {
-            Fate::In => inside.push(message),
+            Fate::In(samples) => inside.push(Waiting { samples, ..message }),
             Fate::Empty => formed.empty.push(message),
             Fate::Hopeless(why) => formed.hopeless.push((message, why)),
         }
@@ -162,13 +164,14 @@ fn gather(
     let mut gather = Gather::new(limits);
     let mut fates = Vec::with_capacity(messages.len());
     for (place, waiting) in messages.iter().enumerate() {
+        let before = gather.samples();
         let fate = match readings(routes, limits, waiting) {
             Err(puzzle) => Fate::Hopeless(puzzle.into()),
             Ok(readings) if readings.is_empty() => Fate::Empty,
             Ok(readings) => match gather.push_all(readings, waiting.message.received_at) {
-                Ok(()) => Fate::In,
+                Ok(()) => Fate::In(gather.samples() - before),
                 // Alone it has no room either; what was gathered of it goes.
-                Err(NotAdded::Full) if !fates.iter().any(|fate| matches!(fate, Fate::In)) => {
+                Err(NotAdded::Full) if !fates.iter().any(|fate| matches!(fate, Fate::In(_))) => {
                     gather = Gather::new(limits);
                     Fate::Hopeless(NotAdded::Full.into())
                 }
@@ -225,13 +228,14 @@ fn native(
         None => formed.empty.push(waiting),
         Some(Err(puzzle)) => formed.hopeless.push((waiting, puzzle.into())),
         Some(Ok(native)) => {
+            let samples = native.batch.samples();
             let client = native.client.as_deref().map(ClientId::from);
             let (session, seq, batch) = (native.session, native.seq, native.batch);
             let record = match native.record {
                 std::borrow::Cow::Borrowed(_) => waiting.message.payload.clone(),
                 std::borrow::Cow::Owned(record) => record.into(),
             };
-            let messages = vec![waiting];
+            let messages = vec![Waiting { samples, ..waiting }];
             formed.group = Some(Group { messages, client, session, seq, batch, record });
         }
     }

@@ -14,7 +14,7 @@ mod trim;
 mod v4;
 mod v5;
 
-pub(super) use stream::Target;
+pub(super) use stream::{Target, TlsFiles};
 
 use super::room::{Room, Taken};
 use crate::clock;

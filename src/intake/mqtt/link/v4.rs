@@ -31,9 +31,6 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
             let target = target.clone();
             async move { stream::connect(&target, 4, bytes_max, mark).await }
         });
-    let mut network = options.network_options();
-    network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
-    options.set_network_options(network);
     match (&broker.username, password) {
         (Some(name), Some(password)) => drop(options.set_credentials(name, password)),
         (Some(name), None) => drop(options.set_username(name)),
@@ -45,6 +42,9 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     }
     // At most one acknowledgement per packet identifier is ever in it.
     let (client, mut events) = AsyncClient::builder(options).unbounded().build();
+    let mut network = events.network_options();
+    network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
+    events.set_network_options(network);
     let running = async move {
         loop {
             if let Err(end) = turn(&mut events, &mut inbox, mark).await {
