@@ -32,7 +32,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 17] = [
+const KNOWS: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
@@ -49,8 +49,19 @@ const KNOWS: [(&str, &[&str]); 17] = [
     (
         "intake",
         &[
-            "model", "clock", "wire", "decode", "routes", "sparkplug", "admit", "gate", "spool",
-            "sqlite", "live", "metrics", "config",
+            "model",
+            "clock",
+            "wire",
+            "decode",
+            "routes",
+            "sparkplug",
+            "admit",
+            "gate",
+            "spool",
+            "sqlite",
+            "live",
+            "metrics",
+            "config",
         ],
     ),
     (

@@ -145,7 +145,11 @@ impl Checker<'_> {
             };
             if mqtt[..number].iter().any(|other| who(other) == who(bridge)) {
                 let key = format!("intake.mqtt.{number}.client_id");
-                self.wrong(&key, "another bridge has it at the same broker, which would send one of both away".to_owned());
+                self.wrong(
+                    &key,
+                    "another bridge has it at the same broker, which would send one of both away"
+                        .to_owned(),
+                );
             }
         }
         IntakeConfig { mqtt }
@@ -187,7 +191,10 @@ impl Checker<'_> {
             self.wrong(&key("group"), "must be without \"/\", \"+\" and \"#\"".to_owned());
         }
         if !group.is_empty() && routes.iter().any(|route| route.decoder() == Decoder::Sparkplug) {
-            self.wrong(&key("group"), "a Sparkplug host must see every message: leave it empty".to_owned());
+            self.wrong(
+                &key("group"),
+                "a Sparkplug host must see every message: leave it empty".to_owned(),
+            );
         }
         Some(MqttConfig {
             name: file.name.clone(),
@@ -206,7 +213,10 @@ impl Checker<'_> {
             given => given.to_owned(),
         };
         if client_id.len() > CLIENT_ID_BYTES_MAX || client_id.contains(char::is_control) {
-            self.wrong(&key("client_id"), format!("may have {CLIENT_ID_BYTES_MAX} bytes, without control characters"));
+            self.wrong(
+                &key("client_id"),
+                format!("may have {CLIENT_ID_BYTES_MAX} bytes, without control characters"),
+            );
         }
         let path = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_owned());
         let certificate = path(&file.certificate_file);
@@ -214,7 +224,10 @@ impl Checker<'_> {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => {
-                self.wrong(&key("certificate_file"), "a certificate needs its key_file, and a key its certificate".to_owned());
+                self.wrong(
+                    &key("certificate_file"),
+                    "a certificate needs its key_file, and a key its certificate".to_owned(),
+                );
                 None
             }
         };
@@ -225,8 +238,7 @@ impl Checker<'_> {
         }
         let keep_alive = self.positive(&key("keep_alive"), &file.keep_alive);
         self.within(&key("keep_alive"), keep_alive.as_secs(), KEEP_ALIVE_S);
-        let receive_maximum =
-            self.count(&key("receive_maximum"), file.receive_maximum, 1..=65_535);
+        let receive_maximum = self.count(&key("receive_maximum"), file.receive_maximum, 1..=65_535);
         let version = match file.version {
             4 => MqttVersion::V4,
             5 => MqttVersion::V5,
@@ -270,7 +282,9 @@ impl Checker<'_> {
             None
         };
         if text.is_empty() {
-            return wrong("is missing; like \"mqtt://127.0.0.1:1883\" or \"mqtts://broker.example\"");
+            return wrong(
+                "is missing; like \"mqtt://127.0.0.1:1883\" or \"mqtts://broker.example\"",
+            );
         }
         let Ok(url) = Url::parse(text) else {
             return wrong("is no address, like \"mqtt://127.0.0.1:1883\"");
@@ -295,7 +309,10 @@ impl Checker<'_> {
 
     fn routes(&mut self, path: &str, specs: &[RouteSpec]) -> Vec<Route> {
         if specs.is_empty() {
-            self.wrong(path, format!("there is none; each begins with [[{}]]", path.replace(".0", "")));
+            self.wrong(
+                path,
+                format!("there is none; each begins with [[{}]]", path.replace(".0", "")),
+            );
         }
         if specs.len() > ROUTES_MAX {
             self.wrong(path, format!("there are {}, at most {ROUTES_MAX} may be", specs.len()));
@@ -304,7 +321,10 @@ impl Checker<'_> {
         for (number, spec) in specs.iter().enumerate() {
             let key = |key: &str| format!("{path}.{number}.{key}");
             if spec.qos > 1 {
-                self.wrong(&key("qos"), "must be 0 or 1; what is published with 2 comes with 1".to_owned());
+                self.wrong(
+                    &key("qos"),
+                    "must be 0 or 1; what is published with 2 comes with 1".to_owned(),
+                );
             }
             match Route::new(spec) {
                 Ok(route) => routes.push(route),

@@ -15,6 +15,14 @@ mod http_in;
 mod kill_nine;
 mod live_resume;
 mod load;
+#[cfg(feature = "mqtt")]
+mod mosquitto;
+#[cfg(feature = "mqtt")]
+mod mqtt_in;
+#[cfg(feature = "mqtt")]
+mod mqtt_outage;
+#[cfg(feature = "mqtt")]
+mod mqtt_pressure;
 mod operator;
 mod shutdown;
 mod sink_breaker;

@@ -74,12 +74,18 @@ pub(super) struct Bridge {
 
 enum Phase {
     Connecting,
-    Connected { since: Instant },
+    Connected {
+        since: Instant,
+    },
     /// Until the next attempt.
-    Away { until: Instant },
+    Away {
+        until: Instant,
+    },
     /// Until there is room.
     Full,
-    Stopping { until: Instant },
+    Stopping {
+        until: Instant,
+    },
 }
 
 /// What happened next.
@@ -227,8 +233,7 @@ impl Bridge {
             hopeless: false,
         };
         let target = self.target.clone();
-        let (link, running) =
-            link::open(Connect { broker, target, password, will: None, inbox });
+        let (link, running) = link::open(Connect { broker, target, password, will: None, inbox });
         self.running.spawn(running);
         (self.link, self.events) = (Some(link), Some(events));
         self.phase = Phase::Connecting;
@@ -478,7 +483,8 @@ impl Bridge {
         let (unacked, in_flight_bytes) = (self.unacked.len(), self.room.taken());
         let no_room = self.no_room.load(Ordering::Relaxed);
         let state = self.shown.change(|view| {
-            (view.unacked, view.in_flight_bytes, view.no_room) = (unacked, in_flight_bytes, no_room);
+            (view.unacked, view.in_flight_bytes, view.no_room) =
+                (unacked, in_flight_bytes, no_room);
             view.state
         });
         if matches!(self.phase, Phase::Connected { .. }) {

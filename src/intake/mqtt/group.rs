@@ -211,19 +211,14 @@ fn of(message: &Delivered) -> Message<'_> {
     }
 }
 
-fn native(
-    routes: &[Route],
-    limits: &Limits,
-    fallback: &str,
-    mut messages: Vec<Waiting>,
-) -> Formed {
+fn native(routes: &[Route], limits: &Limits, fallback: &str, mut messages: Vec<Waiting>) -> Formed {
     let mut formed = Formed::default();
     let Some(waiting) = messages.pop() else { return formed };
     let route = &routes[waiting.route];
     let message = of(&waiting.message);
-    let read = route
-        .takes(waiting.message.topic())
-        .map(|captures| routes::native(route, &captures, &message, limits, fallback, &mut Vec::new()));
+    let read = route.takes(waiting.message.topic()).map(|captures| {
+        routes::native(route, &captures, &message, limits, fallback, &mut Vec::new())
+    });
     match read {
         None => formed.empty.push(waiting),
         Some(Err(puzzle)) => formed.hopeless.push((waiting, puzzle.into())),

@@ -79,11 +79,11 @@ mod tests {
         let mut unacked = Unacked::default();
         let receipts: Vec<_> = [7, 3, 9].map(|packet| unacked.received(packet)).into();
         unacked.settled(receipts[1]);
-        assert_eq!(acks(&mut unacked), [], "the first is not settled yet");
+        assert_eq!(acks(&mut unacked), [0_u16; 0], "the first is not settled yet");
         unacked.settled(receipts[0]);
         assert_eq!(acks(&mut unacked), [7, 3]);
         unacked.settled(receipts[0]);
-        assert_eq!(acks(&mut unacked), [], "nothing is acknowledged twice");
+        assert_eq!(acks(&mut unacked), [0_u16; 0], "nothing is acknowledged twice");
         unacked.settled(receipts[2]);
         assert_eq!(acks(&mut unacked), [9]);
         assert_eq!(unacked.len(), 0);
@@ -96,7 +96,7 @@ mod tests {
         unacked.forget();
         let new = unacked.received(1);
         unacked.settled(old);
-        assert_eq!(acks(&mut unacked), []);
+        assert_eq!(acks(&mut unacked), [0_u16; 0]);
         unacked.settled(new);
         assert_eq!(acks(&mut unacked), [1]);
     }

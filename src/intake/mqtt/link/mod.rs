@@ -171,7 +171,8 @@ impl Inbox {
             Some(cut) => cut,
             None => (raw.payload.len(), raw.payload),
         };
-        let properties: usize = raw.properties.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let properties: usize =
+            raw.properties.iter().map(|(key, value)| key.len() + value.len()).sum();
         let size = raw.topic.len() + payload.len() + properties;
         let Some(room) = self.room_for(size).await else {
             if raw.qos > 0 {

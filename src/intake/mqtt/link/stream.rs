@@ -93,7 +93,9 @@ impl TlsFiles {
                 }
             }
             // One that can't be read is none that signed the broker.
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+            None => drop(
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+            ),
         }
         if roots.is_empty() {
             return Err(other(

@@ -136,13 +136,19 @@ impl Link for V4 {
     }
 
     fn subscribe(&self, filters: &[(String, u8)]) {
-        let filters = filters.iter().map(|(filter, qos)| SubscribeFilter::new(filter.clone(), of_number(*qos)));
+        let filters = filters
+            .iter()
+            .map(|(filter, qos)| SubscribeFilter::new(filter.clone(), of_number(*qos)));
         drop(self.0.try_subscribe_many(filters));
     }
 
     fn publish(&self, publication: Publication) {
         let Publication { topic, payload, qos, retain } = publication;
-        drop(self.0.try_publish(topic, payload, PublishOptions::new(of_number(qos)).retain(retain)));
+        drop(self.0.try_publish(
+            topic,
+            payload,
+            PublishOptions::new(of_number(qos)).retain(retain),
+        ));
     }
 
     fn disconnect(&self) {

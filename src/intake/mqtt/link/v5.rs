@@ -197,7 +197,11 @@ impl Link for V5 {
 
     fn publish(&self, publication: Publication) {
         let Publication { topic, payload, qos, retain } = publication;
-        drop(self.0.try_publish(topic, payload, PublishOptions::new(of_number(qos)).retain(retain)));
+        drop(self.0.try_publish(
+            topic,
+            payload,
+            PublishOptions::new(of_number(qos)).retain(retain),
+        ));
     }
 
     fn disconnect(&self) {
