@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
-const CORE: [&str; 7] = ["model", "wire", "decode", "routes", "admit", "aggregate", "ledger"];
+const CORE: [&str; 8] =
+    ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
 const PURE: [&str; 15] = [
@@ -40,6 +41,7 @@ const KNOWS: [(&str, &[&str]); 18] = [
     ("routes", &["model", "wire", "decode"]),
     ("admit", &["model"]),
     ("aggregate", &["model"]),
+    ("sparkplug", &["model", "wire", "decode"]),
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
