@@ -26,7 +26,7 @@ impl Book {
         limit: usize,
     ) -> Result<Vec<Summary>, BookError> {
         let sql = format!(
-            "SELECT {SUMMARY}, substr(payload, 1, {EXCERPT_BYTES}) FROM message
+            "SELECT {SUMMARY}, coalesce(substr(payload, 1, {EXCERPT_BYTES}), x'') FROM message
              WHERE id>? ORDER BY id"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
