@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
-const CORE: [&str; 6] = ["model", "wire", "decode", "admit", "aggregate", "ledger"];
+const CORE: [&str; 7] = ["model", "wire", "decode", "routes", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
 const PURE: [&str; 12] = [
@@ -34,6 +34,7 @@ const KNOWS: [(&str, &[&str]); 17] = [
     ("clock", &["model"]),
     ("wire", &["model"]),
     ("decode", &["model", "wire"]),
+    ("routes", &["model", "wire", "decode"]),
     ("admit", &["model"]),
     ("aggregate", &["model"]),
     ("ledger", &["model"]),
