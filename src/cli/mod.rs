@@ -13,6 +13,7 @@ mod run;
 mod simulate;
 mod spool;
 mod status;
+mod table;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

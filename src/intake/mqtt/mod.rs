@@ -2,6 +2,7 @@
 //! durable.
 
 pub mod book;
+pub mod payload;
 mod quarantine;
 
 pub use quarantine::{Quarantine, Replays};

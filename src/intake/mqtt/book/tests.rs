@@ -82,6 +82,10 @@ fn ids(book: &Book) -> Vec<u64> {
     all(book).iter().map(|message| message.id).collect()
 }
 
+fn topics(book: &Book) -> Vec<Topic> {
+    book.topics(&Filter::default(), usize::MAX).unwrap()
+}
+
 fn on(topic: &str) -> Filter {
     Filter { topic: Some(topic.to_owned()), bridge: None }
 }
@@ -130,13 +134,13 @@ fn what_was_written_is_read_back() {
     let messages = all(&book);
     assert_eq!(messages[0], expected);
     let whole = Message { summary: expected, payload: vec![0, 255, b'{'] };
-    assert_eq!(book.message(1).unwrap(), Some(whole.clone()));
+    assert_eq!(book.message(1).unwrap(), Some(whole));
     let cut = book.message(2).unwrap().unwrap();
     assert_eq!((cut.payload.len(), cut.summary.excerpt.len()), (PAYLOAD_BYTES_MAX, EXCERPT_BYTES));
     assert_eq!((cut.summary.bytes, cut.summary.is_whole()), (1 << 20, false));
     assert_eq!(book.message(3).unwrap(), None);
     assert_eq!(book.message(u64::MAX).unwrap(), None);
-    let topics = book.topics(&Filter::default()).unwrap();
+    let topics = topics(&book);
     let expected = Topic {
         bridge: "site".into(),
         topic: "a/b".into(),
@@ -146,7 +150,7 @@ fn what_was_written_is_read_back() {
         reason: "no route takes it".into(),
         code: "UNSUPPORTED".into(),
         held: 1,
-        example: Some(whole),
+        example: Some(1),
     };
     assert_eq!(topics[1], expected, "after the one that was seen last");
     let births = [("g/m".to_owned(), Vec::new()), ("g/n".to_owned(), b"born".to_vec())];
@@ -179,7 +183,7 @@ fn a_round_that_is_written_again_changes_nothing() {
         write(&mut book, 7, vec![message("a", 0, b"x"), message("a", 1, b"y")]);
     }
     assert_eq!(ids(&book), [1, 2]);
-    assert_eq!(book.topics(&Filter::default()).unwrap()[0].count, 2);
+    assert_eq!(topics(&book)[0].count, 2);
     assert_eq!(book.totals(None).unwrap().came, 2);
 }
 
@@ -194,7 +198,7 @@ fn what_was_not_kept_is_counted() {
     let totals = book.totals(Some("site")).unwrap();
     assert_eq!((totals.came, totals.held, totals.missed), (1050, 1, 1049));
     assert_eq!(book.totals(Some("other")).unwrap().missed, 3);
-    assert_eq!(book.topics(&Filter::default()).unwrap()[0].count, 1000);
+    assert_eq!(topics(&book)[0].count, 1000);
     assert_balanced(&book);
 }
 
@@ -208,7 +212,7 @@ fn the_newest_of_each_topic_is_shed_last() {
     write(&mut book, 3, ["c", "d", "e", "f"].map(|topic| message(topic, 9, b"")).into());
     assert_eq!(ids(&book), [10, 11, 12, 13], "of many topics the oldest go");
     assert_eq!(book.totals(None).unwrap().shed, 9);
-    let topics = book.topics(&on("rare")).unwrap();
+    let topics = book.topics(&on("rare"), 9).unwrap();
     assert_eq!((topics[0].count, topics[0].held, &topics[0].example), (1, 0, &None));
     assert_balanced(&book);
 }
@@ -227,15 +231,15 @@ fn a_topic_keeps_its_newest_messages_only() {
 fn topics_are_bounded_and_those_seen_long_ago_are_forgotten() {
     let folder = folder();
     let mut book = open(&folder, Bounds { age_max: Some(Duration::from_secs(60)), ..WIDE });
-    let topics = TOPICS_MAX as i64 + 3;
-    let mut flood = round(1, (0..topics).map(|at| message(&format!("t/{at}"), at, b"")).collect());
+    let many = TOPICS_MAX as i64 + 3;
+    let mut flood = round(1, (0..many).map(|at| message(&format!("t/{at}"), at, b"")).collect());
     flood.messages.clear();
     book.write(&flood, Timestamp(0)).unwrap();
-    let known = book.topics(&Filter::default()).unwrap();
+    let known = topics(&book);
     assert_eq!((known.len(), &*known[TOPICS_MAX - 1].topic), (TOPICS_MAX, "t/3"));
-    assert_eq!(book.totals(None).unwrap().came, topics as u64);
+    assert_eq!(book.totals(None).unwrap().came, many as u64);
     book.write(&round(2, vec![message("new", 61 * SECOND, b"")]), Timestamp(61 * SECOND)).unwrap();
-    let known = book.topics(&Filter::default()).unwrap();
+    let known = topics(&book);
     assert_eq!(known.iter().map(|topic| &*topic.topic).collect::<Vec<_>>(), ["new"]);
     assert_balanced(&book);
 }
@@ -279,7 +283,6 @@ fn a_replay_leaves_out_what_was_cut_and_what_no_longer_fits_its_seal() {
     let held = all(&book);
     assert_eq!(held.iter().map(|it| it.replaying).collect::<Vec<_>>(), [false, false, true]);
     assert_eq!(held[1].reason, "the payload of message 2 is damaged");
-    assert_eq!(book.topics(&on("a")).unwrap()[0].example.as_ref().unwrap().summary.id, 1);
 }
 
 #[test]
