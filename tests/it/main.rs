@@ -15,6 +15,8 @@ mod http_in;
 mod kill_nine;
 mod live_resume;
 mod load;
+#[cfg(feature = "mqtt")]
+mod mqtt_quarantine;
 mod operator;
 mod shutdown;
 mod sink_breaker;
