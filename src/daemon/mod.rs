@@ -196,6 +196,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         history: reader,
         influx,
         dead_letters,
+        #[cfg(feature = "mqtt")]
+        quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
         spool,
         metrics,
         status: overview.clone(),

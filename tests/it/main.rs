@@ -24,6 +24,8 @@ mod mqtt_in;
 mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
+#[cfg(feature = "mqtt")]
+mod mqtt_quarantine;
 mod operator;
 mod shutdown;
 mod sink_breaker;

@@ -19,6 +19,7 @@ mod bridge;
 mod group;
 mod link;
 mod offers;
+pub mod payload;
 mod quarantine;
 mod room;
 mod unacked;

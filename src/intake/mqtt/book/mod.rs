@@ -241,7 +241,7 @@ pub struct Topic {
     /// Messages kept of it.
     pub held: u64,
     /// The newest of these.
-    pub example: Option<Message>,
+    pub example: Option<u64>,
 }
 
 /// Which messages are meant: all that meet every condition.

@@ -26,7 +26,7 @@ impl Book {
         limit: usize,
     ) -> Result<Vec<Summary>, BookError> {
         let sql = format!(
-            "SELECT {SUMMARY}, substr(payload, 1, {EXCERPT_BYTES}) FROM message
+            "SELECT {SUMMARY}, coalesce(substr(payload, 1, {EXCERPT_BYTES}), x'') FROM message
              WHERE id>? ORDER BY id"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
@@ -53,13 +53,15 @@ impl Book {
         }
     }
 
-    /// The topics, those seen last first.
+    /// The topics, those seen last first, at most so many.
     ///
     /// # Errors
     /// [`BookError::Store`].
-    pub fn topics(&self, filter: &Filter) -> Result<Vec<Topic>, BookError> {
+    pub fn topics(&self, filter: &Filter, limit: usize) -> Result<Vec<Topic>, BookError> {
         let sql = "SELECT bridge, topic, count, first_seen, last_seen, reason, code,
                      (SELECT count(*) FROM message WHERE message.bridge=topic.bridge
+                       AND message.topic=topic.topic),
+                     (SELECT max(id) FROM message WHERE message.bridge=topic.bridge
                        AND message.topic=topic.topic)
                    FROM topic ORDER BY last_seen DESC, bridge, topic";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -67,27 +69,7 @@ impl Book {
         let topics = rows.filter(|topic| {
             topic.as_ref().map_or(true, |it| lets_through(filter, &it.bridge, &it.topic))
         });
-        let mut topics: Vec<Topic> = topics.collect::<rusqlite::Result<_>>()?;
-        for topic in topics.iter_mut().filter(|topic| topic.held > 0) {
-            topic.example = self.newest(&topic.bridge, &topic.topic)?;
-        }
-        Ok(topics)
-    }
-
-    /// The newest message of a topic whose payload can be read back.
-    fn newest(&self, bridge: &str, topic: &str) -> Result<Option<Message>, BookError> {
-        let sql = format!(
-            "SELECT {SUMMARY}, seal, payload FROM message WHERE bridge=? AND topic=?
-             ORDER BY id DESC"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map([bridge, topic], sealed)?;
-        for row in rows {
-            if let (message, true) = row? {
-                return Ok(Some(message));
-            }
-        }
-        Ok(None)
+        Ok(topics.take(limit).collect::<rusqlite::Result<_>>()?)
     }
 
     /// How many there are of a bridge or of all, and what became of those that were.
@@ -286,6 +268,6 @@ fn topic(row: &Row<'_>) -> rusqlite::Result<Topic> {
         reason: row.get(5)?,
         code: row.get(6)?,
         held: number(7)?,
-        example: None,
+        example: row.get::<_, Option<i64>>(8)?.map(i64::cast_unsigned),
     })
 }
