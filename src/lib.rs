@@ -13,9 +13,10 @@
 //! Three rings, and who may know whom (kept by `tests/tidy.rs`):
 //!
 //! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
-//!   [`admit`], [`aggregate`], [`ledger`].
+//!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
-//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`].
+//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`];
+//!   `sqlite`, what their database files have in common.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
 #![warn(missing_docs)]
@@ -37,7 +38,9 @@ pub mod model;
 pub mod routes;
 pub mod simulate;
 pub mod sinks;
+pub mod sparkplug;
 pub mod spool;
+mod sqlite;
 pub mod web;
 pub mod wire;
 

@@ -5,6 +5,7 @@ use super::super::template::{Filling, Template};
 use super::super::{Captures, Message, Puzzle, Route};
 use super::walk::{Found, Part};
 use crate::decode::{Reading, Value};
+use crate::model::Keep;
 use std::borrow::Cow;
 
 pub(super) fn finish<'a>(
@@ -60,7 +61,7 @@ impl<'a> Namer<'_, 'a> {
             };
             values.push(Value { metric, unit, content: content.clone() });
         }
-        Ok(Reading { device, tags, time, values })
+        Ok(Reading { device, tags, time, values, keep: Keep::Everywhere })
     }
 
     fn fill(

@@ -1,10 +1,13 @@
 //! The readers' door: queries from any thread while the writer writes.
 
+use super::NAME;
 use super::file;
 use super::query::{Answer, Query, QueryError, answer};
 use super::shared::{Shared, has_tags};
 use super::value::{Kind, Value};
+use crate::ledger::OutcomeLine;
 use crate::model::{Position, tags_of_identity};
+use crate::sinks::outcomes;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -157,6 +160,8 @@ pub struct Counts {
     pub held: u64,
     /// Samples that the log gave up before they could be taken, ever.
     pub shed: u64,
+    /// Samples that are not for stores, ever.
+    pub skipped: u64,
     /// Up to where the log is durable here.
     pub durable: Position,
     /// Up to where the log can be seen in queries.
@@ -281,6 +286,7 @@ impl Reader {
             stored: head.stored_total - held,
             held,
             shed: head.shed_total,
+            skipped: head.skipped_total,
             durable: head.durable,
             applied: head.applied,
         }
@@ -327,6 +333,18 @@ impl Reader {
         })?;
         stats.file_bytes = self.file_bytes();
         Ok(stats)
+    }
+
+    /// What became of each client's samples, as far as it is durable, and up to which position that is.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn outcomes(&self) -> Result<(Position, Vec<OutcomeLine>), QueryError> {
+        self.pool.with(|connection| {
+            let view = connection.unchecked_transaction()?;
+            let position = file::get_meta(&view, "position")?.unwrap_or(0);
+            Ok((Position(position.cast_unsigned()), outcomes::read(&view, NAME)?))
+        })
     }
 
     /// Waits until queries see the log up to `position`; returns whether they do.

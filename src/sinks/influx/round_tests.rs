@@ -1,8 +1,9 @@
 //! Rounds against what is known of them: nothing missing, nothing twice, every device in one part.
 
 use super::{Round, Shape, Source};
-use crate::model::{BatchBuilder, Position, Timestamp};
+use crate::model::{BatchBuilder, Keep, Position, Timestamp};
 use crate::sinks::influx::names::Naming;
+use crate::spool::Protocol;
 use crate::wire::{Limits, inflate};
 use globset::{Glob, GlobSet};
 use proptest::prelude::*;
@@ -25,9 +26,10 @@ fn source(position: u64, devices: &[u8]) -> Source {
     Source {
         position: Position(position),
         received_at: Timestamp(0),
-        protocol: "ws",
+        protocol: Protocol::Ws,
         client: "c".into(),
         batch: Arc::new(builder.finish()),
+        skipped: 0,
     }
 }
 
@@ -111,5 +113,24 @@ fn what_is_not_selected_is_counted_and_not_sent() {
         ["flow,device=d1 rate=1.0 1", "flow,device=d2 rate=2.0 1", "flow,device=d2 rate=2.0 2"]
     );
     assert_eq!((round.samples, round.skipped), (8, 5));
+    assert_eq!(round.sources.iter().map(|source| source.skipped).collect::<Vec<_>>(), [4, 1]);
     assert!(Round::encode(Vec::new(), &shape, 4).parts.is_empty());
+}
+
+#[test]
+fn what_is_for_live_only_is_skipped_and_counted() {
+    let mut builder = BatchBuilder::new();
+    for (device, keep) in [("a", Keep::Everywhere), ("b", Keep::LiveOnly), ("c", Keep::StoresOnly)]
+    {
+        builder.table(device, &mut [], [1, 2]).unwrap();
+        builder.keep(keep);
+        builder.floats("flow.rate", "", [1.0, 2.0], &[]).unwrap();
+    }
+    let batch = Arc::new(builder.finish());
+    let source = Source { batch, ..source(7, &[]) };
+    let round = Round::encode(vec![source], &shape(1, usize::MAX), 4);
+    assert_eq!((round.samples, round.skipped), (6, 2));
+    let lines = lines(&round).concat();
+    let devices: BTreeSet<_> = lines.iter().map(|line| device(line)).collect();
+    assert_eq!((lines.len(), devices), (4, BTreeSet::from(["a", "c"])));
 }
