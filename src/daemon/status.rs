@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::mqtt::{MqttStatus, Told};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
 use crate::config::Config;
@@ -38,6 +39,7 @@ pub(super) struct Overview {
     metrics: Arc<Metrics>,
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
+    bridges: Told,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -101,6 +103,7 @@ struct IntakeStatus {
     clients: usize,
     samples_per_s: f64,
     batches_per_s: f64,
+    mqtt: Vec<MqttStatus>,
 }
 
 #[derive(Serialize)]
@@ -118,6 +121,7 @@ struct LedgerStatus {
     damaged: u64,
     dead_lettered: u64,
     shed: u64,
+    skipped: u64,
     received_batches: u64,
     accepted_batches: u64,
     duplicates: u64,
@@ -139,6 +143,7 @@ pub(super) struct Rooms {
     pub metrics: Arc<Metrics>,
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
+    pub bridges: Told,
 }
 
 impl Overview {
@@ -154,6 +159,7 @@ impl Overview {
             metrics,
             history_stalled,
             influx,
+            bridges,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -169,6 +175,7 @@ impl Overview {
             metrics,
             history_stalled,
             influx,
+            bridges,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -276,6 +283,7 @@ impl Overview {
                 clients: *lock(&self.clients),
                 samples_per_s: round(rates.samples_per_s),
                 batches_per_s: round(rates.batches_per_s),
+                mqtt: self.bridges.status(),
             },
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
@@ -289,6 +297,7 @@ impl Overview {
                 damaged: balance.lost_to_damage,
                 dead_lettered,
                 shed: balance.shed,
+                skipped: balance.skipped,
                 received_batches: total.batches + total.duplicates + total.refused,
                 accepted_batches: total.batches,
                 duplicates: total.duplicates,
@@ -342,6 +351,7 @@ impl StatusSource for Overview {
         for sink in &status.sinks {
             gauges.sink(&sink.name, &sink.gauges());
         }
+        self.bridges.set_gauges(gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

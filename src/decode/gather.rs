@@ -2,7 +2,8 @@
 //!
 //! In: [`Reading`]s, one by one, from lines of JSON or from messages of a broker. Out: one [`Batch`]
 //! of those that are valid by all limits. Readings in a row that tell the same device, tags, metrics
-//! and types become the rows of one table, so that a file of readings costs what a batch does.
+//! and types, and are to be kept in the same places, become the rows of one table, so that a file of
+//! readings costs what a batch does.
 
 use super::fault::{Counted, FaultKind};
 use super::open_table::OpenTable;
@@ -18,6 +19,17 @@ pub struct Gather<'l, 'a> {
     open: Option<OpenTable<'a>>,
     tables: usize,
     samples: usize,
+}
+
+/// Why the readings of a message were not added.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotAdded {
+    /// One of them is at fault.
+    #[error(transparent)]
+    Fault(#[from] ReadingFault),
+    /// The batch can take no more samples or tables.
+    #[error("more samples or tables than one batch may have (limits.samples, limits.tables)")]
+    Full,
 }
 
 impl<'l, 'a> Gather<'l, 'a> {
@@ -61,6 +73,25 @@ impl<'l, 'a> Gather<'l, 'a> {
         Ok(())
     }
 
+    /// Adds the readings of one message: all of them, or none.
+    ///
+    /// # Errors
+    /// [`NotAdded::Fault`] if a reading is at fault; nothing was added. [`NotAdded::Full`] if the batch
+    /// can take no more: some may have been added, so what was gathered is to be made anew without them.
+    pub fn push_all(
+        &mut self,
+        mut readings: Vec<Reading<'a>>,
+        received_at: Timestamp,
+    ) -> Result<(), NotAdded> {
+        for reading in &mut readings {
+            reading.check(self.limits, received_at)?;
+        }
+        for reading in readings {
+            self.push(reading, received_at).map_err(|_| NotAdded::Full)?;
+        }
+        Ok(())
+    }
+
     /// Values gathered so far.
     #[must_use]
     pub fn samples(&self) -> usize {
@@ -78,5 +109,30 @@ impl<'l, 'a> Gather<'l, 'a> {
         if let Some(open) = self.open.take() {
             open.close(&mut self.builder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Content, Value};
+    use crate::model::Keep;
+
+    #[test]
+    fn readings_that_are_kept_elsewhere_are_another_table() {
+        let limits = Limits::default();
+        let mut gather = Gather::new(&limits);
+        let keeps = [Keep::LiveOnly, Keep::LiveOnly, Keep::Everywhere, Keep::StoresOnly];
+        for (keep, time) in keeps.into_iter().zip(1..) {
+            let (metric, unit, content) = ("t".into(), "".into(), Content::Int(time));
+            let values = vec![Value { metric, unit, content }];
+            let reading = Reading { device: "d".into(), tags: vec![], time, keep, values };
+            gather.push(reading, Timestamp(5)).unwrap();
+        }
+        let batch = gather.finish();
+        let tables: Vec<_> =
+            batch.tables().map(|table| (table.keep(), table.times().len())).collect();
+        let expected = [(Keep::LiveOnly, 2), (Keep::Everywhere, 1), (Keep::StoresOnly, 1)];
+        assert_eq!(tables, expected);
     }
 }

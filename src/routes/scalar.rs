@@ -8,6 +8,7 @@ use super::puzzle::{Needed, start};
 use super::template::Filling;
 use super::{Captures, Message, Puzzle, Route};
 use crate::decode::{Content, Reading, Value};
+use crate::model::Keep;
 use std::borrow::Cow;
 
 pub(super) fn read<'a>(
@@ -50,6 +51,7 @@ pub(super) fn read<'a>(
         tags,
         time: message.received_at.0,
         values: vec![Value { metric, unit: Cow::Borrowed(&naming.unit), content }],
+        keep: Keep::Everywhere,
     }])
 }
 

@@ -92,9 +92,9 @@ impl Template {
         self.0 == [Piece::Own]
     }
 
-    /// Whether the message's content has a say in it.
-    pub(super) fn has_slots(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Slot(_)))
+    /// Whether values of different names have different texts.
+    pub(super) fn tells_own(&self) -> bool {
+        self.0.contains(&Piece::Own)
     }
 
     /// The text, or the number of a slot that is not filled.

@@ -12,9 +12,18 @@ mod drill;
 mod examples;
 mod fairness;
 mod http_in;
+mod keep;
 mod kill_nine;
 mod live_resume;
 mod load;
+#[cfg(feature = "mqtt")]
+mod mosquitto;
+#[cfg(feature = "mqtt")]
+mod mqtt_in;
+#[cfg(feature = "mqtt")]
+mod mqtt_outage;
+#[cfg(feature = "mqtt")]
+mod mqtt_pressure;
 #[cfg(feature = "mqtt")]
 mod mqtt_quarantine;
 mod operator;

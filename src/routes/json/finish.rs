@@ -5,6 +5,7 @@ use super::super::template::{Filling, Template};
 use super::super::{Captures, Message, Puzzle, Route};
 use super::walk::{Found, Part};
 use crate::decode::{Reading, Value};
+use crate::model::Keep;
 use std::borrow::Cow;
 
 pub(super) fn finish<'a>(
@@ -16,12 +17,13 @@ pub(super) fn finish<'a>(
     if found.readings.is_empty() && !found.passed_over && !route.json.may_be_empty {
         return Err(Puzzle::Nothing { texts: found.texts });
     }
-    let names_may_collide = found.names_may_collide || route.json.renames;
+    let one_name_for_all = !route.naming.metric.tells_own();
+    let names_may_collide = found.names_may_collide || route.json.renames || one_name_for_all;
     let namer = Namer { route, captures, common: found.common };
     let mut readings = Vec::with_capacity(found.readings.len());
     for part in found.readings {
         let reading = namer.reading(part, message.received_at.0)?;
-        if names_may_collide || route.naming.metric.has_slots() {
+        if names_may_collide {
             no_metric_twice(&reading)?;
         }
         readings.push(reading);
@@ -59,7 +61,7 @@ impl<'a> Namer<'_, 'a> {
             };
             values.push(Value { metric, unit, content: content.clone() });
         }
-        Ok(Reading { device, tags, time, values })
+        Ok(Reading { device, tags, time, values, keep: Keep::Everywhere })
     }
 
     fn fill(
