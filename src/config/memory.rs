@@ -1,6 +1,7 @@
 //! The worst-case memory, added up in one place: every bounded buffer of the daemon with its bound.
 
 use super::{Config, InfluxConfig, MqttConfig};
+use crate::ledger::CLIENTS_MAX;
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ const CONNECTION_BYTES: u64 = 10 << 10;
 const SESSION_BYTES: u64 = 256;
 /// A client in the ledger: its counts, its name and its place in the index.
 const CLIENT_BYTES: u64 = 160;
+/// The same in the ledger of a store.
+const OUTCOME_BYTES: u64 = 200;
 /// A series known to admission (its hash), to the aggregate (windows of three widths) and to the
 /// history (names, head and last value); measured, docs/benchmarks.md.
 const SERIES_BYTES: u64 = 8 + 400 + 200;
@@ -83,6 +86,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "clients in the ledger",
             "limits.sessions_max",
             limits.sessions_max as u64 * CLIENT_BYTES,
+        ),
+        line(
+            "what became of each client's samples",
+            "the history, which writes a copy, and each of sinks.influx",
+            (2 + config.sinks.influx.len() as u64) * CLIENTS_MAX as u64 * OUTCOME_BYTES,
         ),
         line("series", "limits.series_max", limits.series_max as u64 * SERIES_BYTES),
         line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
