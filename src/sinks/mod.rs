@@ -9,9 +9,8 @@ pub mod breaker;
 pub mod history;
 pub mod influx;
 mod outcomes;
-mod sqlite;
 
-pub use sqlite::SetAside;
+pub use crate::sqlite::SetAside;
 
 use crate::model::{Batch, Position, Timestamp};
 use std::error::Error;
