@@ -277,7 +277,7 @@ impl Checker<'_> {
         value
     }
 
-    fn one_of<T: Copy>(&mut self, path: &str, text: &str, choices: &[(&str, T)]) -> T {
+    pub(super) fn one_of<T: Copy>(&mut self, path: &str, text: &str, choices: &[(&str, T)]) -> T {
         if let Some(&(_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return value;
         }

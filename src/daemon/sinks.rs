@@ -2,14 +2,16 @@
 //! log is given up, and is started when everybody else has found his.
 
 use super::{DaemonError, Thread, open_book, thread_error};
-use crate::config::{Config, InfluxConfig};
+use crate::config::{Config, InfluxConfig, RollupsConfig};
 use crate::model::Position;
 use crate::sinks::book::Bounds;
+use crate::sinks::influx::fold::Rules;
 use crate::sinks::influx::names::Naming;
 use crate::sinks::influx::round::Shape;
 use crate::sinks::influx::transport::Http;
-use crate::sinks::influx::{self, Influx};
+use crate::sinks::influx::{self, Influx, Rollups};
 use crate::spool::Spool;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Sinks that have their places in the log.
@@ -36,7 +38,10 @@ pub(super) fn open(config: &Config, spool: &Spool) -> Result<Prepared, DaemonErr
     };
     let sinks = config.sinks.influx.iter().map(|sink| {
         let transport = Http::new(&sink.target()).map_err(DaemonError::Http)?;
-        Ok((influx::open(options(sink), spool, open_book(config, bounds)?)?, transport))
+        Ok((
+            influx::open(options(sink, config.live.lateness), spool, open_book(config, bounds)?)?,
+            transport,
+        ))
     });
     Ok(Prepared(sinks.collect::<Result<_, DaemonError>>()?))
 }
@@ -58,7 +63,7 @@ impl Prepared {
     }
 }
 
-fn options(sink: &InfluxConfig) -> influx::Options {
+fn options(sink: &InfluxConfig, lateness: Duration) -> influx::Options {
     let naming = Naming::new(&sink.measurement);
     influx::Options {
         name: sink.name.clone(),
@@ -71,9 +76,22 @@ fn options(sink: &InfluxConfig) -> influx::Options {
             part_samples: sink.batch_samples,
             request_bytes: sink.batch_bytes,
         },
+        rollups: sink.rollups.map(|RollupsConfig { window, silence }| Rollups {
+            rules: Rules {
+                width: nanos(window),
+                lateness: nanos(lateness),
+                devices: sink.globs.0.clone(),
+                metrics: sink.globs.1.clone(),
+            },
+            silence,
+        }),
         batch_age: sink.batch_age,
         requests_max: sink.requests_max,
         backlog_share: sink.backlog_share,
         breaker: sink.breaker.clone(),
     }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

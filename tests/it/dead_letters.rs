@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use tidegate::clock;
 use tidegate::model::{Batch, BatchBuilder, Position, Timestamp};
 use tidegate::sinks::book::{
-    Book, Bounds, Counts, Filter, NewLetter, Shed, Standing, Summary, Which,
+    Book, Bounds, Counts, Filter, NewLetter, News, Shed, Standing, Summary, Which,
 };
 use tidegate::sinks::influx::progress::Progress;
 
@@ -27,6 +27,7 @@ fn new_letter(position: u64, batch: Batch, words: &str) -> NewLetter {
         received_at: clock::now(),
         protocol: "ws".to_owned(),
         client: "gateway-1".to_owned(),
+        samples: batch.samples() as u64,
         batch,
         words: words.into(),
     }
@@ -47,8 +48,9 @@ fn settle(book: &mut Book, sink: &str, letters: &[NewLetter], now: Timestamp) {
     let samples: usize = letters.iter().map(|letter| letter.batch.samples()).sum();
     let progress = Progress::begin(Position(100));
     let counts = Counts { dead_lettered: samples as u64, ..Counts::default() };
-    let standing = Standing { spool_id: 1, progress, counts };
-    assert_eq!(book.settle(sink, &standing, letters, now).unwrap(), Shed::default());
+    let standing = Standing { spool_id: 1, progress, counts, windows: None };
+    let news = News { letters: letters.to_vec(), ..News::default() };
+    assert_eq!(book.settle(sink, &standing, &news, now).unwrap(), Shed::default());
 }
 
 fn all(book: &Book) -> Vec<Summary> {

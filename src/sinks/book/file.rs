@@ -6,6 +6,8 @@
 //!         refused_at, received_at, client, protocol, device, metrics (JSON array), samples, bytes,
 //!         reason, attempts, replay (1 = to be sent again),
 //!         seal (CRC-32C of batch), batch (the canonical encoding)
+//! windows sink, keep_from, rules (JSON), late, open   of sinks that get rollups
+//! floor   sink, device, until                         what is closed of a device
 //! tally   sink, letters, samples, bytes               held now; kept by triggers
 //!         shed, dropped, replayed                     samples ever
 //! ```
@@ -21,12 +23,27 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+macro_rules! windows_schema {
+    () => {
+        "
+CREATE TABLE IF NOT EXISTS windows(sink TEXT PRIMARY KEY, keep_from INTEGER NOT NULL,
+  rules TEXT NOT NULL, late INTEGER NOT NULL, open INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS floor(sink TEXT NOT NULL, device TEXT NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY(sink, device)) WITHOUT ROWID;
+"
+    };
+}
+
 /// "TDBK" in the file's header.
 const FORMAT: Format = Format { application_id: 0x5444_424B, version: 1, schema: SCHEMA };
 /// Everybody's transactions are short; an administrator's export or a backup may take a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const SCHEMA: &str = "
+/// Made in a file that was begun without them, too.
+const WINDOWS: &str = windows_schema!();
+const SCHEMA: &str = concat!(
+    windows_schema!(),
+    "
 CREATE TABLE sink(name TEXT PRIMARY KEY, spool INTEGER NOT NULL, progress TEXT NOT NULL,
   before INTEGER NOT NULL, written INTEGER NOT NULL, dead_lettered INTEGER NOT NULL,
   skipped INTEGER NOT NULL, lost INTEGER NOT NULL) WITHOUT ROWID;
@@ -56,7 +73,8 @@ CREATE TRIGGER letter_goes AFTER DELETE ON letter BEGIN
   UPDATE tally SET letters=letters-1, samples=samples-old.samples, bytes=bytes-old.bytes
     WHERE sink=old.sink;
 END;
-";
+"
+);
 
 /// A connection to the sinks' file.
 #[derive(Debug)]
@@ -148,6 +166,7 @@ impl Book {
             connection.execute_batch("PRAGMA auto_vacuum=FULL;")?;
             FORMAT.begin(&connection)?;
         }
+        connection.execute_batch(WINDOWS)?;
         connection.execute_batch("PRAGMA journal_mode=WAL;")?;
         let book = Book::over(connection, bounds)?;
         book.read_through()?;

@@ -40,18 +40,23 @@ fn letter(position: u64, samples: usize) -> NewLetter {
         protocol: "ws".into(),
         client: "gateway-1".into(),
         batch: builder.finish(),
+        samples: samples as u64,
         words: "field type conflict".into(),
     }
 }
 
 fn standing(head: u64, dead_lettered: u64) -> Standing {
     let counts = Counts { dead_lettered, written: head * 10, ..Counts::default() };
-    Standing { spool_id: SPOOL, progress: Progress::begin(Position(head)), counts }
+    Standing { spool_id: SPOOL, progress: Progress::begin(Position(head)), counts, windows: None }
+}
+
+fn news(letters: &[NewLetter]) -> News {
+    News { letters: letters.to_vec(), ..News::default() }
 }
 
 /// Settles a round after which there is room for all.
 fn settle(book: &mut Book, sink: &str, standing: &Standing, letters: &[NewLetter], now: Timestamp) {
-    assert_eq!(book.settle(sink, standing, letters, now).unwrap(), Shed::default());
+    assert_eq!(book.settle(sink, standing, &news(letters), now).unwrap(), Shed::default());
 }
 
 fn all(book: &Book) -> Vec<Summary> {
@@ -74,10 +79,19 @@ fn what_was_settled_is_read_back() {
     let batch = builder.finish();
     let mut progress = Progress::begin(Position(3));
     assert!(progress.leave(Position(9)));
-    let counts = Counts { before: 1, written: 2, dead_lettered: 11, skipped: 4, lost: u64::MAX };
-    let standing = Standing { spool_id: SPOOL, progress, counts };
-    let new = NewLetter { batch: batch.clone(), column: 2, first_row: 8, ..letter(5, 1) };
-    let shed = book.settle("influx", &standing, &[new], Timestamp(99)).unwrap();
+    let counts = Counts {
+        before: 1,
+        written: 2,
+        dead_lettered: 11,
+        skipped: 4,
+        lost: u64::MAX,
+        late: 0,
+        open: 0,
+    };
+    let standing = Standing { spool_id: SPOOL, progress, counts, windows: None };
+    let samples = batch.samples() as u64;
+    let new = NewLetter { batch: batch.clone(), samples, column: 2, first_row: 8, ..letter(5, 1) };
+    let shed = book.settle("influx", &standing, &news(&[new]), Timestamp(99)).unwrap();
     assert_eq!(shed, Shed::default());
     drop(book);
 
@@ -175,12 +189,12 @@ fn past_the_bounds_the_oldest_are_shed_and_counted() {
     let mut book = open(&folder, bounds);
     for (at, sink) in [(1, "b"), (2, "a")] {
         let now = Timestamp(at as i64 * SECOND);
-        let shed = book.settle(sink, &standing(at + 1, 2), &[letter(at, 2)], now).unwrap();
+        let shed = book.settle(sink, &standing(at + 1, 2), &news(&[letter(at, 2)]), now).unwrap();
         assert_eq!(shed, Shed::default(), "there is just room");
     }
     let now = Timestamp(3 * SECOND);
     let round = [letter(3, 2), letter(4, 2)];
-    let shed = book.settle("a", &standing(5, 8), &round, now).unwrap();
+    let shed = book.settle("a", &standing(5, 8), &news(&round), now).unwrap();
     assert_eq!(shed, Shed { letters: 2, samples: 4 });
     let times: Vec<_> = all(&book).iter().map(|letter| letter.refused_at.0 / SECOND).collect();
     assert_eq!(times, [2, 3, 3], "the oldest are gone, whosever they were");
@@ -190,12 +204,13 @@ fn past_the_bounds_the_oldest_are_shed_and_counted() {
     // By age; exactly as old as allowed is not too old.
     assert_eq!(book.shed(Timestamp(102 * SECOND)).unwrap(), Shed::default());
     assert_eq!(book.shed(Timestamp(102 * SECOND + 1)).unwrap(), Shed { letters: 1, samples: 2 });
-    let settled = book.settle("a", &standing(9, 8), &[], Timestamp(900 * SECOND)).unwrap();
+    let settled = book.settle("a", &standing(9, 8), &news(&[]), Timestamp(900 * SECOND)).unwrap();
     assert_eq!(settled, Shed { letters: 2, samples: 4 });
     assert_eq!(book.totals(None).unwrap(), Totals { shed: 10, ..Totals::default() });
 
     // One that alone is larger than the bound is counted like any other.
-    let shed = book.settle("a", &standing(10, 1008), &[letter(9, 1000)], Timestamp(900 * SECOND));
+    let shed =
+        book.settle("a", &standing(10, 1008), &news(&[letter(9, 1000)]), Timestamp(900 * SECOND));
     assert_eq!(shed.unwrap(), Shed { letters: 1, samples: 1000 });
     assert_eq!(book.totals(None).unwrap(), Totals { shed: 1010, ..Totals::default() });
 }

@@ -9,6 +9,7 @@
 
 use super::bisect::GivenUp;
 use super::deliver::Courier;
+use super::fold_lane::{FoldLane, Folding};
 use super::lane::{Lane, Means, Taken};
 use super::letters;
 use super::round::Round;
@@ -17,7 +18,7 @@ use super::valve::Stopped;
 use super::view::Tally;
 use crate::clock;
 use crate::model::{Batch, Position, Table};
-use crate::sinks::book::{Book, BookError, NewLetter, Shed, Standing};
+use crate::sinks::book::{Book, BookError, News, Shed, Standing};
 use crate::spool::Follower;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,8 +47,8 @@ pub(super) struct Driver<T> {
     standing: Standing,
     /// The standing that is in the book.
     settled: Option<Standing>,
-    /// Dead letters that are not in the book yet.
-    letters: Vec<NewLetter>,
+    /// What is not in the book yet.
+    news: News,
     tally: Arc<Tally>,
     backlog_share: f64,
     /// Time that the lanes had of the store lately.
@@ -98,7 +99,7 @@ impl<T: Transport> Driver<T> {
             book,
             standing,
             settled: None,
-            letters: Vec::new(),
+            news: News::default(),
             tally,
             backlog_share,
             live_used: none,
@@ -112,16 +113,26 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Until the log ends and all that was taken is written, or the store is not well and the daemon
-    /// stops. `follower` stands at the head of the sink's progress.
-    pub async fn run(mut self, follower: Follower) {
+    /// stops. `follower` stands at the head of the sink's progress; if it is rollups that are written,
+    /// where the open windows need it.
+    pub async fn run(mut self, follower: Follower, folding: Option<Folding>) {
         let (live_rounds, mut live) = mpsc::channel(1);
         if follower.position() > self.standing.progress.head() {
             // Deleted before this sink had it.
             self.recount = true;
             self.standing.progress.advance(self.standing.progress.head()..follower.position());
         }
-        let lane = self.lane(follower, None, live_rounds);
-        let live_thread = self.spawn(lane, "live");
+        let live_thread = match folding {
+            None => {
+                let lane = self.lane(follower, None, live_rounds);
+                self.spawn("live", move || lane.run())
+            }
+            Some(folding) => {
+                let (means, waiting) = (self.means.clone(), self.tally.live.clone());
+                let lane = FoldLane::new(means, follower, waiting, live_rounds, folding);
+                self.spawn("fold", move || lane.run())
+            }
+        };
         let mut backlog = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -194,7 +205,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    async fn live(&mut self, taken: Taken) -> Result<(), Stopped> {
+    async fn live(&mut self, mut taken: Taken) -> Result<(), Stopped> {
         if let Some(left) = &taken.left {
             log::info!(
                 sink = self.name.as_str(), from:% = left.start, to:% = left.end;
@@ -210,6 +221,7 @@ impl<T: Transport> Driver<T> {
         self.live_used += charge(began);
         self.count(&taken, &refused);
         self.standing.progress.advance(taken.range.clone());
+        self.remember(&mut taken);
         self.tally.live.pop();
         self.check(taken.samples_before_end);
         self.took().await
@@ -229,12 +241,12 @@ impl<T: Transport> Driver<T> {
 
     /// Adds what became of a round, and keeps what was refused for good.
     fn count(&mut self, taken: &Taken, refused: &[Vec<GivenUp>]) {
-        let (round, before) = (&taken.round, self.letters.len());
+        let (round, before) = (&taken.round, self.news.letters.len());
         for (part, given_up) in round.parts.iter().zip(refused) {
-            self.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
+            self.news.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
         }
-        let fresh = &self.letters[before..];
-        let dead: u64 = fresh.iter().map(|letter| letter.batch.samples() as u64).sum();
+        let fresh = &self.news.letters[before..];
+        let dead: u64 = fresh.iter().map(|letter| letter.samples).sum();
         self.refused += dead;
         let now = clock::monotonic();
         if let Some(letter) = fresh.first()
@@ -247,11 +259,25 @@ impl<T: Transport> Driver<T> {
             );
             (self.refused, self.refused_noted) = (0, Some(now));
         }
-        let counts = &mut self.standing.counts;
+        let (counts, account) = (&mut self.standing.counts, taken.account);
+        let accounted = counts.accounted() + account.samples + account.lost;
         counts.dead_lettered += dead;
-        counts.skipped += round.skipped;
-        counts.written += round.samples - round.skipped - dead;
-        counts.lost += taken.lost;
+        counts.skipped = counts.skipped.saturating_add_signed(account.skipped);
+        counts.late += account.late;
+        counts.lost += account.lost + account.lost_of_open;
+        counts.open = account.open;
+        // All else of what was read, or was in open windows.
+        counts.written += accounted.saturating_sub(counts.accounted());
+    }
+
+    /// What the fold needs after a crash; settled with the counts.
+    fn remember(&mut self, taken: &mut Taken) {
+        if let (Some(fresh), Some(windows)) = (taken.windows.take(), &mut self.standing.windows) {
+            windows.keep_from = fresh.keep_from;
+            windows.rules = fresh.rules;
+            self.news.floors.extend(fresh.floors);
+            self.recount |= fresh.recount;
+        }
     }
 
     /// Whether the counts of what was done are the log's own: only to be seen without gaps.
@@ -286,7 +312,7 @@ impl<T: Transport> Driver<T> {
             self.backlog_used /= 2;
         }
         self.tally.tell(&self.standing);
-        while !self.letters.is_empty() && !self.settle() {
+        while !self.news.letters.is_empty() && !self.settle() {
             if self.courier.valve.is_stopping() {
                 return Err(Stopped);
             }
@@ -317,19 +343,19 @@ impl<T: Transport> Driver<T> {
     /// Makes the standing durable, and the letters with it. False if that failed; then it is tried
     /// again at the next tick.
     fn settle(&mut self) -> bool {
-        let first_undone = self.standing.progress.first_undone();
-        if self.letters.is_empty() && self.settled.as_ref() == Some(&self.standing) {
+        let keep_from = self.standing.keep_from();
+        if self.news.is_empty() && self.settled.as_ref() == Some(&self.standing) {
             return true;
         }
-        let done = self.book.settle(&self.name, &self.standing, &self.letters, clock::now());
+        let done = self.book.settle(&self.name, &self.standing, &self.news, clock::now());
         match done {
             Ok(shed) => {
                 self.note_shed(shed);
-                self.letters.clear();
+                self.news = News::default();
                 self.settled = Some(self.standing.clone());
                 let backlog = self.backlog_name();
                 for follower in [&self.name, &backlog] {
-                    self.means.spool.commit(follower, first_undone);
+                    self.means.spool.commit(follower, keep_from);
                 }
                 true
             }
@@ -391,7 +417,7 @@ impl<T: Transport> Driver<T> {
             }
             let (sender, rounds) = mpsc::channel(1);
             let lane = self.lane(follower, Some(gap.end), sender);
-            return Some(Backlog { rounds, thread: self.spawn(lane, "backlog")? });
+            return Some(Backlog { rounds, thread: self.spawn("backlog", move || lane.run())? });
         }
     }
 
@@ -416,9 +442,13 @@ impl<T: Transport> Driver<T> {
         Lane { means: self.means.clone(), follower, until, waiting: waiting.clone(), rounds }
     }
 
-    fn spawn(&mut self, lane: Lane, kind: &str) -> Option<JoinHandle<()>> {
+    fn spawn(
+        &mut self,
+        kind: &str,
+        lane: impl FnOnce() + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
         let name = format!("{} {kind}", self.name);
-        match std::thread::Builder::new().name(name).spawn(move || lane.run()) {
+        match std::thread::Builder::new().name(name).spawn(lane) {
             Ok(thread) => Some(thread),
             Err(error) => {
                 self.note("a thread can't be started; it is tried again", &error);
