@@ -186,7 +186,7 @@ fn a_silent_devices_windows_are_written_and_a_refused_rollup_is_explained() {
     assert_eq!((&told["written"], &told["imbalance"]), (&30.into(), &0.into()), "{told:#}");
     let status = daemon.command("status").output().unwrap();
     let status = String::from_utf8(status.stdout).unwrap();
-    assert!(status.contains("30 late for their window; as rollups of 1 min"), "{status}");
+    assert!(status.contains("30 late for their window; as rollups of 60 s"), "{status}");
 
     let letters = daemon.json("/api/v1/dead-letters?limit=10");
     let letters = letters["letters"].as_array().unwrap();
