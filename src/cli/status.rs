@@ -144,6 +144,7 @@ pub(super) struct Ledger {
     stored: u64,
     spooled: u64,
     damaged: u64,
+    skipped: u64,
     accepted_batches: u64,
     duplicates: u64,
     refused: u64,
@@ -257,8 +258,12 @@ fn ledger(ledger: &Ledger) -> String {
         0 => String::new(),
         damaged => format!(", {} damaged", count(damaged)),
     };
+    let skipped = match ledger.skipped {
+        0 => String::new(),
+        skipped => format!(" + {} live only", count(skipped)),
+    };
     format!(
-        "{verdict}: {} samples accepted = {} stored + {} spooled{damaged}; batches {} accepted, {} \
+        "{verdict}: {} samples accepted = {} stored + {} spooled{skipped}{damaged}; batches {} accepted, {} \
          duplicate, {} refused",
         count(ledger.accepted),
         count(ledger.stored),
@@ -318,7 +323,7 @@ fn sink_lines(sink: &Sink) -> String {
         written += &format!("; {} more in memory (and in the spool)", count(unflushed));
     }
     let others = [
-        (sink.skipped, "not for it (filters)"),
+        (sink.skipped, "not for it (filters, live only)"),
         (sink.late, "late for their window"),
         (sink.lost, "LOST"),
     ];

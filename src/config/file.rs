@@ -111,6 +111,7 @@ pub(super) struct Breaker {
     pub failure_rate: f64,
     pub backoff: Quantity,
     pub backoff_max: Quantity,
+    pub unreachable_max: Quantity,
     pub fix_interval: Quantity,
 }
 

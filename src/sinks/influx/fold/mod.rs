@@ -55,7 +55,7 @@ pub struct Floor {
 /// Samples of a record that are in no window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Apart {
-    /// Not selected.
+    /// Not selected, or live only.
     pub skipped: u64,
     /// Their window was closed before; or their metric went on with another type in it.
     pub late: u64,
@@ -158,13 +158,13 @@ impl Fold {
         let mut apart = Apart::default();
         for table in record.batch.tables() {
             let mut columns: Vec<_> = table.columns().collect();
-            if !self.selection.has_device(table.device()) {
+            let is_for_it = table.keep().in_stores() && self.selection.has_device(table.device());
+            if !is_for_it {
                 columns.clear();
             }
             columns.retain(|column| self.selection.has_metric(column.metric()));
-            let all: usize = table.columns().map(Column::present).sum();
             let selected: usize = columns.iter().map(|column| column.present()).sum();
-            apart.skipped += (all - selected) as u64;
+            apart.skipped += (table.samples() - selected) as u64;
             if selected == 0 {
                 continue;
             }
