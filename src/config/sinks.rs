@@ -149,7 +149,7 @@ impl Checker<'_> {
             devices: self.globs(&key("devices"), &file.devices),
             metrics: self.globs(&key("metrics"), &file.metrics),
             globs: (file.devices.clone(), file.metrics.clone()),
-            rollups: self.rollups(&key, file),
+            rollups: self.rollups(key, file),
             batch_samples: self.count(&key("batch_samples"), file.batch_samples, 1..=1_000_000)
                 as usize,
             batch_bytes: self.memory(&key("batch_bytes"), &file.batch_bytes, BATCH_BYTES),
