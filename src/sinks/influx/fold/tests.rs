@@ -187,16 +187,16 @@ fn run(
         let crash = crashes.next();
         let mut fold = Fold::new(rules(&["a.*", "state"]), settled.floors.clone()).unwrap();
         let mut now = settled.clone();
-        for at in settled.keep_from..settled.head {
-            fold.apply(&source(at, &records[at]), &mut Closed::default());
+        for (at, record) in records.iter().enumerate().take(settled.head).skip(settled.keep_from) {
+            fold.apply(&source(at, record), &mut Closed::default());
         }
         assert_eq!(fold.open(), settled.open, "the open windows are what they were");
         let mut done = true;
-        for at in settled.head..records.len() {
+        for (at, record) in records.iter().enumerate().skip(settled.head) {
             let mut closed = Closed::default();
-            let apart = fold.apply(&source(at, &records[at]), &mut closed);
+            let apart = fold.apply(&source(at, record), &mut closed);
             if silent_at.contains(&at) {
-                let time = Timestamp(records[at].received_at);
+                let time = Timestamp(record.received_at);
                 now.floors.extend(fold.end_silent(time, patience, &mut closed, MANY));
             }
             let samples = closed.samples();
@@ -292,8 +292,8 @@ proptest! {
             if index > at && index == crash {
                 let from = fold.keep_from().map_or(index, |it| it.0 as usize);
                 fold = Fold::new(other.clone(), floors.clone()).unwrap();
-                for index in from..index {
-                    fold.apply(&source(index, &records[index]), &mut Closed::default());
+                for (index, record) in records.iter().enumerate().take(index).skip(from) {
+                    fold.apply(&source(index, record), &mut Closed::default());
                 }
             }
             let mut closed = Closed::default();
