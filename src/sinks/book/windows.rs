@@ -1,4 +1,9 @@
 //! What a sink that gets rollups must remember beside its progress.
+//!
+//! ```text
+//! windows  sink, keep_from, rules (JSON), late, open
+//! floor    sink, device, until (nanoseconds)         what is closed of a device
+//! ```
 
 use super::file::Book;
 use super::{BookError, OpenWindows, Standing};
@@ -6,6 +11,14 @@ use crate::model::Position;
 use crate::sinks::influx::fold::Floor;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
+
+/// The tables. In its first versions a file had none.
+pub(super) const TABLES: &str = "
+CREATE TABLE windows(sink TEXT PRIMARY KEY, keep_from INTEGER NOT NULL, rules TEXT NOT NULL,
+  late INTEGER NOT NULL, open INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE floor(sink TEXT NOT NULL, device TEXT NOT NULL, until INTEGER NOT NULL,
+  PRIMARY KEY(sink, device)) WITHOUT ROWID;
+";
 
 impl Book {
     /// What is closed of devices whatever the log says, for this sink.
@@ -28,6 +41,10 @@ pub(super) fn complete(
     sink: &str,
     mut standing: Standing,
 ) -> rusqlite::Result<Standing> {
+    let exists = "SELECT count(*) FROM sqlite_schema WHERE name='windows'";
+    if connection.query_row(exists, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(standing);
+    }
     let sql = "SELECT keep_from, rules, late, open FROM windows WHERE sink=?";
     let row = connection.prepare_cached(sql)?.query_row([sink], |row| {
         let rules: String = row.get(1)?;

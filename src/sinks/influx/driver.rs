@@ -7,22 +7,26 @@
 //!
 //! Full case: the lanes wait with two rounds each, and the log keeps the rest.
 
+mod lanes;
+
 use super::bisect::GivenUp;
 use super::deliver::Courier;
-use super::fold_lane::{FoldLane, Folding};
-use super::lane::{Lane, Means, Taken};
+use super::fold_lane::Folding;
+use super::lane::{Means, Taken};
 use super::letters;
 use super::round::Round;
+use super::shares;
 use super::transport::Transport;
 use super::valve::Stopped;
 use super::view::Tally;
 use crate::clock;
-use crate::model::{Batch, Position, Table};
+use crate::ledger::Outcomes;
+use crate::model::{Batch, Table};
 use crate::sinks::book::{Book, BookError, News, Shed, Standing};
 use crate::spool::Follower;
+use lanes::Backlog;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -39,12 +43,21 @@ const REPLAY_BYTES_MAX: u64 = 1 << 20;
 /// Trouble that lasts is said again after this.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// What is known of a sink, and where it is written down.
+pub(super) struct Account {
+    pub book: Book,
+    pub standing: Standing,
+    /// The counts of the standing, client by client.
+    pub outcomes: Outcomes,
+}
+
 pub(super) struct Driver<T> {
     name: String,
     means: Means,
     courier: Courier<T>,
     book: Book,
     standing: Standing,
+    outcomes: Outcomes,
     /// The standing that is in the book.
     settled: Option<Standing>,
     /// What is not in the book yet.
@@ -57,6 +70,8 @@ pub(super) struct Driver<T> {
     /// Some of the log was deleted before this sink had it: how much is known when it is through with
     /// the rest.
     recount: bool,
+    /// There are lost samples of which it is not known whose they were.
+    has_lost: bool,
     /// There may be more dead letters to replay.
     replaying: bool,
     /// When trouble was logged last.
@@ -64,12 +79,6 @@ pub(super) struct Driver<T> {
     /// When refused readings were logged last, and how many samples there were since then.
     refused_noted: Option<Instant>,
     refused: u64,
-}
-
-/// The lane that works on a gap.
-struct Backlog {
-    rounds: mpsc::Receiver<Taken>,
-    thread: JoinHandle<()>,
 }
 
 enum Turn {
@@ -83,12 +92,12 @@ impl<T: Transport> Driver<T> {
         name: String,
         means: Means,
         courier: Courier<T>,
-        book: Book,
-        standing: Standing,
+        account: Account,
         tally: Arc<Tally>,
         backlog_share: f64,
     ) -> Driver<T> {
         let none = Duration::ZERO;
+        let Account { book, standing, outcomes } = account;
         let gaps = standing.progress.gaps().len();
         means.gaps.store(gaps, Ordering::Relaxed);
         tally.tell(&standing);
@@ -98,6 +107,7 @@ impl<T: Transport> Driver<T> {
             courier,
             book,
             standing,
+            outcomes,
             settled: None,
             news: News::default(),
             tally,
@@ -105,6 +115,8 @@ impl<T: Transport> Driver<T> {
             live_used: none,
             backlog_used: none,
             recount: false,
+            // What went while it did not run.
+            has_lost: true,
             replaying: true,
             noted: None,
             refused_noted: None,
@@ -122,17 +134,8 @@ impl<T: Transport> Driver<T> {
             self.recount = true;
             self.standing.progress.advance(self.standing.progress.head()..follower.position());
         }
-        let live_thread = match folding {
-            None => {
-                let lane = self.lane(follower, None, live_rounds);
-                self.spawn("live", move || lane.run())
-            }
-            Some(folding) => {
-                let (means, waiting) = (self.means.clone(), self.tally.live.clone());
-                let lane = FoldLane::new(means, follower, waiting, live_rounds, folding);
-                self.spawn("fold", move || lane.run())
-            }
-        };
+        self.name_unknown();
+        let live_thread = self.begin_live(follower, folding, live_rounds);
         let mut backlog = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,13 +168,6 @@ impl<T: Transport> Driver<T> {
         drop(live);
         self.join(live_thread);
         self.join(backlog.map(|Backlog { thread, .. }| thread));
-    }
-
-    /// Waits for a lane that has nothing more to do.
-    fn join(&self, lane: Option<JoinHandle<()>>) {
-        if lane.is_some_and(|lane| lane.join().is_err()) {
-            log::error!(sink = self.name.as_str(); "a lane of the sink panicked");
-        }
     }
 
     /// New data first, unless the backlog has not had its share.
@@ -246,6 +242,12 @@ impl<T: Transport> Driver<T> {
             self.news.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
         }
         let fresh = &self.news.letters[before..];
+        match &taken.windows {
+            None => shares::count(&mut self.outcomes, round, fresh),
+            Some(windows) => {
+                shares::count_folded(&mut self.outcomes, &windows.shares, round, fresh);
+            }
+        }
         let dead: u64 = fresh.iter().map(|letter| letter.samples).sum();
         self.refused += dead;
         let now = clock::monotonic();
@@ -259,15 +261,16 @@ impl<T: Transport> Driver<T> {
             );
             (self.refused, self.refused_noted) = (0, Some(now));
         }
-        let (counts, account) = (&mut self.standing.counts, taken.account);
-        let accounted = counts.accounted() + account.samples + account.lost;
+        let (counts, fate) = (&mut self.standing.counts, taken.fate);
+        let accounted = counts.accounted() + fate.samples;
         counts.dead_lettered += dead;
-        counts.skipped = counts.skipped.saturating_add_signed(account.skipped);
-        counts.late += account.late;
-        counts.lost += account.lost + account.lost_of_open;
-        counts.open = account.open;
+        counts.skipped = counts.skipped.saturating_add_signed(fate.skipped);
+        counts.late += fate.late;
+        counts.lost += fate.lost_of_open;
+        counts.open = fate.open;
         // All else of what was read, or was in open windows.
         counts.written += accounted.saturating_sub(counts.accounted());
+        self.lose(fate.lost);
     }
 
     /// What the fold needs after a crash; settled with the counts.
@@ -280,19 +283,37 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// So many samples will never be had.
+    fn lose(&mut self, samples: u64) {
+        if samples > 0 {
+            self.standing.counts.lost += samples;
+            self.outcomes.unknown().lost += samples;
+            self.has_lost = true;
+        }
+    }
+
+    /// Whose the samples are that were never had: to be seen when all that the progress says to be done
+    /// is counted.
+    fn name_unknown(&mut self) {
+        if self.has_lost && !self.recount {
+            self.has_lost = false;
+            shares::name(&mut self.outcomes, &self.means.accepted, &self.standing.progress);
+        }
+    }
+
     /// Whether the counts of what was done are the log's own: only to be seen without gaps.
     fn check(&mut self, samples_before_end: u64) {
         if !self.standing.progress.gaps().is_empty() {
             return;
         }
-        let counts = &mut self.standing.counts;
+        let counts = &self.standing.counts;
         let imbalance = samples_before_end.cast_signed() - counts.accounted().cast_signed();
         if self.recount && imbalance > 0 {
             log::error!(
                 sink = self.name.as_str(), samples = imbalance;
                 "these readings were deleted from the spool before this sink had them"
             );
-            counts.lost += imbalance.unsigned_abs();
+            self.lose(imbalance.unsigned_abs());
             self.tally.set_imbalance(0);
         } else {
             self.tally.set_imbalance(imbalance);
@@ -311,6 +332,7 @@ impl<T: Transport> Driver<T> {
             self.live_used /= 2;
             self.backlog_used /= 2;
         }
+        self.name_unknown();
         self.tally.tell(&self.standing);
         while !self.news.letters.is_empty() && !self.settle() {
             if self.courier.valve.is_stopping() {
@@ -344,10 +366,12 @@ impl<T: Transport> Driver<T> {
     /// again at the next tick.
     fn settle(&mut self) -> bool {
         let keep_from = self.standing.keep_from();
-        if self.news.is_empty() && self.settled.as_ref() == Some(&self.standing) {
+        let unchanged = self.news.is_empty() && self.outcomes.changed().next().is_none();
+        if unchanged && self.settled.as_ref() == Some(&self.standing) {
             return true;
         }
-        let done = self.book.settle(&self.name, &self.standing, &self.news, clock::now());
+        let Driver { name, book, standing, outcomes, news, .. } = self;
+        let done = book.settle(name, standing, outcomes, news, clock::now());
         match done {
             Ok(shed) => {
                 self.note_shed(shed);
@@ -401,64 +425,6 @@ impl<T: Transport> Driver<T> {
                 return Ok(Err(error));
             }
         }
-    }
-
-    /// Sends a lane into the first gap.
-    fn begin_backlog(&mut self) -> Option<Backlog> {
-        loop {
-            let gap = self.standing.progress.gaps().first()?.clone();
-            let follower = self.means.spool.follow(&self.backlog_name(), gap.start);
-            if follower.position() > gap.start {
-                // Deleted meanwhile, in part or as a whole.
-                self.recount = true;
-                self.standing.progress.fill(gap.start..follower.position());
-                self.gaps_changed();
-                continue;
-            }
-            let (sender, rounds) = mpsc::channel(1);
-            let lane = self.lane(follower, Some(gap.end), sender);
-            return Some(Backlog { rounds, thread: self.spawn("backlog", move || lane.run())? });
-        }
-    }
-
-    fn end_backlog(&mut self) {
-        self.tally.backlog.clear();
-        if self.standing.progress.gaps().is_empty() {
-            self.means.spool.forget(&self.backlog_name());
-            log::info!(sink = self.name.as_str(); "the backlog is written");
-        }
-    }
-
-    fn lane(
-        &self,
-        follower: Follower,
-        until: Option<Position>,
-        rounds: mpsc::Sender<Taken>,
-    ) -> Lane {
-        let waiting = match until {
-            None => &self.tally.live,
-            Some(_) => &self.tally.backlog,
-        };
-        Lane { means: self.means.clone(), follower, until, waiting: waiting.clone(), rounds }
-    }
-
-    fn spawn(
-        &mut self,
-        kind: &str,
-        lane: impl FnOnce() + Send + 'static,
-    ) -> Option<JoinHandle<()>> {
-        let name = format!("{} {kind}", self.name);
-        match std::thread::Builder::new().name(name).spawn(lane) {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                self.note("a thread can't be started; it is tried again", &error);
-                None
-            }
-        }
-    }
-
-    fn backlog_name(&self) -> String {
-        format!("{} backlog", self.name)
     }
 
     fn note(&mut self, what: &str, error: &dyn std::error::Error) {

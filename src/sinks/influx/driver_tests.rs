@@ -6,6 +6,7 @@ use super::transport::{Reply, Transport};
 use super::{OpenError, Options, Rollups, answers::Unreached, names::Naming, open as open_sink};
 use crate::clock;
 use crate::decode::{self, Stamp, Upstream, encode};
+use crate::ledger::{AcceptedBelow, Outcome};
 use crate::model::{Batch, BatchBuilder, Timestamp};
 use crate::sinks::book::{Book, Bounds, Filter, Standing};
 use crate::sinks::breaker;
@@ -211,6 +212,7 @@ fn options(shape: &Shape, rollups: Option<&Rollups>) -> Options {
             misconfigured_interval: ms,
             ..breaker::Settings::default()
         },
+        accepted: AcceptedBelow::default(),
     }
 }
 
@@ -270,6 +272,13 @@ proptest! {
         prop_assert!(progress.gaps().is_empty());
         prop_assert_eq!(counts.accounted(), log.samples);
         prop_assert_eq!((counts.dead_lettered, counts.lost), (lettered, 0));
+        // There is one client, and what is counted of it is what is counted of all.
+        let outcomes = log.book().outcomes("store").unwrap();
+        let its: Vec<_> = outcomes.iter().filter(|line| line.client.is_some()).collect();
+        prop_assert_eq!(its.len(), 1);
+        let stored = counts.written;
+        let expected = Outcome { stored, dead_lettered: lettered, ..Outcome::default() };
+        prop_assert_eq!(its[0].outcome, expected);
     }
 }
 
@@ -345,6 +354,12 @@ proptest! {
         prop_assert_eq!(counts.accounted(), log.samples);
         prop_assert_eq!((counts.dead_lettered, counts.open), (dead, open));
         prop_assert_eq!((counts.late, counts.lost, counts.skipped), (0, 0, 0));
+        // For the client, what is in open windows counts as stored.
+        let outcomes = log.book().outcomes("store").unwrap();
+        let its: Vec<_> = outcomes.iter().filter(|line| line.client.is_some()).collect();
+        let stored = counts.written + open;
+        let expected = Outcome { stored, dead_lettered: dead, ..Outcome::default() };
+        prop_assert_eq!((its.len(), its[0].outcome), (1, expected));
         // The same book can't go on with another kind.
         let (_, spool, _) = log.open_spool();
         let options = options(&shape(), None);

@@ -11,11 +11,13 @@
 //! what lies before the head once more and writes nothing of it (see `fold`).
 
 use super::fold::{Closed, Floor, Fold, Rules};
-use super::lane::{Account, IDLE, Means, READ_BYTES_MAX, RETRY, Taken, Waiting, source};
+use super::lane::{Fate, IDLE, Means, READ_BYTES_MAX, RETRY, Taken, Waiting, source};
 use super::round::Round;
+use super::shares::Share;
 use crate::clock;
-use crate::model::{Position, Timestamp};
+use crate::model::{ClientId, Position, Timestamp};
 use crate::spool::{Entry, Follower, Next};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -41,6 +43,8 @@ pub(super) struct Remember {
     /// Some of the log was lost where it was folded once more: how much is known from all that is
     /// accounted for.
     pub recount: bool,
+    /// Whose samples were read, by client and protocol.
+    pub shares: BTreeMap<(ClientId, u8), Share>,
 }
 
 /// The fold as a sink begins with it.
@@ -85,7 +89,8 @@ pub(super) struct FoldLane {
 struct Gathered {
     closed: Closed,
     floors: Vec<Floor>,
-    account: Account,
+    fate: Fate,
+    shares: BTreeMap<(ClientId, u8), Share>,
     recount: bool,
     /// The first and the last receipt, and when the round is to be made.
     first: Option<Timestamp>,
@@ -139,7 +144,7 @@ impl FoldLane {
                 self.recalled(&mut round);
             }
             let now = clock::monotonic();
-            let full = round.closed.rollups() >= wanted || round.account.samples >= ROUND_SAMPLES;
+            let full = round.closed.rollups() >= wanted || round.fate.samples >= ROUND_SAMPLES;
             if full || round.deadline.is_some_and(|deadline| deadline <= now) {
                 // It may be behind: the time is that of the log.
                 self.end_silent(round.last, &mut round, wanted);
@@ -189,7 +194,7 @@ impl FoldLane {
     }
 
     fn finish(&mut self, round: Gathered, parts: u32) -> Option<Taken> {
-        let Gathered { closed, floors, mut account, recount, first, .. } = round;
+        let Gathered { closed, floors, mut fate, shares, recount, first, .. } = round;
         let range = self.head..self.follower.position().max(self.head);
         if range.is_empty() && closed.is_empty() {
             return None;
@@ -198,8 +203,8 @@ impl FoldLane {
             self.waiting.push(clock::now());
         }
         let lost = self.follower_lost();
-        account.lost += lost - self.lost;
-        account.open = self.fold.open();
+        fate.lost += lost - self.lost;
+        fate.open = self.fold.open();
         self.lost = lost;
         self.head = range.end;
         let keep_from = self.fold.keep_from().unwrap_or(self.head);
@@ -210,9 +215,9 @@ impl FoldLane {
             range,
             round: Round::encode(closed.into_sources(number), &self.means.shape, parts),
             left: None,
-            account,
+            fate,
             samples_before_end: self.follower.samples_before(),
-            windows: Some(Remember { keep_from, floors, rules, recount }),
+            windows: Some(Remember { keep_from, floors, rules, recount, shares }),
         })
     }
 
@@ -231,9 +236,16 @@ impl FoldLane {
         }
         round.last = round.last.max(Some(entry.received_at));
         let apart = self.fold.apply(&record, &mut round.closed);
-        round.account.samples += entry.batch.samples() as u64;
-        round.account.skipped += apart.skipped.cast_signed();
-        round.account.late += apart.late;
+        round.fate.samples += entry.batch.samples() as u64;
+        round.fate.skipped += apart.skipped.cast_signed();
+        round.fate.late += apart.late;
+        let sender = (entry.client.clone(), entry.protocol.byte());
+        let share = round.shares.entry(sender).or_default();
+        // Some may be late of those that came before, from whomever.
+        let samples = entry.batch.samples() as u64;
+        let apart = samples.min(apart.skipped + apart.late);
+        share.apart += apart;
+        share.folded += samples - apart;
     }
 
     /// Everything before the head is folded once more, and the windows are what they were. If samples
@@ -246,9 +258,9 @@ impl FoldLane {
         let missing = open.cast_signed() - self.fold.open().cast_signed();
         if round.recount && missing > 0 {
             log::error!(samples = missing; "the spool lost readings that open windows of a sink are made of");
-            round.account.lost_of_open += missing.unsigned_abs();
+            round.fate.lost_of_open += missing.unsigned_abs();
         } else {
-            round.account.skipped += missing;
+            round.fate.skipped += missing;
         }
         // What is not among those was written before, or is found by the recount.
         self.lost = lost;

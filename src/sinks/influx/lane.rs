@@ -17,6 +17,7 @@ use super::progress::GAPS_MAX;
 use super::round::{Round, Shape, Source};
 use super::valve::Valve;
 use crate::clock;
+use crate::ledger::AcceptedBelow;
 use crate::model::{Position, Timestamp};
 use crate::spool::{Entry, Follower, Next, Spool};
 use std::collections::VecDeque;
@@ -47,7 +48,7 @@ pub(super) struct Taken {
     /// What the live lane left out just before `range`.
     pub left: Option<Range<Position>>,
     /// What becomes of the samples in `range`, but for those that the store refuses.
-    pub account: Account,
+    pub fate: Fate,
     /// Samples in all batches of the log below the end of `range`.
     pub samples_before_end: u64,
     /// What to remember of windows, if it is rollups that are written.
@@ -56,7 +57,7 @@ pub(super) struct Taken {
 
 /// Samples of a stretch of the log.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Account {
+pub(super) struct Fate {
     /// All that could be read.
     pub samples: u64,
     /// Those that are not selected; fewer than none if some of before turn out to be selected.
@@ -106,6 +107,8 @@ pub(super) struct Means {
     pub batch_age: Duration,
     /// How many gaps there are.
     pub gaps: Arc<AtomicUsize>,
+    /// Whose the samples are that nobody saw.
+    pub accepted: AcceptedBelow,
 }
 
 pub(super) struct Lane {
@@ -179,10 +182,9 @@ impl Lane {
         let sources = entries.iter().map(|entry| source(entry)).collect();
         let round = Round::encode(sources, &self.means.shape, parts);
         let (samples, skipped) = (round.samples, round.skipped.cast_signed());
-        let account =
-            Account { samples, skipped, lost: self.lost() - lost_before, ..Account::default() };
+        let fate = Fate { samples, skipped, lost: self.lost() - lost_before, ..Fate::default() };
         let samples_before_end = self.follower.samples_before();
-        Some(Taken { range, round, left: None, account, samples_before_end, windows: None })
+        Some(Taken { range, round, left: None, fate, samples_before_end, windows: None })
     }
 
     /// Samples that the log had and no longer has, so far.
@@ -208,7 +210,7 @@ impl Lane {
             range: to..to,
             round: Round::encode(Vec::new(), &self.means.shape, 1),
             left: Some(from..to),
-            account: Account::default(),
+            fate: Fate::default(),
             samples_before_end: self.follower.samples_before(),
             windows: None,
         }
@@ -219,8 +221,9 @@ pub(super) fn source(entry: &Entry) -> Source {
     Source {
         position: entry.position,
         received_at: entry.received_at,
-        protocol: entry.protocol.name(),
+        protocol: entry.protocol,
         client: entry.client.clone(),
         batch: Arc::clone(&entry.batch),
+        skipped: 0,
     }
 }

@@ -28,6 +28,7 @@ pub mod lines;
 pub mod names;
 pub mod progress;
 pub mod round;
+mod shares;
 pub mod target;
 pub mod transport;
 mod valve;
@@ -39,10 +40,11 @@ pub use view::View;
 use super::book::{Book, BookError, Counts, OpenWindows, Standing};
 use super::breaker;
 use crate::clock;
+use crate::ledger::{AcceptedBelow, CLIENTS_MAX, Outcomes};
 use crate::model::Timestamp;
 use crate::spool::{Follower, Spool};
 use deliver::Courier;
-use driver::Driver;
+use driver::{Account, Driver};
 use fold::{Fold, Rules};
 use fold_lane::Folding;
 use lane::Means;
@@ -74,6 +76,8 @@ pub struct Options {
     pub backlog_share: f64,
     /// When the breaker opens, and for how long.
     pub breaker: breaker::Settings,
+    /// What each client had sent below a position.
+    pub accepted: AcceptedBelow,
 }
 
 /// What makes rollups of samples.
@@ -120,8 +124,7 @@ pub enum OpenError {
 pub struct Opened {
     options: Options,
     spool: Spool,
-    book: Book,
-    standing: Standing,
+    account: Account,
     follower: Follower,
     folding: Option<Folding>,
 }
@@ -145,6 +148,7 @@ pub struct Influx {
 pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenError> {
     let name = options.name.as_str();
     let rules = options.rollups.as_ref().map(|rollups| &rollups.rules);
+    let mut outcomes = Outcomes::new(CLIENTS_MAX, []);
     // Under the sink's name the log is kept from the first position that is not done.
     let (mut follower, mut standing) = match book.sink(name, spool.id())? {
         None => {
@@ -153,6 +157,7 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenE
             let progress = Progress::begin(follower.position());
             let windows = rules
                 .map(|rules| OpenWindows { keep_from: follower.position(), rules: rules.clone() });
+            outcomes.unknown().before += counts.before;
             (follower, Standing { spool_id: spool.id(), progress, counts, windows })
         }
         Some(known) => {
@@ -161,6 +166,7 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenE
                 let name = name.to_owned();
                 return Err(OpenError::Changed { name, before: kind(before), now: kind(rules) });
             }
+            outcomes = Outcomes::new(CLIENTS_MAX, book.outcomes(name)?);
             let follower = match known.keep_from() {
                 from if from < known.progress.head() => spool.follow(name, from),
                 head => spool.follow_from(name, head, known.counts.accounted()),
@@ -170,6 +176,7 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenE
     };
     if follower.samples_shed() > 0 {
         standing.counts.lost += follower.samples_shed();
+        outcomes.unknown().lost += follower.samples_shed();
         standing.progress.advance(standing.progress.head()..follower.position());
     }
     let folding = match (&options.rollups, &standing.windows) {
@@ -189,7 +196,8 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenE
             None
         }
     };
-    Ok(Opened { options, spool: spool.clone(), book, standing, follower, folding })
+    let account = Account { book, standing, outcomes };
+    Ok(Opened { options, spool: spool.clone(), account, follower, folding })
 }
 
 /// What a sink gets, for people.
@@ -204,7 +212,7 @@ impl Opened {
     /// The position that the sink will read next at the head of the log.
     #[must_use]
     pub fn head(&self) -> crate::model::Position {
-        self.standing.progress.head()
+        self.account.standing.progress.head()
     }
 
     /// Starts the thread. It ends when the log has ended and all is written; or, after `stop`, as soon
@@ -219,9 +227,17 @@ impl Opened {
         stop: &CancellationToken,
         hurry: &CancellationToken,
     ) -> std::io::Result<(Influx, JoinHandle<()>)> {
-        let Opened { options, spool, book, standing, follower, folding } = self;
-        let Options { name, shape, rollups, batch_age, requests_max, backlog_share, breaker } =
-            options;
+        let Opened { options, spool, account, follower, folding } = self;
+        let Options {
+            name,
+            shape,
+            rollups,
+            batch_age,
+            requests_max,
+            backlog_share,
+            breaker,
+            accepted,
+        } = options;
         let valve = Arc::new(Valve::new(&name, breaker, requests_max, stop.clone()));
         let tally = Arc::new(Tally::default());
         let influx = Influx {
@@ -239,9 +255,8 @@ impl Opened {
             None => shape,
         };
         let (shape, gaps) = (Arc::new(shape), Arc::default());
-        let means = Means { spool, shape, valve, batch_age, gaps };
-        let driver =
-            Driver::new(name.clone(), means, courier, book, standing, tally, backlog_share);
+        let means = Means { spool, shape, valve, batch_age, gaps, accepted };
+        let driver = Driver::new(name.clone(), means, courier, account, tally, backlog_share);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let hurry = hurry.clone();
         let thread = std::thread::Builder::new().name(name).spawn(move || {

@@ -5,6 +5,7 @@ use crate::model::{
     Batch, BatchBuilder, ClientId, Position, ShapeError, Timestamp, Values, tags_of_identity,
 };
 use crate::sinks::influx::round::Source;
+use crate::spool::Protocol;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub struct Closed {
 struct ClosedWindow {
     identity: Arc<str>,
     start: i64,
-    protocol: &'static str,
+    protocol: Protocol,
     client: ClientId,
     received_at: Timestamp,
     samples: u64,
@@ -84,15 +85,16 @@ impl Closed {
     pub fn into_sources(self, mut number: u64) -> Vec<Source> {
         let mut senders = BTreeMap::<_, Gathered>::new();
         let mut sources = Vec::new();
-        let mut finish = |(protocol, client): (&'static str, ClientId), gathered: Gathered| {
+        let mut finish = |(protocol, client): (u8, ClientId), gathered: Gathered| {
             let Gathered { builder, samples, received_at, .. } = gathered;
             let received_at = received_at.unwrap_or(Timestamp(0));
             let (position, batch) = (Position(number), Arc::new(builder.finish()));
-            sources.push(Source { position, received_at, protocol, client, batch });
+            let protocol = Protocol::of_byte(protocol);
+            sources.push(Source { position, received_at, protocol, client, batch, skipped: 0 });
             number += samples;
         };
         for window in self.windows {
-            let sender = (window.protocol, window.client.clone());
+            let sender = (window.protocol.byte(), window.client.clone());
             let gathered = senders.entry(sender.clone()).or_default();
             let added = gathered.add(&window);
             debug_assert!(added.is_ok(), "a table can't be too large for a batch");

@@ -37,6 +37,7 @@ pub use rules::Rules;
 
 use super::round::Source;
 use crate::model::{ClientId, Column, Position, Table, Timestamp};
+use crate::spool::Protocol;
 use foldhash::fast::RandomState;
 use rules::Selection;
 use std::collections::HashMap;
@@ -102,7 +103,7 @@ struct Window {
     /// The first record that told of it.
     first: Position,
     /// Where what came last for it is from.
-    protocol: &'static str,
+    protocol: Protocol,
     client: ClientId,
     received_at: Timestamp,
     samples: u64,

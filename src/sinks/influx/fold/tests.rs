@@ -3,6 +3,7 @@
 use super::{Apart, Closed, Floor, Fold, Rules};
 use crate::model::{Batch, BatchBuilder, NANOS_PER_SECOND, Position, Timestamp, Values};
 use crate::sinks::influx::round::Source;
+use crate::spool::Protocol;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,7 +49,8 @@ fn source(at: usize, record: &Record) -> Source {
     Source {
         position: Position(at as u64),
         received_at: Timestamp(record.received_at),
-        protocol: "ws",
+        protocol: Protocol::Ws,
+        skipped: 0,
         client: format!("c{}", at % 2).into(),
         batch: Arc::new(batch(&record.samples)),
     }
