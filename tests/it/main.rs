@@ -35,6 +35,7 @@ mod sink_neighbours;
 mod sink_outage;
 mod sink_pressure;
 mod sink_refusals;
+mod sink_rollups;
 mod sinks_checked;
 mod small_spool;
 mod store;

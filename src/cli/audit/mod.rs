@@ -264,13 +264,13 @@ impl SinkAudit {
     }
 
     fn tell_log(&self, name: &str, standing: &Standing, log: &Log) -> bool {
-        let Counts { before, written, dead_lettered, skipped, lost } = standing.counts;
+        let Counts { before, written, dead_lettered, skipped, lost, late, open } = standing.counts;
         let (to_do, batches) = (self.to_do, self.batches);
         let known = i128::from(standing.counts.accounted()) + i128::from(to_do);
         let imbalance = i128::from(log.samples) - known;
         let excess = imbalance.unsigned_abs();
         // While it was not in the configuration nothing was kept for it.
-        let gone = log.first > standing.progress.first_undone();
+        let gone = log.first > standing.keep_from();
         let verdict = match imbalance {
             0 => "balanced".to_owned(),
             1.. if gone => {
@@ -279,9 +279,13 @@ impl SinkAudit {
             1.. => format!("NOT balanced: {excess} samples were accepted and are nowhere"),
             _ => format!("NOT balanced: {excess} samples more than the log ever had"),
         };
+        let windows = match standing.windows {
+            Some(_) => format!("late {late} + in open windows {open} + "),
+            None => String::new(),
+        };
         println!(
             "{name}: log {} = before {before} + written {written} + dead-lettered {dead_lettered} + \
-             skipped {skipped} + lost {lost} + to do {to_do} (in {batches} batches): {verdict}",
+             skipped {skipped} + lost {lost} + {windows}to do {to_do} (in {batches} batches): {verdict}",
             log.samples
         );
         imbalance == 0 || (imbalance > 0 && gone)
