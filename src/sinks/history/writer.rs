@@ -96,10 +96,6 @@ impl Writer {
         self.shared.for_writer().applied
     }
 
-    fn load(&self) -> u64 {
-        self.shared.for_writer().load()
-    }
-
     fn flush_due(&mut self, now: Timestamp) -> bool {
         if let Some(failed) = self.failed_at {
             return now.0.saturating_sub(failed.0) >= RETRY_NS || now < failed;
@@ -286,13 +282,17 @@ impl Sink for Writer {
     }
 
     fn write(&mut self, batch: &Batch, next: Position) -> Result<(), SinkError> {
-        if self.load() >= self.options.head_samples_max as u64 {
+        let mut head = self.shared.for_writer();
+        if head.load() >= self.options.head_samples_max as u64 {
+            drop(head);
             if self.stalled() {
                 return Err(unavailable(HistoryError::Full));
             }
             self.flush(crate::clock::now())?;
+            head = self.shared.for_writer();
         }
-        self.shared.for_writer().apply(batch, next);
+        head.apply(batch, next);
+        drop(head);
         self.shared.notify();
         Ok(())
     }
