@@ -1,4 +1,5 @@
-//! The ledger: every accepted sample is stored or still in the spool, or known to be lost.
+//! The ledger: every accepted sample is stored or still in the spool, or not for stores, or known to
+//! be lost.
 //!
 //! In: what the gate accepted up to which position, and what the history has written and holds.
 //! Out: [`Balance`]. Three independent counts have to agree: the gate's (persisted with the log's
@@ -22,8 +23,23 @@ pub struct Balance {
     pub lost_to_damage: u64,
     /// Given up by a full spool before the history had them, because the operator chose so.
     pub shed: u64,
-    /// `accepted - stored - spooled - lost - shed`, when the two sides last stood at the same position.
+    /// Not for stores, as its sender chose.
+    pub skipped: u64,
+    /// `accepted - stored - spooled - lost - shed - skipped`, when the two sides last stood at the same position.
     pub imbalance: i64,
+}
+
+/// What the history's follower made of the log up to a position, in samples.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Durable in the history.
+    pub stored: u64,
+    /// In its memory.
+    pub held: u64,
+    /// Not for stores.
+    pub skipped: u64,
+    /// What it will never get.
+    pub shed: u64,
 }
 
 /// Shared by the gate, the history's follower and whoever asks.
@@ -38,6 +54,7 @@ struct State {
     held: u64,
     lost_to_damage: u64,
     shed: u64,
+    skipped: u64,
     imbalance: i64,
 }
 
@@ -55,14 +72,14 @@ impl Ledger {
         state.accepted_at = end;
     }
 
-    /// The history's follower: it has applied the log up to `position`; `stored` samples are durable
-    /// in the history, `held` are in its memory, `shed` it will never get.
-    pub fn applied(&self, position: Position, stored: u64, held: u64, shed: u64) {
+    /// The history's follower: it has applied the log up to `position`, with this outcome.
+    pub fn applied(&self, position: Position, outcome: Applied) {
         let mut state = self.lock();
-        (state.stored, state.held) = (stored, held);
-        state.shed = state.shed.max(shed);
+        (state.stored, state.held, state.skipped) = (outcome.stored, outcome.held, outcome.skipped);
+        state.shed = state.shed.max(outcome.shed);
         if position == state.accepted_at {
-            let known = state.stored + state.held + state.lost_to_damage + state.shed;
+            let known =
+                state.stored + state.held + state.lost_to_damage + state.shed + state.skipped;
             state.imbalance = state.accepted.cast_signed() - known.cast_signed();
         }
     }
@@ -88,9 +105,10 @@ impl Ledger {
             stored: state.stored,
             spooled: state
                 .accepted
-                .saturating_sub(state.stored + state.lost_to_damage + state.shed),
+                .saturating_sub(state.stored + state.lost_to_damage + state.shed + state.skipped),
             lost_to_damage: state.lost_to_damage,
             shed: state.shed,
+            skipped: state.skipped,
             imbalance: state.imbalance,
         }
     }
@@ -107,17 +125,19 @@ mod tests {
     #[test]
     fn a_sample_that_is_nowhere_shows() {
         let ledger = Ledger::new(100, Position(5));
-        ledger.applied(Position(5), 60, 40, 0);
+        let outcome = |held, skipped, shed| Applied { stored: 60, held, skipped, shed };
+        ledger.applied(Position(5), outcome(40, 0, 0));
         assert_eq!(ledger.balance().imbalance, 0);
         ledger.accepted(Position(7), 10);
-        ledger.applied(Position(6), 60, 45, 0);
+        ledger.applied(Position(6), outcome(45, 0, 0));
         assert_eq!(ledger.balance().imbalance, 0, "not at the same position: not compared");
-        ledger.applied(Position(7), 60, 49, 0);
+        ledger.applied(Position(7), outcome(49, 0, 0));
         assert_eq!(ledger.balance().imbalance, 1);
         let balance = ledger.balance();
         assert_eq!((balance.accepted, balance.stored, balance.spooled), (110, 60, 50));
-        ledger.applied(Position(7), 60, 40, 10);
+        ledger.applied(Position(7), outcome(37, 3, 10));
         let balance = ledger.balance();
-        assert_eq!((balance.imbalance, balance.spooled, balance.shed), (0, 40, 10));
+        assert_eq!((balance.imbalance, balance.spooled), (0, 37));
+        assert_eq!((balance.skipped, balance.shed), (3, 10));
     }
 }

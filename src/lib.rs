@@ -12,8 +12,8 @@
 //!
 //! Three rings, and who may know whom (kept by `tests/tidy.rs`):
 //!
-//! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`admit`],
-//!   [`aggregate`], [`ledger`].
+//! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
+//!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
 //!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`].
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
@@ -34,8 +34,10 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod routes;
 pub mod simulate;
 pub mod sinks;
+pub mod sparkplug;
 pub mod spool;
 pub mod web;
 pub mod wire;

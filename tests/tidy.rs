@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
-const CORE: [&str; 6] = ["model", "wire", "decode", "admit", "aggregate", "ledger"];
+const CORE: [&str; 8] =
+    ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
 const PURE: [&str; 12] = [
@@ -29,13 +30,15 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 16] = [
+const KNOWS: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
     ("decode", &["model", "wire"]),
+    ("routes", &["model", "wire", "decode"]),
     ("admit", &["model"]),
     ("aggregate", &["model"]),
+    ("sparkplug", &["model", "wire", "decode"]),
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
     ("sinks", &["model", "clock", "wire", "decode", "spool"]),

@@ -91,6 +91,8 @@ export interface Ledger {
   spooled: number;
   dead_lettered: number;
   shed: number;
+  /** Not for stores, as their senders chose. */
+  skipped: number;
   duplicates: number;
   refused: number;
   balanced: boolean;

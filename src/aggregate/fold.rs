@@ -42,6 +42,8 @@ pub struct Counts {
     pub late_samples: u64,
     /// Samples of series above [`Settings::series_max`].
     pub unfolded_samples: u64,
+    /// Samples that are for stores only.
+    pub passed_by_samples: u64,
     /// How often a series went on with a type that can't be joined with the one before.
     pub type_changes: u64,
 }
@@ -107,11 +109,14 @@ impl Aggregate {
     }
 
     fn apply_table(&mut self, position: Position, received_at: Timestamp, table: Table<'_>) {
+        if !table.keep().in_live() {
+            self.pass_by(position, received_at, table);
+            return;
+        }
         let times = table.times();
         let Some(latest) = times.iter().copied().max() else { return };
         let Some(id) = self.intern_table(table, received_at) else {
-            self.counts.unfolded_samples +=
-                table.columns().map(|column| column.present() as u64).sum::<u64>();
+            self.counts.unfolded_samples += table.samples() as u64;
             return;
         };
         let device_id = self.names.tables[id.0 as usize].device;
@@ -138,6 +143,23 @@ impl Aggregate {
         }
         self.apply_columns(position, table, id, limit, &runs_of_table);
         self.runs = runs_of_table;
+    }
+
+    /// No window counts it. But its device was heard of; and who shows the past of these series is
+    /// told, as of late samples, that stores have more of it now.
+    fn pass_by(&mut self, position: Position, received_at: Timestamp, table: Table<'_>) {
+        self.counts.passed_by_samples += table.samples() as u64;
+        if let Some(id) = self.names.table(table.identity()) {
+            self.names.tables[id.0 as usize].late = position.next();
+            self.touch(id, position);
+        }
+        let has_room = self.devices.iter().len() < self.settings.series_max;
+        let id = match self.devices.find(table.device()) {
+            Some(id) => id,
+            None if has_room => self.devices.intern(table.device(), received_at),
+            None => return,
+        };
+        self.devices.received(id, received_at);
     }
 
     fn apply_columns(

@@ -1,7 +1,7 @@
 //! What would fool us: a naive model that keeps every sample, random records, random crashes.
 
 use super::*;
-use crate::model::{Batch, BatchBuilder, Position, Timestamp};
+use crate::model::{Batch, BatchBuilder, Keep, Position, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,11 +26,16 @@ fn metric(index: u8) -> &'static str {
 
 impl Record {
     fn batch(&self) -> Batch {
+        self.batch_kept(|_| Keep::Everywhere)
+    }
+
+    fn batch_kept(&self, keep: impl Fn(usize) -> Keep) -> Batch {
         let mut builder = BatchBuilder::new();
-        for (index, rows) in &self.0 {
+        for (table, (index, rows)) in self.0.iter().enumerate() {
             let times = rows.iter().map(|&(time, _)| time);
             let tag = index.to_string();
             builder.table(&device(*index), &mut [("index", &tag)], times).unwrap();
+            builder.keep(keep(table));
             let mut absent = vec![0_u8; rows.len().div_ceil(8)];
             for (row, (_, value)) in rows.iter().enumerate() {
                 absent[row / 8] |= u8::from(value.is_none()) << (row % 8);
@@ -220,6 +225,39 @@ proptest! {
         let filter = Filter::Since(Position(0));
         prop_assert_eq!(state(&twice, 0, filter), state(&once, 0, filter));
         prop_assert_eq!(twice.counts(), once.counts());
+    }
+
+    #[test]
+    fn what_is_for_stores_only_changes_no_window_and_its_device_was_heard_of(
+        records in records(6), seed in any::<u64>(), level in 0_usize..3,
+    ) {
+        let is_for_stores = |at: usize, table: usize| seed >> ((at * 3 + table) % 64) & 1 == 1;
+        let (mut mixed, mut plain) =
+            (Aggregate::new(settings(16 << 20)), Aggregate::new(settings(16 << 20)));
+        let mut passed_by = 0;
+        let mut heard_of = BTreeMap::new();
+        for (at, record) in records.iter().enumerate() {
+            let (position, received_at) = (Position(at as u64), receipt(at as u64));
+            let keep = |table| if is_for_stores(at, table) { Keep::StoresOnly } else { Keep::LiveOnly };
+            mixed.apply(position, received_at, &record.batch_kept(keep));
+            let mut rest = Vec::new();
+            for (table, (index, rows)) in record.0.iter().enumerate() {
+                heard_of.insert(device(*index), received_at);
+                if is_for_stores(at, table) {
+                    passed_by += rows.iter().filter(|(_, value)| value.is_some()).count() as u64;
+                } else {
+                    rest.push((*index, rows.clone()));
+                }
+            }
+            plain.apply(position, received_at, &Record(rest).batch());
+        }
+        let filter = Filter::Since(Position(0));
+        prop_assert_eq!(state(&mixed, level, filter), state(&plain, level, filter));
+        let counts = Counts { passed_by_samples: passed_by, ..plain.counts() };
+        prop_assert_eq!(mixed.counts(), counts);
+        let last_seen: BTreeMap<_, _> =
+            mixed.devices().map(|(_, it)| (it.name.to_string(), it.last_seen)).collect();
+        prop_assert_eq!(last_seen, heard_of);
     }
 
     #[test]

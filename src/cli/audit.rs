@@ -71,7 +71,7 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
 
     // Given up while the history stood still, and not written down there yet.
     let unseen = if counts.durable < inspection.shed.to {
-        inspection.shed.samples.saturating_sub(counts.stored + counts.shed)
+        inspection.shed.samples.saturating_sub(counts.stored + counts.skipped + counts.shed)
     } else {
         0
     };
@@ -83,13 +83,15 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
         total.batches, total.duplicates, total.refused
     );
     println!(
-        "samples: accepted {}, stored {}, spooled {spooled} (in {unread} batches), shed {shed}, damaged {damaged}",
-        total.samples, counts.stored
+        "samples: accepted {}, stored {}, spooled {spooled} (in {unread} batches), live only {}, \
+         shed {shed}, damaged {damaged}",
+        total.samples, counts.stored, counts.skipped
     );
     println!("log: ends at {}; history: durable up to {}", inspection.next, counts.durable);
     let imbalance = i128::from(total.samples)
         - i128::from(counts.stored)
         - i128::from(spooled)
+        - i128::from(counts.skipped)
         - i128::from(shed);
     let excess = imbalance.unsigned_abs();
     match imbalance {

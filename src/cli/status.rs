@@ -141,6 +141,7 @@ pub(super) struct Ledger {
     stored: u64,
     spooled: u64,
     damaged: u64,
+    skipped: u64,
     accepted_batches: u64,
     duplicates: u64,
     refused: u64,
@@ -254,8 +255,12 @@ fn ledger(ledger: &Ledger) -> String {
         0 => String::new(),
         damaged => format!(", {} damaged", count(damaged)),
     };
+    let skipped = match ledger.skipped {
+        0 => String::new(),
+        skipped => format!(" + {} live only", count(skipped)),
+    };
     format!(
-        "{verdict}: {} samples accepted = {} stored + {} spooled{damaged}; batches {} accepted, {} \
+        "{verdict}: {} samples accepted = {} stored + {} spooled{skipped}{damaged}; batches {} accepted, {} \
          duplicate, {} refused",
         count(ledger.accepted),
         count(ledger.stored),
@@ -314,7 +319,8 @@ fn sink_lines(sink: &Sink) -> String {
     if let Some(unflushed) = sink.unflushed_samples.filter(|samples| *samples > 0) {
         written += &format!("; {} more in memory (and in the spool)", count(unflushed));
     }
-    for (samples, what) in [(sink.skipped, "not for it (filters)"), (sink.lost, "LOST")] {
+    for (samples, what) in [(sink.skipped, "not for it (filters, live only)"), (sink.lost, "LOST")]
+    {
         if samples > 0 {
             written += &format!("; {} {what}", count(samples));
         }

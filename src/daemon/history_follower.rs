@@ -1,10 +1,10 @@
 //! The follower that feeds the embedded history: one thread, at its own position in the log.
 
 use crate::clock;
-use crate::ledger::Ledger;
+use crate::ledger::{Applied, Ledger};
 use crate::model::Position;
 use crate::sinks::Sink;
-use crate::sinks::history::{Reader, Writer};
+use crate::sinks::history::{Counts, Reader, Writer};
 use crate::spool::{Entry, Follower, Next, Spool, SpoolError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -126,8 +126,9 @@ impl HistoryFollower {
     fn settle(&self) {
         self.stalled.store(self.writer.stalled(), Ordering::Relaxed);
         self.follower.commit(self.writer.position());
-        let counts = self.reader.counts();
-        self.ledger.applied(self.follower.position(), counts.stored, counts.held, counts.shed);
+        let Counts { stored, held, skipped, shed, .. } = self.reader.counts();
+        let outcome = Applied { stored, held, skipped, shed };
+        self.ledger.applied(self.follower.position(), outcome);
     }
 
     fn note_unreadable(&mut self, error: &SpoolError, trouble: &mut Trouble) {

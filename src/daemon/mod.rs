@@ -137,8 +137,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let for_history = spool.follow_from(
         history_follower::NAME,
         counts.durable,
-        // Of every sample before its position one of both is true.
-        counts.stored + counts.shed,
+        // Of every sample before its position one of these is true.
+        counts.stored + counts.skipped + counts.shed,
     );
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;

@@ -94,7 +94,7 @@ impl SinkStatus {
             samples_per_s: None,
             written: counts.stored,
             dead_lettered: 0,
-            skipped: 0,
+            skipped: counts.skipped,
             shed,
             lost: 0,
             requests: None,

@@ -10,7 +10,7 @@
 use super::column;
 use super::fault::{Counted, Fault, FaultKind, Named, distance};
 use super::reader::{DEPTH_MAX, Fields, Malformed, Value, varint, zigzag};
-use crate::model::{Batch, BatchBuilder, Seq, Timestamp, check_name};
+use crate::model::{Batch, BatchBuilder, Keep, Seq, Timestamp, check_name};
 use crate::wire::{Limits, Place};
 
 /// What a batch is told by those who received it.
@@ -140,6 +140,15 @@ fn enum_number(value: Value<'_>) -> Result<i32, Malformed> {
     Ok(value.uint()? as i32)
 }
 
+fn keep_of(keep: i32) -> Result<Keep, FaultKind> {
+    match keep {
+        0 => Ok(Keep::Everywhere),
+        1 => Ok(Keep::StoresOnly),
+        2 => Ok(Keep::LiveOnly),
+        keep => Err(FaultKind::UnknownKeep { keep }),
+    }
+}
+
 /// The second pass, and the place it has come to.
 pub(super) struct Reader<'a> {
     pub(super) limits: &'a Limits,
@@ -219,6 +228,7 @@ impl<'a> Reader<'a> {
     fn table_head(&mut self, bytes: &'a [u8]) -> Result<u32, FaultKind> {
         let mut device = "";
         let mut columns = 0;
+        let mut keep = 0;
         self.tags.clear();
         self.times.clear();
         let mut fields = Fields::new(bytes, DEPTH_MAX - 1);
@@ -231,9 +241,11 @@ impl<'a> Reader<'a> {
                     value.bytes()?;
                     columns += 1;
                 }
+                5 => keep = enum_number(value)?,
                 _ => {}
             }
         }
+        let keep = keep_of(keep)?;
         if device.is_empty() {
             device = self.stamp.client;
         }
@@ -252,6 +264,7 @@ impl<'a> Reader<'a> {
             return Err(FaultKind::DuplicateTag);
         }
         self.builder.table(device, &mut self.tags, self.times.iter().copied())?;
+        self.builder.keep(keep);
         u32::try_from(columns).map_err(|_| FaultKind::Malformed)
     }
 

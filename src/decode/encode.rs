@@ -1,7 +1,7 @@
 //! The canonical encoding of a batch: what the spool keeps of readings that did not come in our own
 //! format, and what the simulator sends.
 
-use crate::model::{Batch, Column, Seq, Table, Values};
+use crate::model::{Batch, Column, Keep, Seq, Table, Values};
 use crate::wire::Writer;
 
 /// The batch as a plain `Upstream` message with absolute times, fields in order, arrays packed.
@@ -33,6 +33,11 @@ fn write_table(out: &mut Writer, scratch: &mut Writer, table: Table<'_>, base_ti
     out.sints(3, changes(base_time, table.times().iter().copied()));
     for column in table.columns() {
         out.message(4, scratch, |out| write_column(out, column));
+    }
+    match table.keep() {
+        Keep::Everywhere => {}
+        Keep::StoresOnly => out.uint(5, 1),
+        Keep::LiveOnly => out.uint(5, 2),
     }
 }
 

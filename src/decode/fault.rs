@@ -172,6 +172,12 @@ pub enum FaultKind {
         /// As sent.
         clock: i32,
     },
+    /// `keep` of a table has a number that this version doesn't know.
+    #[error("keep {keep} is not known")]
+    UnknownKeep {
+        /// As sent.
+        keep: i32,
+    },
     /// Times count since the client's boot, but it did not tell its clock.
     #[error("the times count since boot, but no Hello.boot_time told when that was")]
     UnknownBoot,
@@ -188,9 +194,10 @@ impl FaultKind {
     #[must_use]
     pub fn code(&self) -> RefusalCode {
         match self {
-            FaultKind::Malformed | FaultKind::UnknownClock { .. } | FaultKind::UnknownBoot => {
-                RefusalCode::Malformed
-            }
+            FaultKind::Malformed
+            | FaultKind::UnknownClock { .. }
+            | FaultKind::UnknownKeep { .. }
+            | FaultKind::UnknownBoot => RefusalCode::Malformed,
             FaultKind::TooMany { .. } | FaultKind::Shape(ShapeError::TooLarge) => {
                 RefusalCode::LimitExceeded
             }

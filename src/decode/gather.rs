@@ -2,7 +2,8 @@
 //!
 //! In: [`Reading`]s, one by one, from lines of JSON or from messages of a broker. Out: one [`Batch`]
 //! of those that are valid by all limits. Readings in a row that tell the same device, tags, metrics
-//! and types become the rows of one table, so that a file of readings costs what a batch does.
+//! and types, and are to be kept in the same places, become the rows of one table, so that a file of
+//! readings costs what a batch does.
 
 use super::fault::{Counted, FaultKind};
 use super::open_table::OpenTable;
@@ -78,5 +79,30 @@ impl<'l, 'a> Gather<'l, 'a> {
         if let Some(open) = self.open.take() {
             open.close(&mut self.builder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Content, Value};
+    use crate::model::Keep;
+
+    #[test]
+    fn readings_that_are_kept_elsewhere_are_another_table() {
+        let limits = Limits::default();
+        let mut gather = Gather::new(&limits);
+        let keeps = [Keep::LiveOnly, Keep::LiveOnly, Keep::Everywhere, Keep::StoresOnly];
+        for (keep, time) in keeps.into_iter().zip(1..) {
+            let (metric, unit, content) = ("t".into(), "".into(), Content::Int(time));
+            let values = vec![Value { metric, unit, content }];
+            let reading = Reading { device: "d".into(), tags: vec![], time, keep, values };
+            gather.push(reading, Timestamp(5)).unwrap();
+        }
+        let batch = gather.finish();
+        let tables: Vec<_> =
+            batch.tables().map(|table| (table.keep(), table.times().len())).collect();
+        let expected = [(Keep::LiveOnly, 2), (Keep::Everywhere, 1), (Keep::StoresOnly, 1)];
+        assert_eq!(tables, expected);
     }
 }

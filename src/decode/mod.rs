@@ -23,6 +23,11 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
+/// Protobuf by hand, for who reads other messages than ours under limits.
+pub(crate) mod protobuf {
+    pub(crate) use super::reader::{DEPTH_MAX, Fields, Malformed, Value, utf8, varint};
+}
+
 pub use crate::wire::Limits;
 pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;

@@ -1,12 +1,13 @@
 //! Rows that gather until a reading comes that is not of the same table.
 
 use super::reading::{Content, Reading, Value};
-use crate::model::{BatchBuilder, ShapeError};
+use crate::model::{BatchBuilder, Keep, ShapeError};
 use std::borrow::Cow;
 
 pub(super) struct OpenTable<'a> {
     device: Cow<'a, str>,
     tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    keep: Keep,
     times: Vec<i64>,
     columns: Vec<Column<'a>>,
 }
@@ -27,8 +28,8 @@ enum Values<'a> {
 impl<'a> OpenTable<'a> {
     pub(super) fn new(reading: Reading<'a>) -> OpenTable<'a> {
         let columns = reading.values.into_iter().map(Column::new).collect();
-        let (device, tags) = (reading.device, reading.tags);
-        OpenTable { device, tags, times: vec![reading.time], columns }
+        let Reading { device, tags, time, keep, .. } = reading;
+        OpenTable { device, tags, keep, times: vec![time], columns }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -39,6 +40,7 @@ impl<'a> OpenTable<'a> {
     pub(super) fn takes(&self, reading: &Reading<'a>) -> bool {
         self.device == reading.device
             && self.tags == reading.tags
+            && self.keep == reading.keep
             && self.columns.len() == reading.values.len()
             && self.columns.iter().zip(&reading.values).all(|(column, value)| column.takes(value))
     }
@@ -60,6 +62,7 @@ impl<'a> OpenTable<'a> {
     fn write(&self, builder: &mut BatchBuilder) -> Result<(), ShapeError> {
         let mut tags: Vec<_> = self.tags.iter().map(|(key, value)| (&**key, &**value)).collect();
         builder.table(&self.device, &mut tags, self.times.iter().copied())?;
+        builder.keep(self.keep);
         for Column { metric, unit, values } in &self.columns {
             match values {
                 Values::Floats(values) => builder.floats(metric, unit, values.iter().copied(), &[]),

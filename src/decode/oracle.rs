@@ -3,7 +3,7 @@
 
 use super::reader::{DEPTH_MAX, Fields, Malformed, Value};
 use super::{Clock, Decoded, Fault, FaultKind, Limits, Stamp, batch, encode, seq, upstream};
-use crate::model::{BatchBuilder, Timestamp, check_name};
+use crate::model::{BatchBuilder, Keep, Timestamp, check_name};
 use crate::wire::proto::{self, Column, Table};
 use proptest::prelude::*;
 use prost::Message;
@@ -80,6 +80,12 @@ fn naive_table(
         return None;
     }
     builder.table(device, &mut tags, times).ok()?;
+    builder.keep(match table.keep {
+        0 => Keep::Everywhere,
+        1 => Keep::StoresOnly,
+        2 => Keep::LiveOnly,
+        _ => return None,
+    });
     table.columns.iter().try_for_each(|column| naive_column(column, rows, limits, builder))
 }
 
@@ -166,6 +172,7 @@ impl Scrambler {
             let column = self.column(column);
             pieces.push(delimited(4, &column));
         }
+        pieces.push(self.varint_field(5, table.keep as u64));
         self.join(pieces)
     }
 
@@ -295,12 +302,10 @@ fn any_table() -> impl Strategy<Value = Table> {
             prop::collection::vec(-SECOND..SECOND, if rows == 1 { 0..=1 } else { rows..=rows });
         let tags = prop::collection::btree_map("[a-z]{1,3}", "[a-z]{1,3}", 0..=2);
         let columns = prop::collection::vec(any_column(rows), 0..=4);
-        ("(|[a-z]{1,5})", tags, times, columns).prop_map(|(device, tags, times, columns)| Table {
-            device,
-            tags,
-            times,
-            columns,
-        })
+        let keep = prop_oneof![6 => 0..3, 1 => any::<i32>()];
+        ("(|[a-z]{1,5})", tags, times, columns, keep).prop_map(
+            |(device, tags, times, columns, keep)| Table { device, tags, times, columns, keep },
+        )
     })
 }
 

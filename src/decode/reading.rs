@@ -1,7 +1,7 @@
 //! One reading, as the ways in that are not protobuf tell it, and what the limits say of it.
 
 use super::fault::{Counted, FaultKind, Named, distance};
-use crate::model::{Timestamp, check_name};
+use crate::model::{Keep, Timestamp, check_name};
 use crate::wire::Limits;
 use std::borrow::Cow;
 use std::fmt;
@@ -15,6 +15,8 @@ pub struct Reading<'a> {
     pub tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Nanoseconds since the Unix epoch.
     pub time: i64,
+    /// Where it is to be kept.
+    pub keep: Keep,
     /// One per metric.
     pub values: Vec<Value<'a>>,
 }

@@ -66,6 +66,7 @@ fn every_fault_is_told_with_its_place() {
         b.tables[1].tags = ["a", "b", "c"].map(|k| (k.into(), "x".into())).into();
     });
     check("clock", Malformed, whole, "clock 9 is not known", |b| b.clock = 9);
+    check("keep", Malformed, table, "keep 3 is not known", |b| b.tables[1].keep = 3);
     check("device", BadName, table, "device: the name has a control", |b| {
         b.tables[1].device = "a\nb".into();
     });

@@ -3,11 +3,13 @@
 //! Plain data. No serde, no protobuf, no clock, no I/O: a [`Batch`] is valid because it exists.
 
 mod batch;
+mod batch_builder;
 mod name;
 mod select;
 mod time;
 
-pub use batch::{Batch, BatchBuilder, Column, ShapeError, Table, Texts, Values, tags_of_identity};
+pub use batch::{Batch, Column, Keep, Table, Texts, Values, tags_of_identity};
+pub use batch_builder::{BatchBuilder, ShapeError};
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
 pub use select::select;
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};

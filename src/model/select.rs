@@ -4,7 +4,7 @@ use super::{Batch, BatchBuilder, Column, ShapeError, Table, Values};
 use std::ops::Range;
 
 /// The batch with just these rows of these columns, which must be of this table: device, tags,
-/// times, units, types and absent values as they are.
+/// times, units, types, absent values and where it is kept as they are.
 ///
 /// # Panics
 /// If the table has no such rows, as slices do.
@@ -29,6 +29,7 @@ fn build<'a>(
 ) -> Result<(), ShapeError> {
     let mut tags: Vec<_> = table.tags().collect();
     builder.table(table.device(), &mut tags, table.times()[rows.clone()].iter().copied())?;
+    builder.keep(table.keep());
     for column in columns {
         let (metric, unit) = (column.metric(), column.unit());
         let absent = absent(column, rows);
@@ -63,6 +64,7 @@ fn absent(column: Column<'_>, rows: &Range<usize>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Keep;
     use proptest::prelude::*;
 
     /// A sample in words: all that there is to say of it.
@@ -100,6 +102,7 @@ mod tests {
             let mut builder = BatchBuilder::new();
             let tags = &mut [("site", "north"), ("area", "ö")];
             builder.table("pump-7", tags, times[..rows].iter().copied()).unwrap();
+            builder.keep(Keep::StoresOnly);
             for (kind, metric, unit, numbers, absent) in columns {
                 let numbers = &numbers[..rows];
                 // No bits of rows that are not there.
@@ -139,6 +142,7 @@ mod tests {
             let part = select(table, from..to, columns());
             let part_table = part.tables().next().unwrap();
             prop_assert_eq!(part.tables().len(), 1);
+            prop_assert_eq!(part_table.keep(), Keep::StoresOnly);
             prop_assert_eq!(part_table.times(), &table.times()[from..to]);
             prop_assert_eq!(part_table.columns().len(), columns().count());
             let found = samples(part_table, 0..to - from, part_table.columns());

@@ -8,10 +8,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 /// A viewer by SSE that reads events one by one.
-struct Events(BufReader<TcpStream>);
+pub struct Events(BufReader<TcpStream>);
 
 impl Events {
-    fn open(daemon: &Daemon, query: &str, last_event_id: Option<&str>) -> Events {
+    pub fn open(daemon: &Daemon, query: &str, last_event_id: Option<&str>) -> Events {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let last = last_event_id.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
@@ -21,7 +21,7 @@ impl Events {
     }
 
     /// The next frame of one of these types.
-    fn next(&mut self, types: &[&str]) -> Value {
+    pub fn next(&mut self, types: &[&str]) -> Value {
         loop {
             let mut line = String::new();
             assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ended");

@@ -12,6 +12,7 @@ mod drill;
 mod examples;
 mod fairness;
 mod http_in;
+mod keep;
 mod kill_nine;
 mod live_resume;
 mod load;

@@ -137,6 +137,7 @@ export function ledgerParts(ledger: Ledger): [name: string, samples: number][] {
     ['spooled', ledger.spooled],
     ['dead-lettered', ledger.dead_lettered],
     ['shed', ledger.shed],
+    ['live only', ledger.skipped],
   ];
 }
 

@@ -160,7 +160,7 @@ function Ledger({ now }: { now: Status | null }) {
   const title = [
     `accepted ${count(ledger.accepted)} samples`,
     `= stored ${count(ledger.stored)} + spooled ${count(ledger.spooled)}`,
-    `+ dead-lettered ${count(ledger.dead_lettered)} + shed ${count(ledger.shed)}`,
+    `+ dead-lettered ${count(ledger.dead_lettered)} + shed ${count(ledger.shed)} + live only ${count(ledger.skipped)}`,
   ].join('\n');
   return (
     <Vital name="Ledger" title={title}>

@@ -3,6 +3,7 @@
 use super::LineFaultKind;
 use crate::decode::fault::{Counted, FaultKind};
 use crate::decode::{Content, Reading, Stamp, Value};
+use crate::model::Keep;
 use crate::wire::Limits;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -39,7 +40,7 @@ pub(super) fn reading<'a>(
             readings.push(Value { metric, unit, content });
         }
     }
-    Ok(Reading { device, tags, time, values: readings })
+    Ok(Reading { device, tags, time, keep: Keep::default(), values: readings })
 }
 
 /// The JSON reader's words without the line number that it adds, which is always 1.

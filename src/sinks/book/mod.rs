@@ -77,7 +77,7 @@ pub struct Counts {
     pub written: u64,
     /// Refused for good, and put into dead letters. What becomes of those later is in [`Totals`].
     pub dead_lettered: u64,
-    /// Not selected by the sink's filter.
+    /// Not selected by the sink's filter, or not for stores.
     pub skipped: u64,
     /// Damaged in the log, or trimmed from it before the sink came to them.
     pub lost: u64,

@@ -1,7 +1,8 @@
 //! The file: its tables, and opening it whatever state it is in.
 //!
 //! ```text
-//! meta     key, value     spool_id, position, stored_total, shed_total, floor, next_group, next_series
+//! meta     key, value     spool_id, position, stored_total, shed_total, skipped_total, floor,
+//!                         next_group, next_series
 //! grp      id, device, tags (JSON object)         a device with its tags: one time axis
 //! series   id, grp, metric, unit, first, last, typ, value
 //!                         metric '' is the axis; first, last: times; value at `last` and its typ

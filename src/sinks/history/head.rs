@@ -36,6 +36,8 @@ pub(super) struct Head {
     pub stored_total: u64,
     /// Samples that the log gave up before they could be taken, ever.
     pub shed_total: u64,
+    /// Samples that are not for stores, ever.
+    pub skipped_total: u64,
     /// Up to where the log has been applied.
     pub applied: Position,
     pub durable: Position,
@@ -91,6 +93,7 @@ pub(super) struct Frozen {
     pub samples: u64,
     pub stored_total: u64,
     pub shed_total: u64,
+    pub skipped_total: u64,
     pub next: Position,
     pub next_group: i64,
     pub next_series: u32,
@@ -138,6 +141,7 @@ impl Head {
             load: Load::default(),
             stored_total: 0,
             shed_total: 0,
+            skipped_total: 0,
             applied: Position(0),
             durable: Position(0),
             next_group: 1,
@@ -147,7 +151,12 @@ impl Head {
 
     /// Takes in a batch.
     pub(super) fn apply(&mut self, batch: &Batch, next: Position) {
+        let mut samples = batch.samples() as u64;
         for table in batch.tables() {
+            if !table.keep().in_stores() {
+                samples -= table.samples() as u64;
+                continue;
+            }
             let index = self.group_of(table);
             let group = &mut self.groups[index as usize];
             let Head { metrics, next_series, .. } = self;
@@ -166,8 +175,9 @@ impl Head {
             self.load.rows += added.rows;
             self.load.bytes += added.bytes;
         }
-        self.samples += batch.samples() as u64;
-        self.stored_total += batch.samples() as u64;
+        self.samples += samples;
+        self.stored_total += samples;
+        self.skipped_total += batch.samples() as u64 - samples;
         self.applied = self.applied.max(next);
     }
 
@@ -275,6 +285,7 @@ impl Head {
             samples: std::mem::take(&mut self.samples),
             stored_total: self.stored_total,
             shed_total: self.shed_total,
+            skipped_total: self.skipped_total,
             next: self.applied,
             next_group: self.next_group,
             next_series: self.next_series,

@@ -77,6 +77,7 @@ fn load(connection: &mut Connection, spool_id: u64) -> rusqlite::Result<Loaded> 
         file::put_meta(&transaction, "spool_id", spool_id.cast_signed())?;
         file::put_meta(&transaction, "position", 0)?;
         file::put_meta(&transaction, "shed_total", 0)?;
+        file::put_meta(&transaction, "skipped_total", 0)?;
     }
     let mut segments = file::segments(&transaction)?;
     let leftovers: Vec<i64> =
@@ -112,6 +113,7 @@ fn load_head(connection: &Connection) -> rusqlite::Result<Head> {
     head.durable = position;
     head.stored_total = meta("stored_total")?.unwrap_or(0).cast_unsigned();
     head.shed_total = meta("shed_total")?.unwrap_or(0).cast_unsigned();
+    head.skipped_total = meta("skipped_total")?.unwrap_or(0).cast_unsigned();
     head.next_group = meta("next_group")?.unwrap_or(1);
     head.next_series = u32::try_from(meta("next_series")?.unwrap_or(1)).unwrap_or(u32::MAX);
     let axes = axes(connection)?;

@@ -157,6 +157,8 @@ pub struct Counts {
     pub held: u64,
     /// Samples that the log gave up before they could be taken, ever.
     pub shed: u64,
+    /// Samples that are not for stores, ever.
+    pub skipped: u64,
     /// Up to where the log is durable here.
     pub durable: Position,
     /// Up to where the log can be seen in queries.
@@ -281,6 +283,7 @@ impl Reader {
             stored: head.stored_total - held,
             held,
             shed: head.shed_total,
+            skipped: head.skipped_total,
             durable: head.durable,
             applied: head.applied,
         }

@@ -206,6 +206,7 @@ impl Writer {
         file::put_meta(&transaction, "position", position)?;
         file::put_meta(&transaction, "stored_total", frozen.stored_total.cast_signed())?;
         file::put_meta(&transaction, "shed_total", frozen.shed_total.cast_signed())?;
+        file::put_meta(&transaction, "skipped_total", frozen.skipped_total.cast_signed())?;
         file::put_meta(&transaction, "next_group", frozen.next_group)?;
         file::put_meta(&transaction, "next_series", i64::from(frozen.next_series))?;
         transaction.commit()?;

@@ -57,7 +57,7 @@ pub struct Round {
     pub sources: Vec<Source>,
     /// What is sent at the same time.
     pub parts: Vec<Part>,
-    /// Samples of the batches that are not selected.
+    /// Samples of the batches that are not selected, or not for stores.
     pub skipped: u64,
     /// Samples of all batches.
     pub samples: u64,
@@ -92,7 +92,8 @@ impl Round {
         let mut bodies: Vec<Body> = (0..parts).map(|_| Body::new()).collect();
         for source in &sources {
             for (index, table) in (0..).zip(source.batch.tables()) {
-                if shape.devices.as_ref().is_some_and(|only| !only.is_match(table.device())) {
+                let is_other = |only: &GlobSet| !only.is_match(table.device());
+                if !table.keep().in_stores() || shape.devices.as_ref().is_some_and(is_other) {
                     continue;
                 }
                 let part = (hasher.hash_one(table.device()) % parts as u64) as usize;

@@ -1,7 +1,7 @@
 //! Rounds against what is known of them: nothing missing, nothing twice, every device in one part.
 
 use super::{Round, Shape, Source};
-use crate::model::{BatchBuilder, Position, Timestamp};
+use crate::model::{BatchBuilder, Keep, Position, Timestamp};
 use crate::sinks::influx::names::Naming;
 use crate::wire::{Limits, inflate};
 use globset::{Glob, GlobSet};
@@ -112,4 +112,22 @@ fn what_is_not_selected_is_counted_and_not_sent() {
     );
     assert_eq!((round.samples, round.skipped), (8, 5));
     assert!(Round::encode(Vec::new(), &shape, 4).parts.is_empty());
+}
+
+#[test]
+fn what_is_for_live_only_is_skipped_and_counted() {
+    let mut builder = BatchBuilder::new();
+    for (device, keep) in [("a", Keep::Everywhere), ("b", Keep::LiveOnly), ("c", Keep::StoresOnly)]
+    {
+        builder.table(device, &mut [], [1, 2]).unwrap();
+        builder.keep(keep);
+        builder.floats("flow.rate", "", [1.0, 2.0], &[]).unwrap();
+    }
+    let batch = Arc::new(builder.finish());
+    let source = Source { batch, ..source(7, &[]) };
+    let round = Round::encode(vec![source], &shape(1, usize::MAX), 4);
+    assert_eq!((round.samples, round.skipped), (6, 2));
+    let lines = lines(&round).concat();
+    let devices: BTreeSet<_> = lines.iter().map(|line| device(line)).collect();
+    assert_eq!((lines.len(), devices), (4, BTreeSet::from(["a", "c"])));
 }

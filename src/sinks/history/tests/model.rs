@@ -1,6 +1,7 @@
 //! The history equals a map from time to value for each series, whatever happens to it.
 
 use super::*;
+use crate::model::Keep;
 use crate::sinks::history::value::Column;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ const TAGS: [&[(&str, &str)]; 3] = [&[], &[("site", "x")], &[("area", "1"), ("si
 #[derive(Debug, Clone)]
 struct TableSpec {
     tags: usize,
+    keep: Keep,
     times: Vec<i64>,
     /// Metric, values (one for each row, all of the kind of the first), absent rows.
     columns: Vec<(usize, Vec<Value>, u8)>,
@@ -51,17 +53,24 @@ fn values(rows: usize) -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn table() -> impl Strategy<Value = TableSpec> {
-    (0..TAGS.len(), prop::collection::vec(time(), 1..6)).prop_flat_map(|(tags, times)| {
-        let columns =
-            prop::collection::vec((0..METRICS.len(), values(times.len()), any::<u8>()), 1..4);
-        columns.prop_map(move |mut columns| {
-            columns.sort_by_key(|column| column.0);
-            columns.dedup_by_key(|column| column.0);
-            // Most columns are whole.
-            columns.iter_mut().for_each(|column| column.2 &= column.2 << 2 & column.2 >> 3);
-            TableSpec { tags, times: times.clone(), columns }
-        })
-    })
+    let keep = prop_oneof![
+        4 => Just(Keep::Everywhere),
+        2 => Just(Keep::LiveOnly),
+        1 => Just(Keep::StoresOnly),
+    ];
+    (0..TAGS.len(), keep, prop::collection::vec(time(), 1..6)).prop_flat_map(
+        |(tags, keep, times)| {
+            let columns =
+                prop::collection::vec((0..METRICS.len(), values(times.len()), any::<u8>()), 1..4);
+            columns.prop_map(move |mut columns| {
+                columns.sort_by_key(|column| column.0);
+                columns.dedup_by_key(|column| column.0);
+                // Most columns are whole.
+                columns.iter_mut().for_each(|column| column.2 &= column.2 << 2 & column.2 >> 3);
+                TableSpec { tags, keep, times: times.clone(), columns }
+            })
+        },
+    )
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
@@ -84,6 +93,7 @@ fn batch(tables: &[TableSpec]) -> Batch {
     let mut builder = BatchBuilder::new();
     for table in tables {
         builder.table("dev", &mut TAGS[table.tags].to_vec(), table.times.clone()).unwrap();
+        builder.keep(table.keep);
         for (metric, values, absent) in &table.columns {
             let (metric, absent) = (METRICS[*metric], &[*absent][..]);
             match &values[0] {
@@ -115,11 +125,21 @@ struct Naive {
     groups: Vec<usize>,
     series: BTreeMap<(usize, usize), BTreeMap<i64, Value>>,
     samples: u64,
+    /// Samples that are not for stores.
+    skipped: u64,
 }
 
 impl Naive {
     fn write(&mut self, tables: &[TableSpec]) {
         for table in tables {
+            if table.keep == Keep::LiveOnly {
+                let rows = 0..table.times.len();
+                let absent = table.columns.iter().map(|column| column.2);
+                let present =
+                    absent.flat_map(|bits| rows.clone().filter(move |row| bits >> row & 1 == 0));
+                self.skipped += present.count() as u64;
+                continue;
+            }
             if !self.groups.contains(&table.tags) {
                 self.groups.push(table.tags);
             }
@@ -242,6 +262,8 @@ impl World {
         }
         let stats = self.opened().reader.stats().unwrap();
         assert_eq!(stats.stored_total + stats.head_samples, self.naive.samples);
+        let counts = self.opened().reader.counts();
+        assert_eq!(counts.skipped, self.naive.skipped);
         assert_eq!(stats.applied, after(self.spool.len()));
     }
 
