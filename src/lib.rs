@@ -15,7 +15,8 @@
 //! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
 //!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
-//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`].
+//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`];
+//!   `sqlite`, what their database files have in common.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
 #![warn(missing_docs)]
@@ -39,6 +40,7 @@ pub mod simulate;
 pub mod sinks;
 pub mod sparkplug;
 pub mod spool;
+mod sqlite;
 pub mod web;
 pub mod wire;
 

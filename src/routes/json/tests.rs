@@ -99,6 +99,12 @@ fn values_are_where_the_pointers_say() {
     check(r#"ignore = ["/deep/y", "/temp"]"#, message, "pump-7 hum=2.0 deep.x=3.0");
     check(r#"ignore = ["/*"]"#, message, "");
     check(
+        r#"ignore = ["/deep"]
+values = ["/deep/x", "/temp"]"#,
+        message,
+        "pump-7 temp=1.0",
+    );
+    check(
         r#"values = ["/deep"]
 ignore = ["/*/y"]"#,
         message,
@@ -109,6 +115,13 @@ ignore = ["/*/y"]"#,
         message,
         "pump-7 temperature=1.0 hum=2.0 deep.x=3.0 first=4.0 deep.y.1=5.0",
     );
+    // An object that is renamed gives the names below it their beginning.
+    check(
+        "rename = { \"/deep\" = \"\", \"/deep/y\" = \"row\" }",
+        message,
+        "pump-7 temp=1.0 hum=2.0 x=3.0 row.0=4.0 row.1=5.0",
+    );
+    check("rename = { \"\" = \"p\" }\nvalues = [\"/temp\"]", message, "pump-7 p.temp=1.0");
     check(
         "unit = \"1\"\nunits = { \"temperature\" = \"°C\", \"deep.x\" = \"m\" }\nvalues = [\"/temp\", \"/hum\", \"/deep/x\"]\nrename = { \"/temp\" = \"temperature\" }",
         message,
@@ -312,6 +325,14 @@ fn what_is_not_understood_is_told_with_its_place() {
     check_puzzle(
         "",
         r#"{"s":"x"}"#,
+        Empty,
+        &format!(
+            "no value that the route takes is in it but texts, which texts = true takes{nothing}"
+        ),
+    );
+    check_puzzle(
+        "",
+        "\"x\"",
         Empty,
         &format!(
             "no value that the route takes is in it but texts, which texts = true takes{nothing}"
