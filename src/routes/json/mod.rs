@@ -155,4 +155,6 @@ impl Route {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

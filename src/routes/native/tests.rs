@@ -1,6 +1,6 @@
 use super::*;
 use crate::decode::{Gather, Reading, Value, encode};
-use crate::model::Timestamp;
+use crate::model::{Keep, Timestamp};
 use crate::routes::RouteSpec;
 use crate::wire::{Hello, RefusalCode, encode_hello};
 
@@ -20,7 +20,13 @@ fn route(topic: &str, device: &str) -> Route {
 fn upstream(seq: Seq) -> (Batch, Vec<u8>) {
     let content = crate::decode::Content::Float(21.5);
     let value = Value { metric: "t".into(), unit: "".into(), content };
-    let reading = Reading { device: "d".into(), tags: vec![], time: NOW, values: vec![value] };
+    let reading = Reading {
+        device: "d".into(),
+        tags: vec![],
+        time: NOW,
+        values: vec![value],
+        keep: Keep::default(),
+    };
     let limits = Limits::default();
     let mut gather = Gather::new(&limits);
     gather.push(reading, Timestamp(NOW)).unwrap();

@@ -197,7 +197,13 @@ fn others_are_taken_for_what_they_look_like() {
     check("a/b", "\u{1}\u{2}", "2 bytes that no decoder reads", "a/b", "ignore", "");
     let content = decode::Content::Float(1.0);
     let value = decode::Value { metric: "t".into(), unit: "".into(), content };
-    let reading = Reading { device: "d".into(), tags: vec![], time: 7, values: vec![value] };
+    let reading = Reading {
+        device: "d".into(),
+        tags: vec![],
+        time: 7,
+        values: vec![value],
+        keep: Default::default(),
+    };
     let mut gather = decode::Gather::new(&Limits::READ_BACK);
     gather.push(reading, Timestamp(0)).unwrap();
     let batch = decode::encode(&gather.finish(), 1);
