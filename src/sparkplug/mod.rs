@@ -47,3 +47,8 @@ pub use settings::{
     CONFIRM_INTERVAL, Caps, DEVICE, Naming, NamingError, ONLINE_METRIC, REBIRTH_INTERVAL_MIN,
     REORDER_TIMEOUT, Settings,
 };
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -140,6 +140,11 @@ impl Node {
         context: &mut Context<'_>,
     ) -> Result<(), PuzzleKind> {
         let seq = seq(payload)?;
+        if self.life == Life::Born && self.is_before_birth(payload) && self.is_behind(payload) {
+            // Of an earlier connection, and overtaken by that of the one that runs.
+            context.shared.counts.dropped += 1;
+            return Ok(());
+        }
         let waited = self.order.restart(Some(seq));
         context.drop_held(&waited);
         self.asking.done();
@@ -218,7 +223,7 @@ impl Node {
             return Ok(());
         }
         if self.order.is_next(seq) {
-            self.order.taken(seq);
+            self.order.taken(seq, payload.timestamp);
             self.apply(verb, device, payload, context.now, context);
             self.apply_held(context);
             return Ok(());
@@ -228,6 +233,17 @@ impl Node {
             // then a message is missing as well.
             context.shared.counts.dropped += 1;
             self.order.missing(context.now);
+            return Ok(());
+        }
+        if self.order.missing_before(seq) > context.settings.caps.held_messages {
+            if self.order.is_overtaken(payload.timestamp) {
+                // It came twice.
+                context.shared.counts.dropped += 1;
+                return Ok(());
+            }
+            // The numbers began anew: there was a birth, and it was lost.
+            self.lose(context);
+            self.unordered(verb, device, payload, context.now, context);
             return Ok(());
         }
         let held = Held {
@@ -260,9 +276,10 @@ impl Node {
             && let Some(held) = self.order.next_held()
         {
             context.shared.held_bytes -= held.bytes();
-            self.order.taken(held.seq);
             // It was read before it was held.
-            if let Ok(payload) = read(&held.payload, context.settings, &mut scratch) {
+            let payload = read(&held.payload, context.settings, &mut scratch).ok();
+            self.order.taken(held.seq, payload.as_ref().and_then(|payload| payload.timestamp));
+            if let Some(payload) = payload {
                 self.apply(held.verb, held.device.as_deref(), &payload, held.received_at, context);
             }
         }
@@ -345,11 +362,16 @@ impl Node {
         let Some(device) = self.devices.get_mut(id) else { return Ok(()) };
         let max = caps.node_metrics.saturating_sub(others - device.table.entries.len());
         let table = context.table(&payload.metrics, max, &device.table)?;
+        let contradicts = self.life == Life::Recalled && table.differs_from(&device.table);
         device.take(table, context.shared);
         device.born = true;
         context.shared.counts.births += 1;
         device.set_online(true, at, context);
         device.tell(payload, Believed::All, at, context);
+        if contradicts {
+            // The node was born anew while nobody listened.
+            self.lose(context);
+        }
         Ok(())
     }
 
@@ -419,6 +441,12 @@ impl Node {
             }
         }
         self.ask(context);
+    }
+
+    /// Whether a birth is of an earlier session, by the numbers of both, which go round at 256.
+    fn is_behind(&self, payload: &Payload<'_>) -> bool {
+        matches!((bdseq(payload, &self.own.table), self.bdseq), (Some(told), Some(runs))
+            if told.wrapping_sub(runs) as u8 >= 128)
     }
 
     /// Whether a message was sent before the birth, by the node's own clock.
