@@ -22,6 +22,7 @@ mod datatype;
 mod heard;
 mod host;
 mod node;
+mod numbers;
 mod order;
 mod payload;
 mod properties;

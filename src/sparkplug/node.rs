@@ -16,16 +16,14 @@
 use super::Settings;
 use super::asking::Asking;
 use super::context::Context;
-use super::datatype::DataType;
 use super::heard::NodeId;
+use super::numbers::{bdseq, is_behind, seq};
 use super::order::{Held, Order};
 use super::payload::{self, Payload};
 use super::puzzle::{Puzzle, PuzzleKind};
 use super::scope::{Believed, Scope, Told};
-use super::table::{Aliased, Table};
+use super::table::Table;
 use super::topic::Verb;
-use super::value::plain;
-use crate::decode::Content;
 use crate::model::Timestamp;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -33,10 +31,9 @@ use std::time::Duration;
 
 /// Births come in bursts; a node's tables are written down once after so long.
 const REMEMBER_AFTER: Duration = Duration::from_secs(1);
-/// The metric that numbers a node's sessions (tck-id-payloads-nbirth-bdseq).
-pub(super) const BDSEQ: &str = "bdSeq";
 /// The metric by which a node is asked for a rebirth; its value tells nothing.
 pub(super) const REBIRTH: &str = "Node Control/Rebirth";
+
 /// See the top of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
@@ -140,7 +137,10 @@ impl Node {
         context: &mut Context<'_>,
     ) -> Result<(), PuzzleKind> {
         let seq = seq(payload)?;
-        if self.life == Life::Born && self.is_before_birth(payload) && self.is_behind(payload) {
+        if self.life == Life::Born
+            && self.is_before_birth(payload)
+            && is_behind(bdseq(payload, &self.own.table), self.bdseq)
+        {
             // Of an earlier connection, and overtaken by that of the one that runs.
             context.shared.counts.dropped += 1;
             return Ok(());
@@ -443,12 +443,6 @@ impl Node {
         self.ask(context);
     }
 
-    /// Whether a birth is of an earlier session, by the numbers of both, which go round at 256.
-    fn is_behind(&self, payload: &Payload<'_>) -> bool {
-        matches!((bdseq(payload, &self.own.table), self.bdseq), (Some(told), Some(runs))
-            if told.wrapping_sub(runs) as u8 >= 128)
-    }
-
     /// Whether a message was sent before the birth, by the node's own clock.
     fn is_before_birth(&self, payload: &Payload<'_>) -> bool {
         matches!((payload.timestamp, self.born_at), (Some(sent), Some(born)) if sent < born)
@@ -494,27 +488,4 @@ fn read<'a>(
     scratch: &'a mut Vec<u8>,
 ) -> Result<Payload<'a>, PuzzleKind> {
     payload::read(bytes, settings.caps.message_metrics, &settings.limits, scratch)
-}
-
-/// The number of a message. Absent is 0, as an encoder of proto3 leaves it out.
-fn seq(payload: &Payload<'_>) -> Result<u8, PuzzleKind> {
-    u8::try_from(payload.seq.unwrap_or_default()).map_err(|_| PuzzleKind::Seq)
-}
-
-/// The number of a session, which comes as Int64 or UInt64.
-fn bdseq(payload: &Payload<'_>, table: &Table) -> Option<u64> {
-    let metric = payload.metrics.iter().find(|metric| match (metric.name, metric.alias) {
-        (Some(name), _) => name == BDSEQ,
-        (None, Some(alias)) => {
-            matches!(table.aliased(alias), Some(Aliased::One(index))
-                if table.named(BDSEQ) == Some(index))
-        }
-        (None, None) => false,
-    })?;
-    let raw = metric.value?;
-    let number = plain(DataType::Int64, raw).or_else(|_| plain(DataType::UInt64, raw));
-    match number {
-        Ok(Content::Int(number)) => u64::try_from(number).ok(),
-        _ => None,
-    }
 }
