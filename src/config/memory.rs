@@ -1,6 +1,7 @@
 //! The worst-case memory, added up in one place: every bounded buffer of the daemon with its bound.
 
-use super::{Config, InfluxConfig};
+use super::{Config, InfluxConfig, MqttConfig};
+use crate::ledger::CLIENTS_MAX;
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ const CONNECTION_BYTES: u64 = 10 << 10;
 const SESSION_BYTES: u64 = 256;
 /// A client in the ledger: its counts, its name and its place in the index.
 const CLIENT_BYTES: u64 = 160;
+/// The same in the ledger of a store.
+const OUTCOME_BYTES: u64 = 200;
 /// A series known to admission (its hash), to the aggregate (windows of three widths) and to the
 /// history (names, head and last value); measured, docs/benchmarks.md.
 const SERIES_BYTES: u64 = 8 + 400 + 200;
@@ -32,11 +35,25 @@ const WAITING_SAMPLE_BYTES: u64 = 2 * 40;
 /// New data and old, each with a round of requests on its way while the next is made.
 const ROUNDS: u64 = 2 * 2;
 
+/// A group of messages as readings, as a batch and encoded; and what waits to be put in quarantine.
+const GROUPED_BYTES: u64 = 16 << 20;
+
 /// What an InfluxDB sink holds while its store is slow: in each request the lines, the same gzip'd
 /// (at worst no smaller), and the batches that they came from.
 fn under_way(sink: &InfluxConfig) -> u64 {
     let samples = sink.batch_samples as u64 * WAITING_SAMPLE_BYTES;
     ROUNDS * u64::from(sink.requests_max) * (2 * sink.batch_bytes as u64 + samples)
+}
+
+/// What a bridge holds: messages under way, one more that is being read, the readings of a group and
+/// their encoding; the tables of a Sparkplug host.
+fn bridged(bridge: &MqttConfig) -> u64 {
+    let message = bridge.broker.message_bytes_max as u64;
+    let host = bridge
+        .sparkplug
+        .as_ref()
+        .map_or(0, |(_, host)| host.caps.table_bytes + host.caps.held_bytes);
+    bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES + host as u64
 }
 
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
@@ -61,6 +78,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "limits.inflated_bytes, one per processor",
             workers * limits.wire.inflated_bytes as u64 * 3,
         ),
+        line(
+            "messages of brokers that are not durable yet",
+            "each of intake.mqtt: in_flight_bytes, message_bytes_max",
+            config.intake.mqtt.iter().map(bridged).sum(),
+        ),
         line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
         line("group being written", "limits.gate_memory", limits.gate_memory as u64),
         line("sessions", "limits.sessions_max", limits.sessions_max as u64 * SESSION_BYTES),
@@ -68,6 +90,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "clients in the ledger",
             "limits.sessions_max",
             limits.sessions_max as u64 * CLIENT_BYTES,
+        ),
+        line(
+            "what became of each client's samples",
+            "the history, which writes a copy, and each of sinks.influx",
+            (2 + config.sinks.influx.len() as u64) * CLIENTS_MAX as u64 * OUTCOME_BYTES,
         ),
         line("series", "limits.series_max", limits.series_max as u64 * SERIES_BYTES),
         line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),

@@ -32,7 +32,7 @@ pub use crate::wire::Limits;
 pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
-pub use gather::Gather;
+pub use gather::{Gather, NotAdded};
 pub use ndjson::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines, ndjson, readings};
 pub use reading::{Content, Reading, ReadingFault, Value};
 pub use upstream::{Upstream, UpstreamError, upstream};

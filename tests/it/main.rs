@@ -14,8 +14,19 @@ mod fairness;
 mod http_in;
 mod keep;
 mod kill_nine;
+mod ledger;
 mod live_resume;
 mod load;
+#[cfg(feature = "mqtt")]
+mod mosquitto;
+#[cfg(feature = "mqtt")]
+mod mqtt_in;
+#[cfg(feature = "mqtt")]
+mod mqtt_outage;
+#[cfg(feature = "mqtt")]
+mod mqtt_pressure;
+#[cfg(feature = "mqtt")]
+mod mqtt_quarantine;
 mod operator;
 mod shutdown;
 mod sink_breaker;

@@ -53,6 +53,9 @@ pub use super::SetAside;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// In the ledger, and among the followers of the log.
+pub const NAME: &str = "history";
+
 /// How a history is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -105,8 +108,8 @@ pub enum HistoryError {
     /// SQLite could not do it: a full disk, missing rights, or a lock that another program holds.
     #[error("the history's file cannot be used")]
     Store(#[from] rusqlite::Error),
-    /// A damaged file could not be moved out of the way.
-    #[error("the damaged history cannot be set aside")]
+    /// The file can't be made, or a damaged one not moved out of the way.
+    #[error("the history's file cannot be made, or a damaged one not set aside")]
     SetAside(#[from] std::io::Error),
     /// The file was made by a newer version.
     #[error("the history has format {found}, this program knows {known}")]
