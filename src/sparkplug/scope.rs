@@ -97,7 +97,7 @@ impl Scope {
         for metric in &payload.metrics {
             let entry = self.table.entry_of(metric, believed == Believed::All);
             let entry = match entry {
-                Err(PuzzleKind::NotBorn) if self.table.bytes() - bytes <= room => {
+                Err(PuzzleKind::NotBorn) if self.table.bytes() - bytes < room => {
                     learnt = true;
                     self.table.learn(metric, context.settings.limits.name_bytes)
                 }
