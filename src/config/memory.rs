@@ -46,10 +46,14 @@ fn under_way(sink: &InfluxConfig) -> u64 {
 }
 
 /// What a bridge holds: messages under way, one more that is being read, the readings of a group and
-/// their encoding.
+/// their encoding; the tables of a Sparkplug host.
 fn bridged(bridge: &MqttConfig) -> u64 {
     let message = bridge.broker.message_bytes_max as u64;
-    bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES
+    let host = bridge
+        .sparkplug
+        .as_ref()
+        .map_or(0, |(_, host)| host.caps.table_bytes + host.caps.held_bytes);
+    bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES + host as u64
 }
 
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.

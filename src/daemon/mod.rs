@@ -174,7 +174,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     ];
     threads.extend(sink_threads);
 
-    let (bridges, told_by_bridges, quarantine_threads) = mqtt::open(&config, &gate, &metrics)?;
+    let (bridges, told_by_bridges, quarantine_threads) =
+        mqtt::open(&config, &gate, &metrics, &live)?;
     threads.extend(quarantine_threads);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
