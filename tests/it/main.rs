@@ -22,6 +22,8 @@ mod mosquitto;
 #[cfg(feature = "mqtt")]
 mod mqtt_in;
 #[cfg(feature = "mqtt")]
+mod mqtt_mending;
+#[cfg(feature = "mqtt")]
 mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
