@@ -14,11 +14,14 @@ fn main() -> Result<()> {
     embed_dashboard()
 }
 
-/// Compiles the wire contract in pure Rust (no protoc needed) into `OUT_DIR/tidegate.v1.rs`.
+/// Compiles the wire contract and Sparkplug's payload in pure Rust (no protoc needed) into
+/// `OUT_DIR`, a file named after each package.
 fn generate_messages() -> Result<()> {
-    const CONTRACT: &str = "proto/tidegate/v1/ingest.proto";
-    println!("cargo::rerun-if-changed={CONTRACT}");
-    let descriptors = protox::compile([CONTRACT], ["proto"])?;
+    const CONTRACTS: [&str; 2] = ["proto/tidegate/v1/ingest.proto", "proto/sparkplug_b.proto"];
+    for contract in CONTRACTS {
+        println!("cargo::rerun-if-changed={contract}");
+    }
+    let descriptors = protox::compile(CONTRACTS, ["proto"])?;
     // Ordered maps, so that equal messages have equal bytes.
     prost_build::Config::new().btree_map(["."]).compile_fds(descriptors)?;
     Ok(())

@@ -12,10 +12,11 @@
 //!
 //! Three rings, and who may know whom (kept by `tests/tidy.rs`):
 //!
-//! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`admit`],
-//!   [`aggregate`], [`ledger`].
+//! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
+//!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
-//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`].
+//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`];
+//!   `sqlite`, what their database files have in common.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
 #![warn(missing_docs)]
@@ -34,9 +35,12 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod routes;
 pub mod simulate;
 pub mod sinks;
+pub mod sparkplug;
 pub mod spool;
+mod sqlite;
 pub mod web;
 pub mod wire;
 

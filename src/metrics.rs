@@ -3,6 +3,10 @@
 //! Counters are incremented where the thing happens; gauges are set from the rooms' own statistics
 //! when somebody looks ([`Gauges`]).
 
+mod bridges;
+
+pub use bridges::{BridgeGauges, Bridges, RouteGauges};
+
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -108,6 +112,7 @@ pub struct Gauges {
     pub start_time_seconds: FloatGauge,
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
+    pub bridges: Bridges,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
     spool_shed_samples: Family<ByFollower, Counter>,
@@ -331,6 +336,7 @@ impl Metrics {
                     "sink_requests_failed",
                     "Requests that a sink's store did not take, whatever their content",
                 ),
+                bridges: Bridges::new(r),
                 live_viewers: add(r, "live_viewers", "Viewers, by transport"),
                 live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
                 live_lag_seconds: add(

@@ -1,9 +1,10 @@
 //! `tidegate dead-letters`: readings that a sink's store refused for good; on their file, whether or
 //! not the daemon runs.
 
+use super::table::{cut, nanos, seconds, write_table};
 use super::{Settings, fail, printable};
 use crate::decode::readings;
-use crate::model::{Table, Timestamp, Values};
+use crate::model::{Table, Values};
 use crate::sinks::book::{Book, BookError, Filter, Letter, Summary, Totals, Which};
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
@@ -73,8 +74,6 @@ impl Meant {
 
 /// Letters that are read at once for an export.
 const PAGE: usize = 500;
-/// Characters of a reason or a list of metrics in a listing.
-const CELL_CHARS_MAX: usize = 60;
 
 pub(super) fn dead_letters(command: &DeadLetters) -> ExitCode {
     let (config, _) = match command.settings.load() {
@@ -291,38 +290,4 @@ fn told(which: &Which, found: u64, what: &str) -> ExitCode {
         }
         Which::All | Which::Sink(_) => ExitCode::SUCCESS,
     }
-}
-
-/// Columns as wide as their widest cell; the last one as it is.
-fn write_table(out: &mut impl Write, rows: &[Vec<String>]) -> std::io::Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width =
-        |at: usize| rows.iter().filter_map(move |row| row.get(at)).map(|it| it.chars().count());
-    let widths: Vec<usize> = (0..columns).map(|at| width(at).max().unwrap_or(0)).collect();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-fn cut(text: &str) -> String {
-    let text = printable(text);
-    match text.char_indices().nth(CELL_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
-}
-
-fn seconds(time: Timestamp) -> String {
-    jiff::Timestamp::from_second(time.as_millis().div_euclid(1000))
-        .map_or_else(|_| time.0.to_string(), |time| time.to_string())
-}
-
-fn nanos(time: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(time))
-        .map_or_else(|_| time.to_string(), |time| time.to_string())
 }

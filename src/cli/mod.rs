@@ -7,12 +7,15 @@ mod check;
 mod dead_letters;
 mod demo;
 mod drill;
+#[cfg(feature = "mqtt")]
+mod quarantine;
 mod query;
 mod reach;
 mod run;
 mod simulate;
 mod spool;
 mod status;
+mod table;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -52,6 +55,9 @@ enum Command {
     Breaker(breaker::BreakerCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
+    /// Look at messages of brokers that no route understood, have them tried again, or drop them.
+    #[cfg(feature = "mqtt")]
+    Quarantine(quarantine::Quarantine),
     /// Look into the spool.
     Spool(spool::SpoolCommand),
     /// Send through the running installation with a device of its own, and look whether every promise
@@ -103,6 +109,8 @@ pub fn main() -> ExitCode {
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
+        #[cfg(feature = "mqtt")]
+        Command::Quarantine(command) => quarantine::quarantine(&command),
         Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
         Command::Audit(audit) => audit::audit(&audit),

@@ -2,6 +2,7 @@
 
 use super::file::{self, File};
 use super::layers::Mistake;
+use super::mqtt::{IntakeConfig, QuarantineConfig};
 use super::sinks::SinksConfig;
 use bytesize::ByteSize;
 use jiff::SignedDuration;
@@ -18,6 +19,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Caps on what comes in.
     pub limits: LimitsConfig,
+    /// Ways in besides the listener.
+    pub intake: IntakeConfig,
+    /// What no route of a bridge understands.
+    pub quarantine: QuarantineConfig,
     /// The log.
     pub spool: SpoolConfig,
     /// The embedded store.
@@ -142,6 +147,8 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         listen: check.listen(&file.listen),
         state_dir: file.state_dir.clone(),
         limits: check.limits(&file.limits),
+        intake: check.intake(&file.intake),
+        quarantine: check.quarantine(&file.quarantine),
         spool: check.spool(&file.spool),
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
@@ -277,7 +284,7 @@ impl Checker<'_> {
         value
     }
 
-    fn one_of<T: Copy>(&mut self, path: &str, text: &str, choices: &[(&str, T)]) -> T {
+    pub(super) fn one_of<T: Copy>(&mut self, path: &str, text: &str, choices: &[(&str, T)]) -> T {
         if let Some(&(_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return value;
         }

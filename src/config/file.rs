@@ -1,5 +1,6 @@
 //! The shape of the TOML file. Every key is present, because the embedded manual is the bottom layer.
 
+use crate::routes::RouteSpec;
 use serde::{Deserialize, Serialize};
 
 /// A quantity with its unit, as written: `"64 MiB"`, `"10 s"`.
@@ -11,6 +12,8 @@ pub(super) struct File {
     pub listen: String,
     pub state_dir: std::path::PathBuf,
     pub limits: Limits,
+    pub intake: Intake,
+    pub quarantine: Quarantine,
     pub spool: Spool,
     pub history: History,
     pub sinks: Sinks,
@@ -50,6 +53,42 @@ pub(super) struct Limits {
     pub ping_interval: Quantity,
     pub pong_timeout: Quantity,
     pub idle_timeout: Quantity,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Intake {
+    pub mqtt: Vec<Mqtt>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mqtt {
+    pub name: String,
+    pub url: String,
+    pub client_id: String,
+    pub version: u32,
+    pub username: String,
+    pub password_file: std::path::PathBuf,
+    pub ca_file: std::path::PathBuf,
+    pub certificate_file: std::path::PathBuf,
+    pub key_file: std::path::PathBuf,
+    pub session: String,
+    pub session_expiry: Quantity,
+    pub keep_alive: Quantity,
+    pub group: String,
+    pub receive_maximum: u32,
+    pub in_flight_bytes: Quantity,
+    pub message_bytes_max: Quantity,
+    pub routes: Vec<RouteSpec>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Quarantine {
+    pub messages_max: u32,
+    pub size_max: Quantity,
+    pub age_max: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -108,6 +147,7 @@ pub(super) struct Breaker {
     pub failure_rate: f64,
     pub backoff: Quantity,
     pub backoff_max: Quantity,
+    pub unreachable_max: Quantity,
     pub fix_interval: Quantity,
 }
 

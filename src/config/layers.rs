@@ -4,7 +4,7 @@ use super::MANUAL;
 use super::checked::{Config, check};
 use super::file::File;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -105,28 +105,72 @@ fn natural(a: &str, b: &str) -> Ordering {
 /// The settings so far.
 struct Layers {
     settings: Table,
+    shape: Shape,
+    mistakes: Vec<Mistake>,
+}
+
+/// What the manual says of tables that are not simply as they stand there. Paths are without the
+/// numbers of blocks.
+#[derive(Default)]
+struct Shape {
     /// What each new block of a list of blocks begins as, by the list's path: the block that the
     /// manual has there.
     templates: BTreeMap<String, Table>,
-    mistakes: Vec<Mistake>,
+    /// Tables that are empty in the manual: the administrator makes up their keys, the values are texts.
+    maps: BTreeSet<String>,
+}
+
+impl Shape {
+    fn template(&self, path: &str) -> Option<&Table> {
+        self.templates.get(&without_numbers(path))
+    }
+
+    fn is_map(&self, path: &str) -> bool {
+        self.maps.contains(&without_numbers(path))
+    }
+
+    /// Takes the blocks out of the manual; lists of blocks become empty.
+    fn take(&mut self, table: &mut Table, prefix: &str) {
+        if table.is_empty() {
+            self.maps.insert(prefix.to_owned());
+        }
+        for (key, value) in table.iter_mut() {
+            let path = below(prefix, key);
+            match value {
+                Value::Table(table) => self.take(table, &path),
+                Value::Array(blocks) if matches!(blocks.first(), Some(Value::Table(_))) => {
+                    if let Some(Value::Table(mut block)) = blocks.drain(..).next() {
+                        self.take(&mut block, &path);
+                        self.templates.insert(path, block);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn without_numbers(path: &str) -> String {
+    let keys: Vec<_> = path.split('.').filter(|key| key.parse::<usize>().is_err()).collect();
+    keys.join(".")
 }
 
 impl Layers {
     /// Begins with the manual; its lists of blocks become empty.
     fn over(mut manual: Table) -> Layers {
-        let mut templates = BTreeMap::new();
-        take_templates(&mut manual, "", &mut templates);
-        Layers { settings: manual, templates, mistakes: Vec::new() }
+        let mut shape = Shape::default();
+        shape.take(&mut manual, "");
+        Layers { settings: manual, shape, mistakes: Vec::new() }
     }
 
     /// Replaces values by those of the administrator's file.
     fn overlay(&mut self, file: Table) {
-        overlay(&mut self.settings, file, "", &self.templates, &mut self.mistakes);
+        overlay(&mut self.settings, file, "", &self.shape, &mut self.mistakes);
     }
 
     /// Sets one key by its path from text; `source` is named if it is wrong.
     fn set(&mut self, path: &str, text: &str, source: &str) {
-        if let Err(problem) = set(&mut self.settings, path, text, &self.templates) {
+        if let Err(problem) = set(&mut self.settings, path, text, &self.shape) {
             self.mistakes.push(Mistake { path: source.to_owned(), problem });
         }
     }
@@ -136,44 +180,36 @@ fn below(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
 }
 
-fn take_templates(table: &mut Table, prefix: &str, templates: &mut BTreeMap<String, Table>) {
-    for (key, value) in table.iter_mut() {
-        match value {
-            Value::Table(table) => take_templates(table, &below(prefix, key), templates),
-            Value::Array(blocks) if matches!(blocks.first(), Some(Value::Table(_))) => {
-                if let Some(Value::Table(block)) = blocks.drain(..).next() {
-                    templates.insert(below(prefix, key), block);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 /// Replaces values of `base` by those of `over`; a key that the manual does not have, or that has
 /// another type there, is a mistake.
 fn overlay(
     base: &mut Table,
     over: Table,
     prefix: &str,
-    templates: &BTreeMap<String, Table>,
+    shape: &Shape,
     mistakes: &mut Vec<Mistake>,
 ) {
     for (key, value) in over {
         let path = below(prefix, &key);
         let mut wrong = |problem| mistakes.push(Mistake { path: path.clone(), problem });
         match (base.get_mut(&key), value) {
+            (_, value @ Value::String(_)) if shape.is_map(prefix) => {
+                base.insert(key, value);
+            }
+            (_, value) if shape.is_map(prefix) => {
+                wrong(format!("must be a string, not a {}", value.type_str()));
+            }
             (None, _) => wrong(unknown(&key, base)),
             (Some(Value::Table(base)), Value::Table(over)) => {
-                overlay(base, over, &path, templates, mistakes);
+                overlay(base, over, &path, shape, mistakes);
             }
-            (Some(Value::Array(blocks)), value) if templates.contains_key(&path) => {
+            (Some(Value::Array(blocks)), value) if shape.template(&path).is_some() => {
                 let Value::Array(over) = value else {
                     wrong(format!("is a list of blocks, each of which begins with [[{path}]]"));
                     continue;
                 };
                 for block in over {
-                    add_block(blocks, block, &path, templates, mistakes);
+                    add_block(blocks, block, &path, shape, mistakes);
                 }
             }
             (Some(Value::Float(known)), Value::Integer(whole)) => *known = whole as f64,
@@ -190,13 +226,13 @@ fn add_block(
     blocks: &mut Vec<Value>,
     block: Value,
     path: &str,
-    templates: &BTreeMap<String, Table>,
+    shape: &Shape,
     mistakes: &mut Vec<Mistake>,
 ) {
-    let (path, mut added) =
-        (format!("{path}.{}", blocks.len()), templates.get(path).cloned().unwrap_or_default());
+    let mut added = shape.template(path).cloned().unwrap_or_default();
+    let path = format!("{path}.{}", blocks.len());
     match block {
-        Value::Table(block) => overlay(&mut added, block, &path, templates, mistakes),
+        Value::Table(block) => overlay(&mut added, block, &path, shape, mistakes),
         other => mistakes.push(Mistake {
             path,
             problem: format!("must be a block, not a {}", other.type_str()),
@@ -212,18 +248,13 @@ fn unknown(key: &str, base: &Table) -> String {
 
 /// Sets one key by its path from text, which is read as the type that the key has. Blocks of a list
 /// have numbers; the next number makes a new one.
-fn set(
-    settings: &mut Table,
-    path: &str,
-    text: &str,
-    templates: &BTreeMap<String, Table>,
-) -> Result<(), String> {
+fn set(settings: &mut Table, path: &str, text: &str, shape: &Shape) -> Result<(), String> {
     let mut table = settings;
     let (mut rest, mut so_far) = (path, String::new());
-    while let Some((key, after)) = rest.split_once('.') {
+    while let Some((key, after)) = rest.split_once('.').filter(|_| !shape.is_map(&so_far)) {
         so_far = below(&so_far, key);
         let next = table.get_mut(key).ok_or_else(|| format!("there is no such key as {path}"))?;
-        (table, rest) = match (next, templates.get(&so_far)) {
+        (table, rest) = match (next, shape.template(&so_far)) {
             (Value::Table(next), _) => (next, after),
             (Value::Array(blocks), Some(template)) => {
                 let (number, after) =
@@ -235,6 +266,10 @@ fn set(
             _ => return Err(format!("{path} is not one value")),
         };
     }
+    if shape.is_map(&so_far) {
+        table.insert(rest.to_owned(), Value::String(text.to_owned()));
+        return Ok(());
+    }
     let known = table.get_mut(rest).ok_or_else(|| format!("there is no such key as {path}"))?;
     match known {
         Value::String(value) => text.clone_into(value),
@@ -244,7 +279,7 @@ fn set(
         Value::Float(value) => {
             *value = text.parse().map_err(|_| format!("\"{text}\" is not a number"))?;
         }
-        Value::Array(value) if !templates.contains_key(path) => {
+        Value::Array(value) if shape.template(path).is_none() => {
             *value = text.split(',').map(|item| Value::String(item.trim().to_owned())).collect();
         }
         _ => return Err(format!("{path} is not one value")),

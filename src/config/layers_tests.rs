@@ -131,7 +131,8 @@ fn every_key_of_a_block_is_checked_even_without_an_address() {
     let file = "[[sinks.influx]]\nname = \"History\"\nmeasurement = \"\"\ndevices = []\nmetrics = [\"[\"]\n\
                 batch_samples = 0\nbatch_bytes = \"1 KiB\"\nbatch_age = \"soon\"\nrequests_max = 100\n\
                 timeout = \"0 s\"\nbacklog_share = 1.5\n[sinks.influx.breaker]\nfailures = 0\n\
-                failure_rate = -0.1\nbackoff = \"2 m\"\nbackoff_max = \"1 m\"\nfix_interval = \"0 s\"\n";
+                failure_rate = -0.1\nbackoff = \"2 m\"\nbackoff_max = \"1 m\"\nfix_interval = \"0 s\"\n\
+                unreachable_max = \"0 s\"\n";
     let key = |key: &str| format!("sinks.influx.0.{key}");
     let expected = [
         (key("name"), "1 to 32 of a-z"),
@@ -148,6 +149,7 @@ fn every_key_of_a_block_is_checked_even_without_an_address() {
         (key("backlog_share"), "1.5 is outside"),
         (key("breaker.failures"), "0 is outside"),
         (key("breaker.failure_rate"), "-0.1 is outside"),
+        (key("breaker.unreachable_max"), "more than nothing"),
         (key("breaker.fix_interval"), "more than nothing"),
         (key("breaker.backoff_max"), "at least backoff"),
     ];

@@ -1,6 +1,6 @@
 //! The worst-case memory, added up in one place: every bounded buffer of the daemon with its bound.
 
-use super::{Config, InfluxConfig};
+use super::{Config, InfluxConfig, MqttConfig};
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +32,21 @@ const WAITING_SAMPLE_BYTES: u64 = 2 * 40;
 /// New data and old, each with a round of requests on its way while the next is made.
 const ROUNDS: u64 = 2 * 2;
 
+/// A group of messages as readings, as a batch and encoded; and what waits to be put in quarantine.
+const GROUPED_BYTES: u64 = 16 << 20;
+
 /// What an InfluxDB sink holds while its store is slow: in each request the lines, the same gzip'd
 /// (at worst no smaller), and the batches that they came from.
 fn under_way(sink: &InfluxConfig) -> u64 {
     let samples = sink.batch_samples as u64 * WAITING_SAMPLE_BYTES;
     ROUNDS * u64::from(sink.requests_max) * (2 * sink.batch_bytes as u64 + samples)
+}
+
+/// What a bridge holds: messages under way, one more that is being read, the readings of a group and
+/// their encoding.
+fn bridged(bridge: &MqttConfig) -> u64 {
+    let message = bridge.broker.message_bytes_max as u64;
+    bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES
 }
 
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
@@ -60,6 +70,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "messages being inflated and decoded",
             "limits.inflated_bytes, one per processor",
             workers * limits.wire.inflated_bytes as u64 * 3,
+        ),
+        line(
+            "messages of brokers that are not durable yet",
+            "each of intake.mqtt: in_flight_bytes, message_bytes_max",
+            config.intake.mqtt.iter().map(bridged).sum(),
         ),
         line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
         line("group being written", "limits.gate_memory", limits.gate_memory as u64),

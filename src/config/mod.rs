@@ -8,6 +8,7 @@ mod checked;
 mod file;
 mod layers;
 mod memory;
+mod mqtt;
 mod sinks;
 
 pub use checked::parse_duration;
@@ -16,6 +17,7 @@ pub use checked::{
 };
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
+pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
 pub use sinks::{InfluxConfig, SinksConfig};
 
 /// The manual: every key with its default and a sentence.

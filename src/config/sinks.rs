@@ -184,6 +184,7 @@ impl Checker<'_> {
             failure_rate: self.share(&key("failure_rate"), file.failure_rate, 0.01..=1.0),
             backoff: self.positive(&key("backoff"), &file.backoff),
             backoff_max: self.positive(&key("backoff_max"), &file.backoff_max),
+            unreachable_max: self.positive(&key("unreachable_max"), &file.unreachable_max),
             misconfigured_interval: self.positive(&key("fix_interval"), &file.fix_interval),
             ..breaker::Settings::default()
         };

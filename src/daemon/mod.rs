@@ -4,13 +4,15 @@
 //! followers, the listener. A follower starts, catches up and runs by one code path: it opens the log
 //! at its committed position and reads on.
 //!
-//! End: the listener closes and every client is told to come back; the last gate is dropped; the log
-//! ends; the followers read to its end and make durable what they hold. Each step waits for the one
+//! End: the listener closes and every client is told to come back, bridges leave their brokers; the last
+//! gate is dropped; the log ends; the followers read to its end and make durable what they hold. Each step waits for the one
 //! before, all within the configured deadline; past it the process ends anyway, because what was
 //! acknowledged is in the spool.
 
 mod history_follower;
 mod live_feed;
+#[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
+mod mqtt;
 mod sink_status;
 #[cfg(feature = "influx")]
 mod sinks;
@@ -68,6 +70,10 @@ pub enum DaemonError {
     /// What the sinks remember can't be opened.
     #[error("the file of the sinks can't be opened: {0}")]
     Book(#[from] BookError),
+    /// What the bridges keep can't be opened.
+    #[cfg(feature = "mqtt")]
+    #[error("the file of the bridges can't be opened: {0}")]
+    Quarantine(crate::intake::mqtt::book::BookError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -99,6 +105,7 @@ pub struct Daemon {
     app: Arc<App>,
     overview: Arc<Overview>,
     threads: Vec<Thread>,
+    bridges: mqtt::Opened,
     stop: CancellationToken,
     hurry: CancellationToken,
 }
@@ -165,6 +172,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     ];
     threads.extend(sink_threads);
 
+    let (bridges, told_by_bridges, quarantine_threads) = mqtt::open(&config, &gate, &metrics)?;
+    threads.extend(quarantine_threads);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
@@ -177,6 +186,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         metrics: metrics.clone(),
         history_stalled,
         influx: influx.clone(),
+        bridges: told_by_bridges,
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
@@ -186,6 +196,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         history: reader,
         influx,
         dead_letters,
+        #[cfg(feature = "mqtt")]
+        quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
         spool,
         metrics,
         status: overview.clone(),
@@ -195,7 +207,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         .await
         .map_err(|source| DaemonError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    Ok(Daemon { config, listener, address, app, overview, threads, stop, hurry })
+    Ok(Daemon { config, listener, address, app, overview, threads, bridges, stop, hurry })
 }
 
 impl Daemon {
@@ -210,7 +222,8 @@ impl Daemon {
     /// # Errors
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
-        let Daemon { config, listener, address, app, overview, threads, stop, hurry } = self;
+        let Daemon { config, listener, address, app, overview, threads, bridges, stop, hurry } =
+            self;
         log::info!(
             address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -223,12 +236,13 @@ impl Daemon {
         };
         let serving = web::serve(listener, app.clone(), options, stop.clone());
         let watching = overview.clone().watch(app.clone(), stop.clone());
+        let bridging = bridges.run(stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching);
+            tokio::join!(serving, watching, bridging);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await

@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::mqtt::{MqttStatus, Told};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
 use crate::config::Config;
@@ -38,6 +39,7 @@ pub(super) struct Overview {
     metrics: Arc<Metrics>,
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
+    bridges: Told,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -101,6 +103,7 @@ struct IntakeStatus {
     clients: usize,
     samples_per_s: f64,
     batches_per_s: f64,
+    mqtt: Vec<MqttStatus>,
 }
 
 #[derive(Serialize)]
@@ -140,6 +143,7 @@ pub(super) struct Rooms {
     pub metrics: Arc<Metrics>,
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
+    pub bridges: Told,
 }
 
 impl Overview {
@@ -155,6 +159,7 @@ impl Overview {
             metrics,
             history_stalled,
             influx,
+            bridges,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -170,6 +175,7 @@ impl Overview {
             metrics,
             history_stalled,
             influx,
+            bridges,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -277,6 +283,7 @@ impl Overview {
                 clients: *lock(&self.clients),
                 samples_per_s: round(rates.samples_per_s),
                 batches_per_s: round(rates.batches_per_s),
+                mqtt: self.bridges.status(),
             },
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
@@ -344,6 +351,7 @@ impl StatusSource for Overview {
         for sink in &status.sinks {
             gauges.sink(&sink.name, &sink.gauges());
         }
+        self.bridges.set_gauges(gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

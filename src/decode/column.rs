@@ -295,7 +295,7 @@ fn each_varint(
             }
             Ok(())
         }
-        Value::Fixed64(_) | Value::Other => Err(Malformed.into()),
+        Value::Fixed64(_) | Value::Fixed32(_) | Value::Other => Err(Malformed.into()),
     }
 }
 

@@ -21,6 +21,17 @@ pub struct Gather<'l, 'a> {
     samples: usize,
 }
 
+/// Why the readings of a message were not added.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotAdded {
+    /// One of them is at fault.
+    #[error(transparent)]
+    Fault(#[from] ReadingFault),
+    /// The batch can take no more samples or tables.
+    #[error("more samples or tables than one batch may have (limits.samples, limits.tables)")]
+    Full,
+}
+
 impl<'l, 'a> Gather<'l, 'a> {
     /// Nothing gathered yet.
     #[must_use]
@@ -59,6 +70,25 @@ impl<'l, 'a> Gather<'l, 'a> {
             }
         }
         self.samples = samples;
+        Ok(())
+    }
+
+    /// Adds the readings of one message: all of them, or none.
+    ///
+    /// # Errors
+    /// [`NotAdded::Fault`] if a reading is at fault; nothing was added. [`NotAdded::Full`] if the batch
+    /// can take no more: some may have been added, so what was gathered is to be made anew without them.
+    pub fn push_all(
+        &mut self,
+        mut readings: Vec<Reading<'a>>,
+        received_at: Timestamp,
+    ) -> Result<(), NotAdded> {
+        for reading in &mut readings {
+            reading.check(self.limits, received_at)?;
+        }
+        for reading in readings {
+            self.push(reading, received_at).map_err(|_| NotAdded::Full)?;
+        }
         Ok(())
     }
 

@@ -23,11 +23,16 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
+/// Protobuf by hand, for who reads other messages than ours under limits.
+pub(crate) mod protobuf {
+    pub(crate) use super::reader::{DEPTH_MAX, Fields, Malformed, Value, utf8, varint};
+}
+
 pub use crate::wire::Limits;
 pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
-pub use gather::Gather;
+pub use gather::{Gather, NotAdded};
 pub use ndjson::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines, ndjson, readings};
 pub use reading::{Content, Reading, ReadingFault, Value};
 pub use upstream::{Upstream, UpstreamError, upstream};

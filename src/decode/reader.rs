@@ -1,4 +1,5 @@
-//! Reads protobuf by hand: fields of a message as borrowed slices, nothing allocated.
+//! Reads protobuf by hand: fields of a message as borrowed slices, nothing allocated. The door
+//! within the crate is [`protobuf`](super::protobuf).
 //!
 //! Takes any legal encoding and agrees with prost on what is legal (`oracle.rs` holds them together):
 //! keys with unknown fields of every wire type, groups up to a depth, varints of up to ten bytes.
@@ -6,62 +7,63 @@
 
 /// The bytes are no protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// How deep messages and groups may nest, counted down: prost's limit.
-pub(super) const DEPTH_MAX: u32 = 100;
+pub(crate) const DEPTH_MAX: u32 = 100;
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Delimited(&'a [u8]),
-    /// A fixed32 or a group: no field of the contract is one, but unknown fields may be.
+    Fixed32(u32),
+    /// A group: no field of the contracts is one, but unknown fields may be.
     Other,
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn uint(self) -> Result<u64, Malformed> {
+    pub(crate) fn uint(self) -> Result<u64, Malformed> {
         match self {
             Value::Varint(value) => Ok(value),
             _ => Err(Malformed),
         }
     }
 
-    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Value::Delimited(bytes) => Ok(bytes),
             _ => Err(Malformed),
         }
     }
 
-    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+    pub(crate) fn text(self) -> Result<&'a str, Malformed> {
         utf8(self.bytes()?)
     }
 }
 
 /// The bytes as text.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| Malformed)
 }
 
 /// The fields of a message, one after the other, as `(tag, value)`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     rest: &'a [u8],
     depth: u32,
 }
 
 impl<'a> Fields<'a> {
     /// Reads a message that lies `depth` levels above the deepest allowed.
-    pub(super) fn new(message: &'a [u8], depth: u32) -> Fields<'a> {
+    pub(crate) fn new(message: &'a [u8], depth: u32) -> Fields<'a> {
         Fields { rest: message, depth }
     }
 
     /// The next field, or `None` at the end of the message.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -70,6 +72,7 @@ impl<'a> Fields<'a> {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
             2 => Value::Delimited(self.delimited()?),
+            5 if self.depth > 0 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             _ => {
                 self.skip(tag, wire_type, self.depth)?;
                 Value::Other
@@ -80,7 +83,7 @@ impl<'a> Fields<'a> {
 
     /// The key of the next field, as tag and wire type.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<(u32, u32), Malformed> {
+    pub(crate) fn key(&mut self) -> Result<(u32, u32), Malformed> {
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed)?;
         match (key >> 3, key & 7) {
             (0, _) | (_, 6 | 7) => Err(Malformed),
@@ -131,7 +134,7 @@ impl<'a> Fields<'a> {
 
 /// Takes a varint off the front of `bytes`.
 #[inline]
-pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     match *bytes {
         // Most are one byte long: small deltas, keys, lengths of names.
         [byte, rest @ ..] if *byte < 0x80 => {
@@ -160,7 +163,7 @@ fn long_varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
 
 /// The number that a `sint64` varint stands for.
 #[inline]
-pub(super) fn zigzag(value: u64) -> i64 {
+pub(crate) fn zigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

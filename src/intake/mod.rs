@@ -9,6 +9,8 @@ mod connections;
 mod http;
 mod ledger;
 mod messages;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 mod rates;
 mod reading;
 mod refusal;

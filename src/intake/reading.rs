@@ -192,7 +192,8 @@ fn ndjson(plain: &[u8], limits: &Limits, stamp: &Stamp<'_>, seq: Seq) -> Posting
     posting
 }
 
-fn record(message: Vec<u8>) -> Bytes {
+/// A plain `Upstream` message as the spool holds it.
+pub(super) fn record(message: Vec<u8>) -> Bytes {
     if message.len() < COMPRESS_BYTES_MIN {
         return message.into();
     }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub backoff: Duration,
     /// What the doubling ends at.
     pub backoff_max: Duration,
+    /// What it ends at earlier while no connection to the store comes about.
+    pub unreachable_max: Duration,
     /// How often a store that we are not allowed to write, or that is not there, is probed.
     pub misconfigured_interval: Duration,
 }
@@ -50,6 +52,9 @@ impl Default for Settings {
             rate_requests_min: 20,
             backoff: Duration::from_millis(500),
             backoff_max: Duration::from_secs(60),
+            // An attempt costs nobody anything, and new readings are to be seconds late when the
+            // store is back, however long it was away.
+            unreachable_max: Duration::from_secs(5),
             misconfigured_interval: Duration::from_secs(60),
         }
     }
@@ -98,6 +103,9 @@ pub enum FailureKind {
     Unavailable,
     /// We, too: but the store did not even answer, and each request more would wait as long.
     Unanswered,
+    /// We, too: but no connection came about. The store was not burdened by it, and each request more
+    /// would end the same.
+    Unreachable,
     /// The administrator: something is to be fixed, and each request would fail until it is.
     Misconfigured,
 }
@@ -170,8 +178,8 @@ pub struct Breaker<C> {
     /// How many of them there are.
     known: u32,
     in_a_row: u32,
-    /// Failures to reach it since it was closed last, each of which opened it.
-    openings: u32,
+    /// The longest that was to be waited when it opened last; nothing since it closed.
+    ceiling: Duration,
     cause: Option<C>,
 }
 
@@ -194,7 +202,7 @@ impl<C> Breaker<C> {
             outcomes: 0,
             known: 0,
             in_a_row: 0,
-            openings: 0,
+            ceiling: Duration::ZERO,
             cause: None,
         }
     }
@@ -249,7 +257,8 @@ impl<C> Breaker<C> {
             }
             Phase::HalfOpen => {
                 self.enter(Phase::Closed);
-                (self.outcomes, self.known, self.in_a_row, self.openings) = (0, 0, 0, 0);
+                (self.outcomes, self.known, self.in_a_row) = (0, 0, 0);
+                self.ceiling = Duration::ZERO;
                 self.cause = None;
                 Action::Closed
             }
@@ -321,8 +330,11 @@ impl<C> Breaker<C> {
     fn open(&mut self, failure: Failure<C>, now: Instant, random: f64) -> Action {
         let wait = match failure.kind {
             FailureKind::Unavailable | FailureKind::Unanswered => {
-                self.openings = self.openings.saturating_add(1);
-                self.backoff().mul_f64(random.clamp(0.0, 1.0))
+                self.back_off(self.settings.backoff_max, random)
+            }
+            FailureKind::Unreachable => {
+                let most = self.settings.unreachable_max.min(self.settings.backoff_max);
+                self.back_off(most, random)
             }
             FailureKind::Misconfigured => self.settings.misconfigured_interval,
         };
@@ -332,10 +344,11 @@ impl<C> Breaker<C> {
         Action::Opened
     }
 
-    /// The longest that may be waited now.
-    fn backoff(&self) -> Duration {
-        let doublings = self.openings.saturating_sub(1).min(31);
-        self.settings.backoff.saturating_mul(1 << doublings).min(self.settings.backoff_max)
+    /// How long to wait now, and twice as long the next time. `most` also lowers what was reached
+    /// before: what comes back after it could not be reached has not seen our requests.
+    fn back_off(&mut self, most: Duration, random: f64) -> Duration {
+        self.ceiling = self.ceiling.saturating_mul(2).max(self.settings.backoff).min(most);
+        self.ceiling.mul_f64(random.clamp(0.0, 1.0))
     }
 
     fn note(&mut self, failed: bool) {

@@ -21,6 +21,7 @@ fn settings() -> Settings {
         rate_requests_min: 10,
         backoff: ms(512),
         backoff_max: ms(8192),
+        unreachable_max: ms(2048),
         misconfigured_interval: ms(60_000),
     }
 }
@@ -81,6 +82,22 @@ fn it_opens_after_failures_in_a_row_and_doubles_its_wait() {
         assert_eq!(bench.fail(now, None, unavailable), Action::Opened);
     }
     assert_eq!(waits, [256, 512, 1024, 2048, 4096, 4096, 4096], "half of the ceiling each time");
+}
+
+#[test]
+fn while_nothing_can_be_reached_its_wait_stays_short() {
+    let mut bench = Bench::new();
+    let (mut now, mut waits) = (0, Vec::new());
+    let (unreachable, unwell) = (FailureKind::Unreachable, FailureKind::Unavailable);
+    // It hangs for long; then it is started anew, and is not well at first.
+    let hung = [FailureKind::Unanswered; 5];
+    for kind in [&hung[..], &[unreachable; 3], &[unwell; 3]].concat() {
+        assert_eq!(bench.fail(now, None, kind), Action::Opened);
+        let until = bench.until(now).unwrap();
+        waits.push(until - now);
+        now = until;
+    }
+    assert_eq!(waits, [256, 512, 1024, 2048, 4096, 1024, 1024, 1024, 2048, 4096, 4096]);
 }
 
 #[test]
@@ -193,6 +210,7 @@ struct Model {
     /// Permits given since the lamp last changed.
     current: Vec<Permit>,
     outcomes: VecDeque<bool>,
+    /// The longest that may be waited when it opens next, whatever the failure.
     ceiling: Millis,
 }
 
@@ -266,9 +284,11 @@ impl Model {
                     }
                 }
                 let fixable = kind == FailureKind::Misconfigured;
-                let wait = if fixable { 60_000 } else { self.ceiling * eighths / 8 };
+                let most = if kind == FailureKind::Unreachable { 2048 } else { 8192 };
+                let ceiling = self.ceiling.min(most);
+                let wait = if fixable { 60_000 } else { ceiling * eighths / 8 };
                 if !fixable {
-                    self.ceiling = (self.ceiling * 2).min(8192);
+                    self.ceiling = ceiling * 2;
                 }
                 let asked = retry_after.unwrap_or(0).min(3_600_000);
                 self.become_(Lamp::Open(now + wait.max(asked)));
@@ -288,6 +308,9 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Millis, u64)>> {
         }),
         1 => retry_after.clone().prop_map(|retry_after| {
             Outcome::Fails { kind: FailureKind::Unanswered, retry_after }
+        }),
+        2 => retry_after.clone().prop_map(|retry_after| {
+            Outcome::Fails { kind: FailureKind::Unreachable, retry_after }
         }),
         1 => retry_after.prop_map(|retry_after| {
             Outcome::Fails { kind: FailureKind::Misconfigured, retry_after }

@@ -8,9 +8,8 @@ pub mod book;
 pub mod breaker;
 pub mod history;
 pub mod influx;
-mod sqlite;
 
-pub use sqlite::SetAside;
+pub use crate::sqlite::SetAside;
 
 use crate::model::{Batch, Position, Timestamp};
 use std::error::Error;

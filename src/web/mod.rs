@@ -14,6 +14,8 @@ mod ledger;
 mod live;
 mod origin;
 mod problem;
+#[cfg(feature = "mqtt")]
+mod quarantine;
 mod routes;
 mod server;
 mod state;
@@ -21,5 +23,7 @@ mod upgrade;
 
 pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
+#[cfg(feature = "mqtt")]
+pub use quarantine::Quarantined;
 pub use server::{ServerOptions, serve};
 pub use state::{App, StatusSource};

@@ -3,6 +3,8 @@
 use super::history::{self, Parameters};
 use super::origin::{self, ForeignOrigin};
 use super::problem::Problem;
+#[cfg(feature = "mqtt")]
+use super::quarantine;
 use super::state::App;
 use super::{assets, breaker, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
@@ -84,6 +86,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
     let sinks = sink_routes(app.clone());
+    #[cfg(feature = "mqtt")]
+    let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -165,6 +169,37 @@ fn sink_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .or(drop)
         .unify()
         .boxed()
+}
+
+/// What operators do with messages that no route of a bridge understood.
+#[cfg(feature = "mqtt")]
+fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
+    let with = warp::any().map(move || app.clone()).boxed();
+    let parameters =
+        warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify().boxed();
+    let list = reading()
+        .and(exactly("api/v1/quarantine"))
+        .and(with.clone())
+        .and(parameters.clone())
+        .then(|app, asked| async move { answer(quarantine::list(app, asked).await) });
+    let topics = reading()
+        .and(exactly("api/v1/quarantine/topics"))
+        .and(with.clone())
+        .and(parameters)
+        .then(|app, asked| async move { answer(quarantine::topics(app, asked).await) });
+    let message = reading()
+        .and(warp::path!("api" / "v1" / "quarantine" / u64))
+        .and(with.clone())
+        .then(|id, app| async move { answer(quarantine::message(app, id).await) });
+    let post = |path| {
+        let post = warp::post().and(exactly(path)).and(origin::own());
+        post.and(with.clone()).and(warp::body::stream())
+    };
+    let replay = post("api/v1/quarantine/replay")
+        .then(|app, body| async move { answer(quarantine::replay(app, body).await) });
+    let drop = post("api/v1/quarantine/drop")
+        .then(|app, body| async move { answer(quarantine::drop_messages(app, body).await) });
+    list.or(topics).unify().or(message).unify().or(replay).unify().or(drop).unify().boxed()
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).

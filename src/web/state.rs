@@ -1,6 +1,8 @@
 //! What the routes need of the daemon.
 
 use super::dead_letters::DeadLetters;
+#[cfg(feature = "mqtt")]
+use super::quarantine::Quarantined;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -22,6 +24,9 @@ pub struct App {
     pub influx: Vec<Influx>,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
+    /// What no route of a bridge understood.
+    #[cfg(feature = "mqtt")]
+    pub quarantine: Arc<Quarantined>,
     /// The log, for its positions.
     pub spool: Spool,
     /// The counters.

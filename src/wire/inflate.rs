@@ -135,12 +135,34 @@ pub fn inflate_as<'a>(
             deflated(&mut state.zlib, bytes, max, scratch)
         }
     });
+    capped(inflated, bytes.len(), max, limits).map(|len| &scratch[..len])
+}
+
+/// As [`inflate`] for raw deflate, RFC 1951, which has no first bytes to be recognised by.
+///
+/// # Errors
+/// As [`inflate`].
+pub fn inflate_raw<'a>(
+    bytes: &[u8],
+    limits: &Limits,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], InflateError> {
+    let max = limits.inflated_max(bytes.len());
+    let inflated = deflated(&mut Decompress::new(false), bytes, max, scratch);
+    capped(inflated, bytes.len(), max, limits).map(|len| &scratch[..len])
+}
+
+/// Says which of the limits stopped it.
+fn capped(
+    inflated: Result<usize, Stop>,
+    sent: usize,
+    max: usize,
+    limits: &Limits,
+) -> Result<usize, InflateError> {
     match inflated {
-        Ok(len) => Ok(&scratch[..len]),
+        Ok(len) => Ok(len),
         Err(Stop::Full) if max == limits.inflated_bytes => Err(InflateError::TooLarge { max }),
-        Err(Stop::Full) => {
-            Err(InflateError::Ratio { sent: bytes.len(), max_ratio: limits.inflated_ratio })
-        }
+        Err(Stop::Full) => Err(InflateError::Ratio { sent, max_ratio: limits.inflated_ratio }),
         Err(Stop::Bad(error)) => Err(error),
     }
 }

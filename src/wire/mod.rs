@@ -16,7 +16,7 @@ mod writer;
 
 pub use codes::{CloseCode, Place, RefusalCode};
 pub use compress::{COMPRESS_BYTES_MIN, compress};
-pub use inflate::{Compression, InflateError, RATIO_FREE_BYTES, inflate, inflate_as};
+pub use inflate::{Compression, InflateError, RATIO_FREE_BYTES, inflate, inflate_as, inflate_raw};
 pub use limits::{
     COLUMNS, INFLATED_BYTES, INFLATED_RATIO, Limits, MAX_AGE, MAX_AHEAD, MESSAGE_BYTES, NAME_BYTES,
     ROWS, SAMPLES, TABLES, TAGS, TEXT_BYTES,

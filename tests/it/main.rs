@@ -16,6 +16,16 @@ mod keep;
 mod kill_nine;
 mod live_resume;
 mod load;
+#[cfg(feature = "mqtt")]
+mod mosquitto;
+#[cfg(feature = "mqtt")]
+mod mqtt_in;
+#[cfg(feature = "mqtt")]
+mod mqtt_outage;
+#[cfg(feature = "mqtt")]
+mod mqtt_pressure;
+#[cfg(feature = "mqtt")]
+mod mqtt_quarantine;
 mod operator;
 mod shutdown;
 mod sink_breaker;

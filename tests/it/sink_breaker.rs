@@ -30,6 +30,7 @@ fn a_breaker_is_held_probed_and_released_over_http() {
         // Nobody would wait for these.
         "sinks.influx.0.breaker.backoff=10 m",
         "sinks.influx.0.breaker.backoff_max=10 m",
+        "sinks.influx.0.breaker.unreachable_max=10 m",
     ]);
     let pace = Pace { devices: 5, rows: 5, every: Duration::from_millis(20) };
     let load = Load::start(&daemon, "gateway", pace);

@@ -2,8 +2,9 @@
 //! was refused is set aside once.
 
 use crate::daemon::{Daemon, sink};
-use crate::load::{Load, Pace, Samples, assert_same, end_in_order, in_store};
+use crate::load::{Load, Pace, Samples, assert_same, end_in_order, in_store, in_victoria};
 use crate::store::{Reaction, Request, Store};
+use crate::victoria::Victoria;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,8 +13,12 @@ use tidegate::clock;
 const PACE: Pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(50) };
 
 fn settings(store: &Store) -> Vec<String> {
+    settings_of(&store.url())
+}
+
+fn settings_of(url: &str) -> Vec<String> {
     vec![
-        format!("sinks.influx.0.url={}", store.url()),
+        format!("sinks.influx.0.url={url}"),
         "sinks.influx.0.bucket=b".to_owned(),
         "sinks.influx.0.batch_samples=1000".to_owned(),
         "sinks.influx.0.batch_age=200 ms".to_owned(),
@@ -70,6 +75,134 @@ fn killed_while_the_store_hangs_it_writes_everything_after() {
     let sent = load.finish();
     end_in_order(&mut daemon, &["influx"], &[&sent]);
     assert_same(&in_store(&store), &sent.all());
+}
+
+#[test]
+fn killed_while_a_real_store_stands_still_it_writes_everything_after() {
+    let victoria = Victoria::start();
+    let mut daemon = daemon(&settings_of(&victoria.url()));
+    let load = Load::start(&daemon, "gateway", PACE);
+    for _ in 0..2 {
+        let before = daemon.sink("influx")["written"].as_u64();
+        daemon.until_sink("influx", |sink| sink["written"].as_u64() > before);
+        victoria.pause();
+        // It finds out, and so does the next one.
+        for _ in 0..2 {
+            let open = daemon.until_sink("influx", |sink| sink["breaker"] == "open");
+            let cause = open["cause"].as_str().unwrap();
+            assert!(cause.contains("does not answer in time"), "{open:#}");
+            load.wait_for(load.acked() + 10);
+            daemon.kill();
+            daemon.restart();
+        }
+        victoria.resume();
+    }
+    let sent = load.finish();
+    end_in_order(&mut daemon, &["influx"], &[&sent]);
+    assert_same(&in_victoria(&victoria), &sent.all());
+}
+
+#[test]
+fn killed_while_the_store_flaps_it_writes_everything_after() {
+    // Some of what it stores it does not say that it stored.
+    let mut calls = 0_u32;
+    let flaky = move |_: &_| {
+        calls += 1;
+        if calls.is_multiple_of(7) { Reaction::stored_and_closes() } else { Reaction::stored() }
+    };
+    let mut store = Store::start(flaky);
+    let mut daemon = daemon(&settings(&store));
+    let load = Load::start(&daemon, "gateway", PACE);
+    let moment = || std::thread::sleep(Duration::from_millis(rand::random_range(100..1500)));
+    let mut stored_before = 0;
+    for flap in 0..8 {
+        // Some of it came through in each of its good times.
+        let stored = store.wait(|_, stored| stored.len() > stored_before);
+        stored_before = stored.len();
+        moment();
+        store.stop();
+        moment();
+        // Killed while it is down, while it is up, or not at all.
+        if flap % 3 == 0 {
+            daemon.kill();
+            daemon.restart();
+        }
+        store.restart();
+        if flap % 3 == 1 {
+            moment();
+            daemon.kill();
+            daemon.restart();
+        }
+    }
+    let sent = load.finish();
+    end_in_order(&mut daemon, &["influx"], &[&sent]);
+    assert_same(&in_store(&store), &sent.all());
+    assert!(sent.connections > 5, "{}", sent.connections);
+}
+
+#[test]
+fn killed_while_the_store_is_slow_it_writes_everything_after() {
+    let store = Store::start(|_| Reaction::stored());
+    let mut settings = settings(&store);
+    settings.retain(|setting| !setting.contains("timeout"));
+    let mut daemon = daemon(&settings);
+    let load = Load::start(&daemon, "gateway", PACE);
+    store.wait(|_, stored| stored.len() > 1000);
+    let mut in_the_middle = 0;
+    for slow in [300, 3000] {
+        let asked = store.requests().len();
+        store.script(move |_| Reaction::stored().after(Duration::from_millis(slow)));
+        for kill in 1..=3 {
+            // A slow answer came, and others are waited for.
+            let slow_ones =
+                |it: &[Request]| it[asked..].iter().filter(|it| it.status == 204).count();
+            store.wait(|requests, _| slow_ones(requests) >= 2 * kill);
+            daemon.until_sink("influx", |sink| sink["requests"]["under_way"].as_u64() > Some(0));
+            load.wait_for(load.acked() + 10);
+            daemon.kill();
+            in_the_middle += u32::from(store.requests().iter().any(|it| it.status == 0));
+            daemon.restart();
+        }
+    }
+    store.script(|_| Reaction::stored());
+    let sent = load.finish();
+    let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
+    assert_same(&in_store(&store), &sent.all());
+    assert_eq!(told[0]["requests"]["failed"], 0, "slow is not broken");
+    eprintln!("{in_the_middle} of 6 kills were in the middle of a request");
+    assert!(in_the_middle > 0);
+}
+
+#[test]
+fn killed_while_its_token_is_expired_it_writes_everything_after() {
+    let store = Store::start(|_| Reaction::stored());
+    store.require_token("the-old-one");
+    let scratch = tempfile::tempdir().unwrap();
+    let token_file = scratch.path().join("token");
+    std::fs::write(&token_file, "the-old-one\n").unwrap();
+    let mut settings = settings(&store);
+    settings.push(format!("sinks.influx.0.token_file={}", token_file.display()));
+    settings.push("sinks.influx.0.breaker.fix_interval=300 ms".to_owned());
+    let mut daemon = daemon(&settings);
+    let load = Load::start(&daemon, "gateway", PACE);
+    store.wait(|_, stored| stored.len() > 1000);
+    store.require_token("the-new-one");
+    for _ in 0..3 {
+        let open = daemon.until_sink("influx", |sink| sink["breaker"] == "open");
+        assert!(open["cause"].as_str().unwrap().contains("token_file"), "{open:#}");
+        load.wait_for(load.acked() + 10);
+        daemon.kill();
+        daemon.restart();
+    }
+    let stored = store.stored().len();
+    daemon.until_sink("influx", |sink| sink["breaker"] == "open");
+    assert_eq!(store.stored().len(), stored, "nothing gets in without the new one");
+    std::fs::write(&token_file, "the-new-one\n").unwrap();
+    let sent = load.finish();
+    let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
+    assert_same(&in_store(&store), &sent.all());
+    assert_eq!(told[0]["dead_lettered"], 0);
+    assert!(sent.connections > 3, "{}", sent.connections);
 }
 
 /// What is not written, in two ranges: the backlog, and what is new.

@@ -1,6 +1,7 @@
 //! A store that is down, hangs, flaps or is slow, under load.
 //!
-//! `OUTAGE_S` is how long it is away (6), with the breaker's own patience if it is given.
+//! `OUTAGE_S` is how long it is away (6), with the breaker's own patience if it is given. If it is not,
+//! a store that is away has used up a patience that is longer than the test, as after days.
 
 use crate::daemon::Daemon;
 use crate::load::{Load, Pace, assert_same, end_in_order, in_store, in_victoria, story_time};
@@ -23,12 +24,18 @@ fn outage() -> Duration {
     story_time("OUTAGE_S", 6)
 }
 
-/// A daemon with this sink. In a short story the breaker must not wait for a minute.
-fn daemon(url: &str, settings: &[&str]) -> Daemon {
+/// The breaker in a short story about a store that answers badly: it must not wait for a minute.
+const IMPATIENT: &[&str] = &["sinks.influx.0.breaker.backoff_max=1 s"];
+/// The breaker in a short story about a store that is away: it must not wait for an hour.
+const PATIENT: &[&str] =
+    &["sinks.influx.0.breaker.backoff=1 h", "sinks.influx.0.breaker.backoff_max=1 h"];
+
+/// A daemon with this sink.
+fn daemon(url: &str, patience: &[&str], settings: &[&str]) -> Daemon {
     let url = format!("sinks.influx.0.url={url}");
     let mut all = vec![url.as_str(), "sinks.influx.0.bucket=b"];
     if std::env::var_os("OUTAGE_S").is_none() {
-        all.push("sinks.influx.0.breaker.backoff_max=1 s");
+        all.extend(patience);
     }
     all.extend(settings);
     Daemon::start(&all)
@@ -45,7 +52,7 @@ fn never_blinked(watched: &Watched) {
 #[test]
 fn a_store_that_was_down_under_load_has_everything_once() {
     let mut victoria = Victoria::start();
-    let mut daemon = daemon(&victoria.url(), &[]);
+    let mut daemon = daemon(&victoria.url(), PATIENT, &[]);
     let pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(40) };
     let load = Load::start(&daemon, "gateway", pace);
     let viewer = Viewer::open(&daemon);
@@ -71,6 +78,11 @@ fn a_store_that_was_down_under_load_has_everything_once() {
     let caught_up = back.elapsed();
     assert!(caught_up < minute, "{caught_up:?}");
 
+    // It knocked often, and said once why.
+    let count = |said: &str| daemon.log().iter().filter(|line| line.contains(said)).count();
+    assert_eq!(count("breaker open: nothing listens at the store"), 1, "{:#?}", daemon.log());
+    assert_eq!(count("breaker closed"), 1, "{:#?}", daemon.log());
+
     let watched = viewer.close();
     let sent = load.finish();
     end_in_order(&mut daemon, &["influx"], &[&sent]);
@@ -94,6 +106,7 @@ fn after_an_outage_new_data_is_there_at_once_while_the_backlog_drains() {
     let mut store = Store::start(|request| request.stored_at(10_000));
     let mut daemon = daemon(
         &store.url(),
+        PATIENT,
         &["sinks.influx.0.batch_samples=1000", "sinks.influx.0.requests_max=1"],
     );
     let pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(50) };
@@ -150,7 +163,7 @@ fn after_an_outage_new_data_is_there_at_once_while_the_backlog_drains() {
 #[test]
 fn a_store_that_hangs_instead_of_failing_is_waited_for() {
     let victoria = Victoria::start();
-    let mut daemon = daemon(&victoria.url(), &["sinks.influx.0.timeout=1 s"]);
+    let mut daemon = daemon(&victoria.url(), IMPATIENT, &["sinks.influx.0.timeout=1 s"]);
     let pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(40) };
     let load = Load::start(&daemon, "gateway", pace);
     let viewer = Viewer::open(&daemon);
@@ -189,7 +202,7 @@ fn a_store_that_flaps_loses_nothing() {
         if calls.is_multiple_of(7) { Reaction::stored_and_closes() } else { Reaction::stored() }
     };
     let mut store = Store::start(flaky);
-    let mut daemon = daemon(&store.url(), &["sinks.influx.0.batch_age=100 ms"]);
+    let mut daemon = daemon(&store.url(), IMPATIENT, &["sinks.influx.0.batch_age=100 ms"]);
     let pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(50) };
     let load = Load::start(&daemon, "gateway", pace);
     let viewer = Viewer::open(&daemon);
@@ -220,6 +233,7 @@ fn a_slow_store_gets_fewer_requests_at_a_time_and_everything() {
     let store = Store::start(|_| Reaction::stored());
     let mut daemon = daemon(
         &store.url(),
+        IMPATIENT,
         &["sinks.influx.0.batch_samples=500", "sinks.influx.0.requests_max=8"],
     );
     let pace = Pace { devices: 50, rows: 10, every: Duration::from_millis(100) };

@@ -13,18 +13,13 @@
 //! Times are nanoseconds since the epoch; numbers of 64 bits without a sign are stored as signed.
 
 use super::{BookError, Bounds};
-use crate::sinks::sqlite::{self, Format, SetAside, Unfit, is_damage};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use crate::sqlite::{self, Format, SetAside, Unfit, data_version, is_damage};
+use rusqlite::Connection;
 use std::cell::Cell;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 /// "TDBK" in the file's header.
 const FORMAT: Format = Format { application_id: 0x5444_424B, version: 1, schema: SCHEMA };
-/// Everybody's transactions are short; an administrator's export or a backup may take a moment.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
 CREATE TABLE sink(name TEXT PRIMARY KEY, spool INTEGER NOT NULL, progress TEXT NOT NULL,
@@ -99,7 +94,7 @@ impl Book {
     /// # Errors
     /// [`BookError`]; a damaged file is left as it is.
     pub fn existing(path: &Path) -> Result<Option<Book>, BookError> {
-        Book::open_if_there(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        FORMAT.existing(path)?.map(|connection| Book::over(connection, Bounds::NONE)).transpose()
     }
 
     /// Opens the file for reading; `None` if there is none.
@@ -107,25 +102,7 @@ impl Book {
     /// # Errors
     /// As [`Book::existing`].
     pub fn read_only(path: &Path) -> Result<Option<Book>, BookError> {
-        let opened = Book::open_if_there(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
-        match opened {
-            Err(BookError::Store(error)) if lacks_room(&error) && is_at_rest(path) => {
-                Book::at_rest(path).map(Some)
-            }
-            opened => opened,
-        }
-    }
-
-    /// Reads a file that nobody has open without making SQLite's files beside it, for which a full disk
-    /// has no room.
-    fn at_rest(path: &Path) -> Result<Book, BookError> {
-        let name = path.to_string_lossy();
-        let name = percent_encoding::utf8_percent_encode(&name, IN_A_URI);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_URI;
-        let uri = format!("file:{name}?immutable=1");
-        Book::over(Connection::open_with_flags(uri, flags)?, Bounds::NONE)
+        FORMAT.read_only(path)?.map(|connection| Book::over(connection, Bounds::NONE)).transpose()
     }
 
     /// Whether somebody else changed the file since this was last asked, or since it was opened.
@@ -138,34 +115,9 @@ impl Book {
     }
 
     fn open_or_begin(path: &Path, bounds: Bounds) -> Result<Book, BookError> {
-        // SQLite gives the files beside it the same rights.
-        OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        if !FORMAT.has_begun(&connection)? {
-            // Letters come and go: the file is to become smaller again. Before the first table.
-            connection.execute_batch("PRAGMA auto_vacuum=FULL;")?;
-            FORMAT.begin(&connection)?;
-        }
-        connection.execute_batch("PRAGMA journal_mode=WAL;")?;
-        let book = Book::over(connection, bounds)?;
+        let book = Book::over(FORMAT.open_or_make(path)?, bounds)?;
         book.read_through()?;
         Ok(book)
-    }
-
-    fn open_if_there(path: &Path, flags: OpenFlags) -> Result<Option<Book>, BookError> {
-        if !path.try_exists()? {
-            return Ok(None);
-        }
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        // An empty file is one that a daemon is about to fill.
-        match FORMAT.has_begun(&connection)? {
-            true => Book::over(connection, Bounds::NONE).map(Some),
-            false => Ok(None),
-        }
     }
 
     fn over(connection: Connection, bounds: Bounds) -> Result<Book, BookError> {
@@ -194,35 +146,11 @@ impl Book {
     }
 }
 
-/// A transaction that will write. It waits for other writers now, for it could not later.
-pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-/// What has a meaning in a URI.
-const IN_A_URI: &percent_encoding::AsciiSet =
-    &percent_encoding::CONTROLS.add(b'?').add(b'#').add(b'%');
-
-fn lacks_room(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
-    matches!(error.sqlite_error_code(), Some(CannotOpen | DiskFull | SystemIoFailure))
-}
-
-/// Whether all that was written is in the file itself: nobody who has it open is without such a log.
-fn is_at_rest(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(true, |log| log.len() == 0)
-}
-
-fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "data_version", |row| row.get(0))
-}
-
 impl From<Unfit> for BookError {
     fn from(unfit: Unfit) -> BookError {
         match unfit {
             Unfit::Store(error) => BookError::Store(error),
+            Unfit::Make(error) => BookError::Make(error),
             Unfit::Version { found } => BookError::Version { found, known: FORMAT.version },
             Unfit::Foreign { application } => BookError::Foreign { application },
         }

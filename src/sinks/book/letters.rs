@@ -1,9 +1,10 @@
 //! What people and the replay do with dead letters.
 
-use super::file::{Book, begin};
+use super::file::Book;
 use super::{BookError, Filter, Letter, Summary, Totals, Which};
 use crate::decode::{self, Limits, Stamp, Upstream};
 use crate::model::{Batch, Timestamp};
+use crate::sqlite::begin;
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use std::sync::Arc;

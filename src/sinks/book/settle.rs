@@ -1,9 +1,10 @@
 //! What a sink writes at the end of a round, and the bounds that are kept with it.
 
-use super::file::{Book, begin};
+use super::file::Book;
 use super::{BookError, Bounds, Counts, LETTER_BYTES, NewLetter, Shed, Standing};
 use crate::decode;
 use crate::model::{Position, Timestamp};
+use crate::sqlite::begin;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 

@@ -23,8 +23,8 @@
 use super::HistoryError;
 use super::chunk::{Chunk, Content, Summary, chunk_id};
 use super::value::{Kind, Value};
-use crate::sinks::sqlite::{Format, Unfit};
-pub(super) use crate::sinks::sqlite::{SetAside, is_damage, set_aside};
+use crate::sqlite::{Format, Unfit};
+pub(super) use crate::sqlite::{SetAside, is_damage, set_aside};
 use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 use std::path::Path;
@@ -87,6 +87,7 @@ impl From<Unfit> for HistoryError {
     fn from(unfit: Unfit) -> HistoryError {
         match unfit {
             Unfit::Store(error) => HistoryError::Store(error),
+            Unfit::Make(error) => HistoryError::SetAside(error),
             Unfit::Version { found } => HistoryError::Version { found, known: FORMAT.version },
             Unfit::Foreign { application } => HistoryError::Foreign { application },
         }

@@ -105,8 +105,8 @@ pub enum HistoryError {
     /// SQLite could not do it: a full disk, missing rights, or a lock that another program holds.
     #[error("the history's file cannot be used")]
     Store(#[from] rusqlite::Error),
-    /// A damaged file could not be moved out of the way.
-    #[error("the damaged history cannot be set aside")]
+    /// The file can't be made, or a damaged one not moved out of the way.
+    #[error("the history's file cannot be made, or a damaged one not set aside")]
     SetAside(#[from] std::io::Error),
     /// The file was made by a newer version.
     #[error("the history has format {found}, this program knows {known}")]

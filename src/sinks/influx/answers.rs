@@ -43,6 +43,8 @@ pub enum Unreached {
     Timeout,
     /// Nobody listens there.
     Refused,
+    /// Nobody took the connection in time, or there is no way to the machine.
+    NoConnection,
     /// The connection broke.
     Reset,
     /// The name does not resolve.
@@ -221,6 +223,9 @@ impl Unreached {
         match self {
             Unreached::Timeout => "the store does not answer in time",
             Unreached::Refused => "nothing listens at the store's address",
+            Unreached::NoConnection => {
+                "no connection to the store: its machine is down, or something is on the way to it"
+            }
             Unreached::Reset => "the connection to the store broke",
             Unreached::NoSuchName => "the store's host name does not resolve",
             Unreached::Tls => {
@@ -286,6 +291,7 @@ pub fn unreached(unreached: Unreached) -> Meaning {
         }
         Unreached::Timeout
         | Unreached::Refused
+        | Unreached::NoConnection
         | Unreached::Reset
         | Unreached::NoSuchName
         | Unreached::Tls
@@ -307,6 +313,13 @@ impl Meaning {
             Meaning::Unavailable { after, cause: cause @ Cause::Unreached(Unreached::Timeout) } => {
                 (FailureKind::Unanswered, *after, cause)
             }
+            Meaning::Unavailable {
+                after,
+                cause:
+                    cause @ Cause::Unreached(
+                        Unreached::Refused | Unreached::NoConnection | Unreached::NoSuchName,
+                    ),
+            } => (FailureKind::Unreachable, *after, cause),
             Meaning::SlowDown { after, cause } | Meaning::Unavailable { after, cause } => {
                 (FailureKind::Unavailable, *after, cause)
             }

@@ -209,6 +209,7 @@ fn no_answer_has_its_words() {
     for (what, said) in [
         (Unreached::Timeout, "does not answer in time"),
         (Unreached::Refused, "nothing listens"),
+        (Unreached::NoConnection, "no connection"),
         (Unreached::Reset, "broke"),
         (Unreached::NoSuchName, "does not resolve"),
         (Unreached::Tls, "certificate"),
@@ -216,6 +217,9 @@ fn no_answer_has_its_words() {
     ] {
         let kind = match what {
             Unreached::Timeout => FailureKind::Unanswered,
+            Unreached::Refused | Unreached::NoConnection | Unreached::NoSuchName => {
+                FailureKind::Unreachable
+            }
             _ => FailureKind::Unavailable,
         };
         let failure = unreached(what).failure().unwrap();

@@ -31,6 +31,11 @@ use tokio::time::{Instant, timeout_at};
 const REPLY_BYTES_MAX: usize = 256 << 10;
 /// Longer tokens are none: InfluxDB's have 88 bytes, signed ones a few hundred.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
+/// To connect may take half of a request's time, but no longer than this (three attempts of TCP): it
+/// tells a machine that is away from a store that hangs.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a store may take to take a second connection, if TLS did not come about with the first.
+const SECOND_CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Idle connections are closed by us before VictoriaMetrics does (after a minute), so that no request
 /// meets a connection that is about to go.
 const IDLE_CONNECTION: Duration = Duration::from_secs(30);
@@ -85,7 +90,7 @@ impl Http {
             .referer(false)
             .no_proxy()
             .http1_only()
-            .connect_timeout(target.timeout)
+            .connect_timeout((target.timeout / 2).min(CONNECT_MAX))
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_max_idle_per_host(target.connections_max)
             .build()
@@ -134,7 +139,21 @@ impl Http {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.read().await?);
         }
-        request.send().await.map_err(|error| unreached(&error))
+        match request.send().await.map_err(|error| unreached(&error)) {
+            Err(Unreached::NoConnection) if self.is_taken().await => Err(Unreached::Timeout),
+            answer => answer,
+        }
+    }
+
+    /// Whether TCP connects, when a connection did not come about in time: with TLS that says nothing
+    /// else, for a store that hangs owes us the handshake.
+    async fn is_taken(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        let connecting = tokio::net::TcpStream::connect((host, port));
+        let patience = (self.timeout / 4).min(SECOND_CONNECT_MAX);
+        let connected = tokio::time::timeout(patience, connecting).await;
+        self.url.scheme() == "https" && connected.is_ok_and(|connected| connected.is_ok())
     }
 }
 
@@ -239,16 +258,26 @@ impl reqwest::dns::Resolve for Names {
 
 /// Why there was no answer: the first thing in the chain of sources that has a name of ours.
 fn unreached(error: &reqwest::Error) -> Unreached {
+    match first_named(error) {
+        None if !error.is_timeout() => Unreached::Other,
+        None | Some(Unreached::Timeout) if error.is_connect() => Unreached::NoConnection,
+        None | Some(Unreached::Timeout) => Unreached::Timeout,
+        Some(unreached) => unreached,
+    }
+}
+
+fn first_named(error: &reqwest::Error) -> Option<Unreached> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        if let Some(unreached) = named(error) {
-            return unreached;
+        let named = named(error);
+        if named.is_some() {
+            return named;
         }
         // An I/O error's source is that of the error inside, which would be left out.
         let inside = error.downcast_ref().and_then(io::Error::get_ref);
         next = inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| error.source());
     }
-    if error.is_timeout() { Unreached::Timeout } else { Unreached::Other }
+    None
 }
 
 fn named(error: &(dyn Error + 'static)) -> Option<Unreached> {
@@ -265,6 +294,9 @@ fn named(error: &(dyn Error + 'static)) -> Option<Unreached> {
     match error.downcast_ref::<io::Error>()?.kind() {
         io::ErrorKind::ConnectionRefused => Some(Unreached::Refused),
         io::ErrorKind::TimedOut => Some(Unreached::Timeout),
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => Some(Unreached::NoConnection),
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe

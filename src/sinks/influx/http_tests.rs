@@ -180,6 +180,19 @@ async fn nobody_listens() {
 }
 
 #[tokio::test]
+async fn nobody_takes_the_connection() {
+    // The kernel takes a few connections for a listener that accepts none, and lets others knock.
+    let full = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let address = full.local_addr().unwrap();
+    let taken = || TcpStream::connect_timeout(&address, IMPATIENCE).ok();
+    let taken: Vec<_> = std::iter::from_fn(taken).collect();
+    check(&format!("http://{address}"), IMPATIENCE, Unreached::NoConnection).await;
+    check(&format!("https://{address}"), IMPATIENCE, Unreached::NoConnection).await;
+    drop(taken);
+}
+
+#[tokio::test]
 async fn the_connection_breaks() {
     let reset = listen(|mut stream| {
         stream.read_exact(&mut [0; 16]).unwrap();

@@ -1,0 +1,537 @@
+//! One bridge: a connection to a broker, from its first attempt to the daemon's end.
+//!
+//! One task that never blocks and waits for one thing at a time: an event of the link, an answer of
+//! the gate, the next attempt. The link's own loop runs beside it and is never waited for, so that
+//! keep-alives go on whatever happens here.
+
+use super::backoff::Backoff;
+use super::book::{Message as Kept, Outcome, Quarantined};
+use super::group::{Meaning, Waiting, Why, route_of};
+use super::link::{self, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
+use super::offers::{Desk, Done, Offers, Turn};
+use super::quarantine::{Quarantine, Replays};
+use super::room::Room;
+use super::unacked::{Receipt, Unacked};
+use super::view::{Shown, State};
+use crate::clock;
+use crate::config::{Broker, MqttConfig, MqttVersion};
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use crate::model::ClientId;
+use crate::routes::Decoder;
+use crate::spool::Protocol;
+use crate::wire::RefusalCode;
+use bytes::Bytes;
+use futures_util::future::OptionFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant as Deadline, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// Events taken at once, before others have their turn.
+const EVENTS_AT_ONCE: usize = 1024;
+/// When the daemon stops: time for what is under way, and for a farewell.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a bridge works with.
+pub(super) struct Parts {
+    pub config: MqttConfig,
+    pub gate: Gate,
+    pub client: ClientId,
+    pub metrics: Arc<Metrics>,
+    pub quarantine: Quarantine,
+    pub shown: Shown,
+    pub desk: Desk,
+}
+
+pub(super) struct Bridge {
+    name: Arc<str>,
+    config: MqttConfig,
+    target: Arc<Target>,
+    gate: Gate,
+    client: ClientId,
+    metrics: Arc<Metrics>,
+    quarantine: Quarantine,
+    replays: Replays,
+    shown: Shown,
+    offers: Offers,
+    unacked: Unacked,
+    room: Arc<Room>,
+    no_room: Arc<AtomicU64>,
+    backoff: Backoff,
+    phase: Phase,
+    link: Option<Box<dyn Link>>,
+    events: Option<mpsc::UnboundedReceiver<Event>>,
+    running: JoinSet<End>,
+    /// Filters in the order of the subscriptions that are not answered yet.
+    subscribing: Vec<String>,
+    has_subscribed: bool,
+    number: u64,
+}
+
+enum Phase {
+    Connecting,
+    Connected {
+        since: Instant,
+    },
+    /// Until the next attempt.
+    Away {
+        until: Instant,
+    },
+    /// Until there is room.
+    Full,
+    Stopping {
+        until: Instant,
+    },
+}
+
+/// What happened next.
+enum Next {
+    Stop,
+    Ended(End),
+    Event(Event),
+    Turn(Turn),
+    Replay(Kept),
+    Roomy,
+    Tick,
+}
+
+impl Bridge {
+    pub fn new(parts: Parts) -> Bridge {
+        let Parts { config, gate, client, metrics, quarantine, shown, desk } = parts;
+        let name: Arc<str> = config.name.as_str().into();
+        Bridge {
+            target: Arc::new(target(&config.broker)),
+            replays: quarantine.replays(&name),
+            offers: Offers::new(desk),
+            unacked: Unacked::default(),
+            room: Room::new(config.in_flight_bytes),
+            no_room: Arc::default(),
+            backoff: Backoff::default(),
+            phase: Phase::Away { until: clock::monotonic() },
+            link: None,
+            events: None,
+            running: JoinSet::new(),
+            subscribing: Vec::new(),
+            has_subscribed: false,
+            number: 0,
+            name,
+            config,
+            gate,
+            client,
+            metrics,
+            quarantine,
+            shown,
+        }
+    }
+
+    /// Runs until `stop`; what is under way then is answered and acknowledged first.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            self.offers.advance();
+            self.settle();
+            self.show();
+            if self.is_over() {
+                break;
+            }
+            let open = match self.next(&stop).await {
+                Next::Stop => {
+                    self.stop();
+                    true
+                }
+                Next::Ended(end) => {
+                    self.take_events();
+                    self.ended(end);
+                    true
+                }
+                Next::Event(event) => {
+                    self.event(event);
+                    self.take_events();
+                    true
+                }
+                Next::Turn(turn) => self.offers.handle(turn),
+                Next::Replay(message) => {
+                    self.replay(message);
+                    true
+                }
+                Next::Roomy | Next::Tick => {
+                    self.tick();
+                    true
+                }
+            };
+            if !open {
+                // The daemon stops, and the gate went first: the broker keeps the rest.
+                self.stop();
+                break;
+            }
+        }
+        self.leave().await;
+        self.shown.change(|view| (view.state, view.cause) = (State::Stopped, None));
+    }
+
+    /// Every branch is cancel-safe: queues and timers lose nothing, and the link's loop is not here.
+    async fn next(&mut self, stop: &CancellationToken) -> Next {
+        let stopping = matches!(self.phase, Phase::Stopping { .. });
+        let full = matches!(self.phase, Phase::Full);
+        let due = match self.phase {
+            Phase::Away { until } | Phase::Stopping { until } => Some(until),
+            Phase::Connecting | Phase::Connected { .. } | Phase::Full => None,
+        };
+        let due = OptionFuture::from(due.map(|due| sleep_until(Deadline::from_std(due))));
+        let event = OptionFuture::from(self.events.as_mut().map(mpsc::UnboundedReceiver::recv));
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !stopping => Next::Stop,
+            turn = self.offers.turn() => Next::Turn(turn),
+            Some(ended) = self.running.join_next() => {
+                Next::Ended(ended.unwrap_or_else(|error| End::Lost(error.to_string())))
+            }
+            Some(Some(event)) = event => Next::Event(event),
+            message = self.replays.next(), if !stopping => Next::Replay(message),
+            () = self.room.roomy(), if full => Next::Roomy,
+            Some(()) = due => Next::Tick,
+        }
+    }
+
+    fn take_events(&mut self) {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Some(event) = self.events.as_mut().and_then(|events| events.try_recv().ok()) else {
+                return;
+            };
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Message(message) => self.message(message),
+            Event::Connected { session_present } => self.connected(session_present),
+            Event::Subscribed(answers) => self.subscribed(answers),
+        }
+    }
+
+    fn connect(&mut self) {
+        let broker = self.config.broker.clone();
+        let password = match broker.password_file.as_ref().map(std::fs::read_to_string) {
+            None => None,
+            Some(Ok(password)) => Some(password.trim_end_matches(['\r', '\n']).to_owned()),
+            Some(Err(error)) => {
+                let file = broker.password_file.as_deref().unwrap_or(std::path::Path::new(""));
+                self.away(End::Refused(format!("the password_file {}: {error}", file.display())));
+                return;
+            }
+        };
+        let (sender, events) = mpsc::unbounded_channel();
+        let inbox = Inbox {
+            events: sender,
+            room: self.room.clone(),
+            refused: self.no_room.clone(),
+            keep_alive: broker.keep_alive,
+            hopeless: false,
+        };
+        let target = self.target.clone();
+        let (link, running) = link::open(Connect { broker, target, password, will: None, inbox });
+        self.running.spawn(running);
+        (self.link, self.events) = (Some(link), Some(events));
+        self.phase = Phase::Connecting;
+    }
+
+    fn connected(&mut self, session_present: bool) {
+        self.phase = Phase::Connected { since: clock::monotonic() };
+        self.shown.change(|view| view.connections += 1);
+        self.enter(State::Connected, None);
+        // Over version 5 that brings nothing that was seen before. Over 3.1.1 it brings what the broker
+        // retains, so it is done when it must be: routes change only with a restart of ours.
+        let again = self.config.broker.version == MqttVersion::V5 || !self.has_subscribed;
+        if !session_present || again {
+            let filters = self.config.subscriptions();
+            self.subscribing = filters.iter().map(|(filter, _)| filter.clone()).collect();
+            if let Some(link) = &self.link {
+                link.subscribe(&filters);
+            }
+        }
+    }
+
+    fn subscribed(&mut self, answers: Vec<Option<String>>) {
+        self.has_subscribed = true;
+        let now = clock::now();
+        for (filter, answer) in std::mem::take(&mut self.subscribing).into_iter().zip(answers) {
+            let Some(why) = answer else { continue };
+            log::warn!(bridge = &*self.name, filter = filter.as_str(), cause = why.as_str(); "a subscription was refused");
+            let reason = format!("not subscribed to {filter}: {why}");
+            let routes = self.config.routes.iter().enumerate();
+            let of_it = routes.filter(|(_, route)| filter.ends_with(route.filter()));
+            for (number, _) in of_it {
+                self.shown.change(|view| view.fault(number, &reason, now));
+            }
+            self.shown.change(|view| view.cause = Some(reason));
+        }
+    }
+
+    /// The connection is gone; what came on it is acknowledged on none.
+    fn ended(&mut self, end: End) {
+        (self.link, self.events) = (None, None);
+        self.unacked.forget();
+        self.subscribing.clear();
+        match self.phase {
+            Phase::Connected { since } => {
+                self.backoff.held(clock::monotonic().saturating_duration_since(since));
+            }
+            Phase::Stopping { .. } => return,
+            Phase::Connecting | Phase::Away { .. } | Phase::Full => {}
+        }
+        self.away(end);
+    }
+
+    fn away(&mut self, end: End) {
+        let now = clock::monotonic();
+        let (state, cause, refused) = match end {
+            End::Full => {
+                self.phase = Phase::Full;
+                let cause = "as many bytes wait to be durable as may (in_flight_bytes); the broker keeps the rest";
+                self.enter(State::Holding, Some(cause.to_owned()));
+                return;
+            }
+            End::Closed => (State::Away, "the connection was closed".to_owned(), false),
+            End::Lost(cause) => (State::Away, cause, false),
+            End::Refused(cause) => (State::Refused, cause, true),
+        };
+        let wait = self.backoff.after_failure(refused, rand::random());
+        self.phase = Phase::Away { until: now + wait };
+        self.enter(state, Some(cause));
+    }
+
+    fn tick(&mut self) {
+        match self.phase {
+            Phase::Away { until } if clock::monotonic() >= until => self.connect(),
+            Phase::Full => self.connect(),
+            _ => {}
+        }
+    }
+
+    fn message(&mut self, message: Delivered) {
+        self.metrics.received(Protocol::Mqtt, message.bytes);
+        let receipt = (message.qos > 0).then(|| self.unacked.received(message.packet));
+        self.shown.change(|view| {
+            view.messages += 1;
+            view.redelivered += u64::from(message.dup);
+        });
+        if !matches!(self.phase, Phase::Stopping { .. }) {
+            self.take(message, receipt, None);
+        }
+    }
+
+    fn take(&mut self, message: Delivered, receipt: Option<Receipt>, replay: Option<u64>) {
+        self.number += 1;
+        let (number, max) = (self.number, self.config.broker.message_bytes_max);
+        let found = route_of(&self.config.routes, message.topic());
+        let route = found.map_or(usize::MAX, |(route, _)| route);
+        let mut waiting = Waiting {
+            number,
+            route,
+            message,
+            receipt,
+            replay,
+            meaning: Meaning::Unread,
+            samples: 0,
+        };
+        let bytes = waiting.message.bytes;
+        let why = match found {
+            _ if bytes > max || bytes > waiting.message.payload.len() => {
+                self.shown.change(|view| view.too_long += 1);
+                let reason = format!("{bytes} bytes, {max} are allowed (message_bytes_max)");
+                Why { reason, code: RefusalCode::LimitExceeded }
+            }
+            None => {
+                self.shown.change(|view| view.unrouted += 1);
+                let reason = "no route takes this topic".to_owned();
+                Why { reason, code: RefusalCode::Malformed }
+            }
+            Some((_, Decoder::Json | Decoder::Scalar)) => return self.offers.push(waiting),
+            Some((_, Decoder::Tidegate)) => {
+                waiting.meaning = Meaning::Native;
+                return self.offers.push(waiting);
+            }
+            Some((_, Decoder::Ignore)) => return self.settled(waiting),
+            Some((_, Decoder::Sparkplug)) => {
+                let reason = "Sparkplug is not taken in yet".to_owned();
+                Why { reason, code: RefusalCode::Malformed }
+            }
+        };
+        self.gate.count_refused(Protocol::Mqtt, &self.client);
+        self.set_aside(waiting, why);
+    }
+
+    /// A message of the quarantine is to be tried again.
+    fn replay(&mut self, kept: Kept) {
+        let Kept { summary, payload } = kept;
+        let message = Delivered {
+            topic: summary.topic.into(),
+            bytes: usize::try_from(summary.bytes).unwrap_or(usize::MAX),
+            payload: payload.into(),
+            qos: 0,
+            retained: summary.retained,
+            dup: false,
+            packet: 0,
+            received_at: summary.received_at,
+            content_type: summary.content_type,
+            properties: summary.properties,
+            room: None,
+        };
+        self.take(message, None, Some(summary.id));
+    }
+
+    /// Acknowledges what can be.
+    fn settle(&mut self) {
+        let Done { settled, hopeless } = self.offers.take_done();
+        for waiting in settled {
+            self.settled(waiting);
+        }
+        for (waiting, why) in hopeless {
+            self.set_aside(waiting, why);
+        }
+        while let Some(packet) = self.unacked.next_ack() {
+            if let Some(link) = &self.link {
+                link.ack(packet);
+            }
+        }
+    }
+
+    fn settled(&mut self, waiting: Waiting) {
+        if let Some(receipt) = waiting.receipt {
+            self.unacked.settled(receipt);
+        }
+        if let Some(id) = waiting.replay {
+            self.quarantine.replayed(id, Outcome::Understood);
+        }
+        self.shown.change(|view| {
+            if let Some(route) = view.routes.get_mut(waiting.route) {
+                route.messages += 1;
+                route.samples += waiting.samples as u64;
+            }
+        });
+    }
+
+    /// What is not understood is kept for people, and acknowledged: it would only come again.
+    fn set_aside(&mut self, waiting: Waiting, why: Why) {
+        if let Some(receipt) = waiting.receipt {
+            self.unacked.settled(receipt);
+        }
+        let Why { reason, code } = why;
+        self.metrics.refused(Protocol::Mqtt, code.name());
+        let message = waiting.message;
+        self.shown.change(|view| {
+            view.fault(waiting.route, &reason, message.received_at);
+            if let Some(route) = view.routes.get_mut(waiting.route) {
+                route.messages += 1;
+                route.refused += 1;
+            }
+        });
+        if let Some(id) = waiting.replay {
+            self.quarantine.replayed(id, Outcome::Refused { reason, code: code.name() });
+            return;
+        }
+        self.quarantine.put(Quarantined {
+            bridge: self.name.clone(),
+            topic: String::from_utf8_lossy(&message.topic).into_owned(),
+            payload: excerpt(&message.payload),
+            bytes: message.bytes as u64,
+            qos: message.qos,
+            retained: message.retained,
+            received_at: message.received_at,
+            content_type: message.content_type,
+            properties: message.properties,
+            reason,
+            code: code.name(),
+        });
+    }
+
+    /// Another state, said once.
+    fn enter(&self, state: State, cause: Option<String>) {
+        let changed = self.shown.change(|view| {
+            let changed = view.state != state || (view.cause != cause && state == State::Refused);
+            if view.state != state {
+                view.since = clock::now();
+            }
+            (view.state, view.cause) = (state, cause.clone());
+            changed
+        });
+        if !changed {
+            return;
+        }
+        let (bridge, broker) = (&*self.name, self.config.broker.url.as_str());
+        let cause = cause.unwrap_or_default();
+        match state {
+            State::Connecting | State::Stopped => {}
+            State::Connected => log::info!(bridge, broker; "connected to the broker"),
+            State::Holding => {
+                log::warn!(bridge, broker, cause = cause.as_str(); "the broker has to keep its messages for now");
+            }
+            State::Away => {
+                log::warn!(bridge, broker, cause = cause.as_str(); "the broker is not reached; trying again");
+            }
+            State::Refused => {
+                log::error!(bridge, broker, cause = cause.as_str(); "the broker refuses the connection; somebody has to mend something");
+            }
+        }
+    }
+
+    fn show(&self) {
+        let (unacked, in_flight_bytes) = (self.unacked.len(), self.room.taken());
+        let no_room = self.no_room.load(Ordering::Relaxed);
+        let state = self.shown.change(|view| {
+            (view.unacked, view.in_flight_bytes, view.no_room) =
+                (unacked, in_flight_bytes, no_room);
+            view.state
+        });
+        if matches!(self.phase, Phase::Connected { .. }) {
+            match self.offers.hold() {
+                Some(hold) => self.enter(State::Holding, Some(hold.cause.clone())),
+                None if state == State::Holding => self.enter(State::Connected, None),
+                None => {}
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.phase = Phase::Stopping { until: clock::monotonic() + STOP_TIMEOUT };
+    }
+
+    /// Whether all is done that can be before the end.
+    fn is_over(&self) -> bool {
+        match self.phase {
+            Phase::Stopping { until } => {
+                let held = self.offers.hold().is_some() && !self.offers.is_busy();
+                self.offers.is_idle() || held || clock::monotonic() >= until
+            }
+            _ => false,
+        }
+    }
+
+    /// Says goodbye, so that the broker need not find out.
+    async fn leave(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.disconnect();
+            let ended = tokio::time::timeout(STOP_TIMEOUT, self.running.join_next());
+            if ended.await.is_err() {
+                log::debug!(bridge = &*self.name; "the broker did not let us go in time");
+            }
+        }
+    }
+}
+
+/// The beginning of a payload, without the memory of the rest.
+fn excerpt(payload: &Bytes) -> Vec<u8> {
+    payload[..payload.len().min(super::book::PAYLOAD_BYTES_MAX)].to_vec()
+}
+
+fn target(broker: &Broker) -> Target {
+    let tls = broker.tls.then(|| TlsFiles {
+        authorities: broker.ca_file.clone(),
+        identity: broker.identity.clone(),
+    });
+    Target { host: broker.host.clone(), port: broker.port, tls }
+}

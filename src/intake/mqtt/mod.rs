@@ -1,0 +1,116 @@
+//! Bridges to MQTT brokers: what is published there is offered to the gate, and acknowledged once it is
+//! durable.
+//!
+//! ```text
+//!  broker ◄──► link ──events──► bridge ──groups──► gate
+//!    ▲          its own task     │  ▲                │
+//!    └── acks, in order ◄────────┘  └──── answers ───┘
+//!                                └─► quarantine: what no route understands, acknowledged too
+//! ```
+//!
+//! An acknowledgement of QoS 1 means what a receipt means elsewhere: the group of the message is
+//! durable. While the gate says "later" nothing is acknowledged, and the broker holds back.
+//!
+//! Door: [`Bridges`].
+
+mod backoff;
+pub mod book;
+mod bridge;
+mod group;
+mod link;
+mod offers;
+pub mod payload;
+mod quarantine;
+mod room;
+mod unacked;
+mod view;
+
+pub use quarantine::{Quarantine, Replays};
+pub use view::{BridgeView, RouteView, State};
+
+use crate::config::{Config, MqttConfig};
+use crate::gate::Gate;
+use crate::metrics::Metrics;
+use bridge::{Bridge, Parts};
+use offers::Desk;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use view::Shown;
+
+/// All bridges of a daemon, before they run.
+pub struct Bridges(Vec<Bridge>);
+
+/// Looks at bridges; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Views(Vec<Shown>);
+
+impl Views {
+    /// How each bridge is, in the order of the configuration.
+    #[must_use]
+    pub fn views(&self) -> Vec<BridgeView> {
+        self.0.iter().map(Shown::view).collect()
+    }
+}
+
+impl Bridges {
+    /// One for each `[[intake.mqtt]]`.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        gate: &Gate,
+        metrics: &Arc<Metrics>,
+        quarantine: &Quarantine,
+    ) -> (Bridges, Views) {
+        let mut views = Vec::new();
+        let bridges = config.intake.mqtt.iter().map(|bridge| {
+            let shown =
+                Shown::new(bridge.name.as_str().into(), bridge.broker.url.clone(), &bridge.routes);
+            views.push(shown.clone());
+            Bridge::new(parts(config, bridge, gate, metrics, quarantine, shown))
+        });
+        let bridges = bridges.collect();
+        (Bridges(bridges), Views(views))
+    }
+
+    /// Runs them until `stop`, and until what is under way then is answered.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut running = JoinSet::new();
+        for bridge in self.0 {
+            running.spawn(bridge.run(stop.clone()));
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                log::error!(error:err = error; "a bridge ended with a bug");
+            }
+        }
+    }
+}
+
+fn parts(
+    config: &Config,
+    bridge: &MqttConfig,
+    gate: &Gate,
+    metrics: &Arc<Metrics>,
+    quarantine: &Quarantine,
+    shown: Shown,
+) -> Parts {
+    let client: crate::model::ClientId = format!("mqtt:{}", bridge.name).as_str().into();
+    let desk = Desk {
+        gate: gate.clone(),
+        client: client.clone(),
+        routes: bridge.routes.clone(),
+        limits: config.limits.wire.clone(),
+        new_series_per_minute: config.limits.new_series_per_minute as usize,
+        metrics: metrics.clone(),
+    };
+    Parts {
+        config: bridge.clone(),
+        gate: gate.clone(),
+        client,
+        metrics: metrics.clone(),
+        quarantine: quarantine.clone(),
+        shown,
+        desk,
+    }
+}

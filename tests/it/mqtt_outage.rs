@@ -1,0 +1,1 @@
+//! The broker is away, or the daemon is.

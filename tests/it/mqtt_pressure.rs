@@ -1,0 +1,1 @@
+//! The daemon can take in nothing for a while: the broker keeps what it has.
