@@ -25,8 +25,12 @@ mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
 #[cfg(feature = "mqtt")]
+mod mqtt_publishers;
+#[cfg(feature = "mqtt")]
 mod mqtt_quarantine;
 mod operator;
+#[cfg(feature = "mqtt")]
+mod publisher;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;

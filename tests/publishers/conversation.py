@@ -6,11 +6,14 @@ the broker; so it does when it is killed.
 """
 
 import argparse
+import json
 import os
 import sys
 import threading
+import time
 
 _lock = threading.Lock()
+_started = int(time.time() * 1000)
 
 
 def say(*words):
@@ -27,6 +30,11 @@ def arguments(description):
     parser.add_argument("--username")
     parser.add_argument("--password")
     return parser
+
+
+def numbered(number):
+    """A payload that is known again when it comes twice: by its time."""
+    return json.dumps({"n": number, "at": _started + number})
 
 
 def converse(commands):

@@ -1,15 +1,14 @@
 """JSON by aiomqtt: `connect`, `send TOPIC TEXT`, `stream TOPIC FROM TO`, `leave`; at QoS 1.
 
-A stream waits for each acknowledgement before it publishes the next.
+A stream is as that of json_paho.py, but waits for each acknowledgement before it publishes the next.
 """
 
 import asyncio
-import json
 import ssl
 
 import aiomqtt
 
-from conversation import arguments, converse, say
+from conversation import arguments, converse, numbered, say
 
 options = arguments(__doc__).parse_args()
 
@@ -27,7 +26,7 @@ async def main():
 
     async def stream(topic, first, last):
         for number in range(int(first), int(last) + 1):
-            await client.publish(topic, json.dumps({"n": number}), qos=1)
+            await client.publish(topic, numbered(number), qos=1)
             say("heard acked", number)
 
     def run(coroutine):

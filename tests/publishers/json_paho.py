@@ -1,15 +1,14 @@
 """JSON by paho-mqtt: `connect`, `send TOPIC TEXT`, `retain TOPIC TEXT`, `stream TOPIC FROM TO`, `leave`.
 
-QoS 1 unless --qos says else. `stream` publishes {"n":FROM} … {"n":TO}, and tells `heard acked N` for each that the
-broker has acknowledged.
+QoS 1 unless --qos says else. `stream` publishes {"n":FROM,"at":MS} … {"n":TO,"at":MS}, no two at the same millisecond,
+and tells `heard acked N` for each that the broker has acknowledged.
 """
 
-import json
 import threading
 
 import paho.mqtt.client as mqtt
 
-from conversation import arguments, converse, say
+from conversation import arguments, converse, numbered, say
 
 parser = arguments(__doc__)
 parser.add_argument("--qos", type=int, default=1)
@@ -76,7 +75,7 @@ def publish(topic, text, retain=False):
 def stream(topic, first, last):
     for number in range(int(first), int(last) + 1):
         free.acquire()
-        mid = client.publish(topic, json.dumps({"n": number}), qos=options.qos).mid
+        mid = client.publish(topic, numbered(number), qos=options.qos).mid
         with numbers_lock:
             early = mid in numbers
             if early:

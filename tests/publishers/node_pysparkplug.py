@@ -30,13 +30,15 @@ def metrics(words, named=True, **flags):
     )
 
 
-born = threading.Event()
+deaf = threading.Event()
 birth_bd_seq = 0
 
 
 def commanded(node, message):
     if any(metric.name == "Node Control/Rebirth" and metric.value for metric in message.payload.metrics):
         say("heard rebirth")
+        if deaf.is_set():
+            return
         # The library's births go with a connection; this runs in the connection's own thread.
         threading.Thread(target=lambda: (node.disconnect(), birth(), say("heard reborn"))).start()
 
@@ -144,5 +146,6 @@ converse({
     "stale": lambda: f"bdSeq={stale()}",
     "device-death": lambda: (node.deregister(DEVICE), mark())[1],
     "device-birth": device_birth,
+    "deaf": deaf.set,
     "leave": node.disconnect,
 })

@@ -34,6 +34,7 @@ function metrics(words, flags = {}, named = true) {
 }
 
 let client;
+let deaf = false;
 
 function births() {
   const timestamp = Date.now();
@@ -79,6 +80,7 @@ const commands = {
     client.on('ncmd', (payload) => {
       if (payload.metrics.some((metric) => metric.name === 'Node Control/Rebirth' && metric.value)) {
         say('heard rebirth');
+        if (deaf) return;
         births();
         say('heard reborn');
       }
@@ -116,6 +118,9 @@ const commands = {
   lose: () => `seq=${client.incrementSeqNum()}`,
   'device-death': () => client.publishDeviceDeath('meter', { timestamp: Date.now() }),
   'device-birth': deviceBirth,
+  deaf: () => {
+    deaf = true;
+  },
   leave: () => client.stop(),
 };
 

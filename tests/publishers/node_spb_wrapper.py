@@ -18,6 +18,9 @@ for name, start in readings(["temperature=20", "running=false", "count=0", "stat
     device.data.set_value(name, start, spb_alias_num=alias, spb_data_type=getattr(MetricDataType, kind))
 
 
+deaf = threading.Event()
+
+
 def mark(entity):
     """Returns once the broker has all that was published before."""
     info = entity._mqtt.publish("publishers/mark", b"", qos=1)
@@ -35,6 +38,8 @@ def births():
 
 def rebirth(_):
     say("heard rebirth")
+    if deaf.is_set():
+        return
     # Not in the thread of the node's connection, which must not wait for itself; and wait it must: node and device have
     # a connection each, and the broker is free to pass on the device's birth first.
     threading.Thread(target=lambda: (births(), say("heard reborn"))).start()
@@ -82,5 +87,6 @@ converse({
     "dataset": dataset,
     "lose": lambda: f"seq={getSeqNum()}",
     "device-death": lambda: device.disconnect(),
+    "deaf": deaf.set,
     "leave": leave,
 })

@@ -11,6 +11,7 @@ from conversation import METRICS, arguments, converse, readings, say
 
 options = arguments(__doc__).parse_args()
 connected = threading.Event()
+deaf = threading.Event()
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=options.id, protocol=mqtt.MQTTv311)
 if options.ca:
     client.tls_set(ca_certs=options.ca)
@@ -68,8 +69,9 @@ def on_message(client, userdata, message):
     payload.ParseFromString(message.payload)
     if any(metric.name == "Node Control/Rebirth" and metric.boolean_value for metric in payload.metrics):
         say("heard rebirth")
-        births()
-        say("heard reborn")
+        if not deaf.is_set():
+            births()
+            say("heard reborn")
 
 
 client.on_connect = on_connect
@@ -120,5 +122,6 @@ converse({
     "odd": odd,
     "lose": lambda: f"seq={tahu.getSeqNum()}",
     "device-birth": lambda: (device_birth(), mark())[1],
+    "deaf": deaf.set,
     "leave": leave,
 })
