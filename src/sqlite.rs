@@ -57,8 +57,10 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
 pub(crate) struct Format {
     /// In the file's header: `file` and others can tell what it is.
     pub application_id: i64,
-    pub version: i64,
+    /// The tables of the first version.
     pub schema: &'static str,
+    /// What makes a file of each version one of the next.
+    pub upgrades: &'static [&'static [&'static str]],
 }
 
 /// Why a file is not used as it is.
@@ -67,7 +69,7 @@ pub(crate) enum Unfit {
     Store(rusqlite::Error),
     /// The file can't be made or looked at.
     Make(std::io::Error),
-    /// It is of another version.
+    /// It is of a version that is not known.
     Version {
         found: i64,
     },
@@ -101,8 +103,8 @@ impl Format {
         if !self.has_begun(&connection)? {
             // Before the first table.
             connection.execute_batch("PRAGMA auto_vacuum=FULL;")?;
-            self.begin(&connection)?;
         }
+        self.begin(&connection)?;
         connection.execute_batch("PRAGMA journal_mode=WAL;")?;
         Ok(connection)
     }
@@ -134,33 +136,50 @@ impl Format {
         Ok(self.has_begun(&connection)?.then_some(connection))
     }
 
-    /// Makes the tables in an empty file; finds out whether another is of this format. Of several
-    /// who open an empty file at the same time one makes them.
+    /// The newest version.
+    pub(crate) fn version(&self) -> i64 {
+        1 + self.upgrades.len() as i64
+    }
+
+    /// Makes the tables in an empty file, and brings an older one up to the newest version. Of several
+    /// who open it at the same time one does.
     pub(crate) fn begin(&self, connection: &Connection) -> Result<(), Unfit> {
-        if self.has_begun(connection)? {
+        if self.found(connection)? == Some(self.version()) {
             return Ok(());
         }
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new_unchecked(connection, behavior)?;
-        if !self.has_begun(&transaction)? {
-            let Format { application_id, version, schema } = self;
-            transaction.execute_batch(&format!(
-                "PRAGMA application_id={application_id}; PRAGMA user_version={version}; {schema}"
-            ))?;
+        let mut found = self.found(&transaction)?.unwrap_or(0);
+        if found == 0 {
+            let Format { application_id, schema, .. } = self;
+            transaction
+                .execute_batch(&format!("PRAGMA application_id={application_id}; {schema}"))?;
+            found = 1;
         }
+        let done = usize::try_from(found - 1).unwrap_or(0);
+        for upgrade in self.upgrades.iter().skip(done).copied().flatten() {
+            transaction.execute_batch(upgrade)?;
+        }
+        transaction.pragma_update(None, "user_version", self.version())?;
         Ok(transaction.commit()?)
     }
 
-    /// False if the file is empty.
+    /// False if the file is empty. It may be of an older version, if only [`Format::begin`] was not
+    /// there yet.
     pub(crate) fn has_begun(&self, connection: &Connection) -> Result<bool, Unfit> {
+        Ok(self.found(connection)?.is_some())
+    }
+
+    /// The version of the file; `None` if it is empty.
+    fn found(&self, connection: &Connection) -> Result<Option<i64>, Unfit> {
         let mark = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         match (mark("application_id")?, mark("user_version")?) {
-            (0, 0) if tables == 0 => Ok(false),
+            (0, 0) if tables == 0 => Ok(None),
             (application, found) if application == self.application_id => {
-                if found == self.version {
-                    Ok(true)
+                if (1..=self.version()).contains(&found) {
+                    Ok(Some(found))
                 } else {
                     Err(Unfit::Version { found })
                 }

@@ -12,7 +12,7 @@ const CORE: [&str; 8] =
     ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 17] = [
+const PURE: [&str; 18] = [
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/intake/mqtt/backoff.rs",
@@ -29,6 +29,7 @@ const PURE: [&str; 17] = [
     "src/sinks/influx/names.rs",
     "src/sinks/influx/progress.rs",
     "src/sinks/influx/round.rs",
+    "src/sinks/influx/shares.rs",
     "src/sinks/influx/target.rs",
 ];
 const OUTSIDE: [&str; 8] =
@@ -47,7 +48,7 @@ const KNOWS: [(&str, &[&str]); 19] = [
     ("ledger", &["model"]),
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
-    ("sinks", &["model", "clock", "wire", "decode", "spool", "sqlite"]),
+    ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("live", &["model", "clock", "aggregate"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (
@@ -71,8 +72,8 @@ const KNOWS: [(&str, &[&str]); 19] = [
     (
         "web",
         &[
-            "model", "clock", "wire", "decode", "routes", "intake", "live", "sinks", "spool",
-            "metrics", "config",
+            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "sinks",
+            "spool", "metrics", "config",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

@@ -24,8 +24,10 @@ pub struct Device {
     pub first_seen: Timestamp,
     /// Receipt of its last batch.
     pub last_seen: Timestamp,
-    /// Whether it is heard of as often as usual.
+    /// Whether it is heard of as often as usual; or what was told of it.
     pub online: bool,
+    /// Somebody who knows tells whether it is online: how often it is heard of says nothing.
+    told: bool,
     /// How many series it has.
     pub series: u32,
     /// Its tag sets.
@@ -107,6 +109,7 @@ impl Devices {
             first_seen: seen,
             last_seen: seen,
             online: false,
+            told: false,
             series: 0,
             tables: Vec::new(),
             watermark: i64::MIN,
@@ -136,8 +139,17 @@ impl Devices {
         }
         device.last_seen = device.last_seen.max(at);
         device.first_seen = device.first_seen.min(at);
-        if !device.online {
+        if !device.online && !device.told {
             device.online = true;
+            self.mark(id);
+        }
+    }
+
+    /// Somebody who knows tells whether it is online; from now on only that counts.
+    pub fn told(&mut self, id: DeviceId, online: bool) {
+        let device = &mut self.all[id.0 as usize];
+        device.told = true;
+        if std::mem::replace(&mut device.online, online) != online {
             self.mark(id);
         }
     }
@@ -146,7 +158,10 @@ impl Devices {
     pub fn presence(&mut self, now: Timestamp, offline_after: Duration) {
         for index in 0..self.all.len() {
             let device = &mut self.all[index];
-            if device.online && now.since(device.last_seen) > device.patience(offline_after) {
+            if device.online
+                && !device.told
+                && now.since(device.last_seen) > device.patience(offline_after)
+            {
                 device.online = false;
                 self.mark(DeviceId(index as u32));
             }
@@ -214,6 +229,21 @@ mod tests {
         assert!(!devices.get(id).online);
         assert_eq!(devices.take_changed(), [id]);
         assert!(devices.take_changed().is_empty());
+    }
+
+    #[test]
+    fn what_is_told_of_a_device_counts_more_than_how_often_it_is_heard_of() {
+        let mut devices = Devices::default();
+        let id = devices.intern("pump", seconds(0));
+        devices.received(id, seconds(0));
+        devices.told(id, true);
+        assert_eq!(devices.take_changed(), [id]);
+        devices.presence(seconds(10_000), Duration::from_secs(30));
+        assert!(devices.get(id).online, "it is quiet, and there");
+        devices.told(id, false);
+        devices.received(id, seconds(10_001));
+        assert!(!devices.get(id).online, "the reading that tells of its death is no sign of life");
+        assert_eq!(devices.take_changed(), [id]);
     }
 
     #[test]

@@ -130,6 +130,12 @@ impl Aggregate {
         device.last_seen = device.last_seen.max(last_seen);
     }
 
+    /// Somebody who knows tells whether a device is online; from now on only that counts.
+    pub fn device_told(&mut self, name: &str, online: bool, now: Timestamp) {
+        let id = self.devices.intern(name, now);
+        self.devices.told(id, online);
+    }
+
     /// Calls those devices offline that were not heard of for too long.
     pub fn presence(&mut self, now: Timestamp) {
         self.devices.presence(now, self.settings.offline_after);

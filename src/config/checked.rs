@@ -143,11 +143,12 @@ pub enum LogFormat {
 pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     let before = mistakes.len();
     let mut check = Checker { mistakes };
+    let limits = check.limits(&file.limits);
     let config = Config {
         listen: check.listen(&file.listen),
         state_dir: file.state_dir.clone(),
-        limits: check.limits(&file.limits),
-        intake: check.intake(&file.intake),
+        intake: check.intake(&file.intake, &limits.wire),
+        limits,
         quarantine: check.quarantine(&file.quarantine),
         spool: check.spool(&file.spool),
         history: check.history(&file.history),

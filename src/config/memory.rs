@@ -1,6 +1,7 @@
 //! The worst-case memory, added up in one place: every bounded buffer of the daemon with its bound.
 
 use super::{Config, InfluxConfig, MqttConfig};
+use crate::ledger::CLIENTS_MAX;
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ const CONNECTION_BYTES: u64 = 10 << 10;
 const SESSION_BYTES: u64 = 256;
 /// A client in the ledger: its counts, its name and its place in the index.
 const CLIENT_BYTES: u64 = 160;
+/// The same in the ledger of a store.
+const OUTCOME_BYTES: u64 = 200;
 /// A series known to admission (its hash), to the aggregate (windows of three widths) and to the
 /// history (names, head and last value); measured, docs/benchmarks.md.
 const SERIES_BYTES: u64 = 8 + 400 + 200;
@@ -43,10 +46,14 @@ fn under_way(sink: &InfluxConfig) -> u64 {
 }
 
 /// What a bridge holds: messages under way, one more that is being read, the readings of a group and
-/// their encoding.
+/// their encoding; the tables of a Sparkplug host.
 fn bridged(bridge: &MqttConfig) -> u64 {
     let message = bridge.broker.message_bytes_max as u64;
-    bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES
+    let host = bridge
+        .sparkplug
+        .as_ref()
+        .map_or(0, |(_, host)| host.caps.table_bytes + host.caps.held_bytes);
+    bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES + host as u64
 }
 
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
@@ -83,6 +90,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "clients in the ledger",
             "limits.sessions_max",
             limits.sessions_max as u64 * CLIENT_BYTES,
+        ),
+        line(
+            "what became of each client's samples",
+            "the history, which writes a copy, and each of sinks.influx",
+            (2 + config.sinks.influx.len() as u64) * CLIENTS_MAX as u64 * OUTCOME_BYTES,
         ),
         line("series", "limits.series_max", limits.series_max as u64 * SERIES_BYTES),
         line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),

@@ -3,6 +3,8 @@
 use super::checked::Checker;
 use super::file;
 use crate::routes::{Decoder, Route, RouteSpec};
+use crate::sparkplug::{self, Naming};
+use crate::wire::Limits;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,8 @@ pub struct MqttConfig {
     pub in_flight_bytes: usize,
     /// The first that takes a topic reads its messages.
     pub routes: Arc<[Route]>,
+    /// The route of a Sparkplug host, and how the host is set up.
+    pub sparkplug: Option<(usize, sparkplug::Settings)>,
 }
 
 /// A broker, and who we are for it.
@@ -123,7 +127,7 @@ impl Broker {
 }
 
 impl Checker<'_> {
-    pub(super) fn intake(&mut self, file: &file::Intake) -> IntakeConfig {
+    pub(super) fn intake(&mut self, file: &file::Intake, limits: &Limits) -> IntakeConfig {
         if !cfg!(feature = "mqtt") && !file.mqtt.is_empty() {
             let problem = "this tidegate was built without MQTT (feature \"mqtt\")";
             self.wrong("intake.mqtt", problem.to_owned());
@@ -135,7 +139,7 @@ impl Checker<'_> {
             .filter_map(|(number, bridge)| {
                 let earlier = &file.mqtt[..number];
                 self.bridge_name(&format!("intake.mqtt.{number}.name"), &bridge.name, earlier);
-                self.bridge(number, bridge)
+                self.bridge(number, bridge, limits)
             })
             .collect();
         for (number, bridge) in mqtt.iter().enumerate() {
@@ -181,7 +185,7 @@ impl Checker<'_> {
     }
 
     /// Nothing if there is nothing to connect to; then a mistake is noted.
-    fn bridge(&mut self, number: usize, file: &file::Mqtt) -> Option<MqttConfig> {
+    fn bridge(&mut self, number: usize, file: &file::Mqtt, limits: &Limits) -> Option<MqttConfig> {
         let key = |key: &str| format!("intake.mqtt.{number}.{key}");
         let routes = self.routes(&key("routes"), &file.routes);
         let in_flight_bytes =
@@ -200,6 +204,7 @@ impl Checker<'_> {
             name: file.name.clone(),
             group: (!group.is_empty()).then(|| group.clone()),
             in_flight_bytes,
+            sparkplug: self.sparkplug(&key("routes"), &routes, limits),
             routes: routes.into(),
             // Last, so that the other keys are checked without it.
             broker: Arc::new(self.broker(&key, file)?),
@@ -305,6 +310,46 @@ impl Checker<'_> {
             Some(host) => host.trim_start_matches('[').trim_end_matches(']').to_owned(),
         };
         Some((host, url.port().unwrap_or(port), tls))
+    }
+
+    fn sparkplug(
+        &mut self,
+        path: &str,
+        routes: &[Route],
+        limits: &Limits,
+    ) -> Option<(usize, sparkplug::Settings)> {
+        let mut hosts = routes.iter().enumerate();
+        let (number, route) = hosts.find(|(_, route)| route.decoder() == Decoder::Sparkplug)?;
+        if hosts.any(|(_, route)| route.decoder() == Decoder::Sparkplug) {
+            self.wrong(
+                path,
+                "a bridge is one Sparkplug host: one route with that decoder".to_owned(),
+            );
+        }
+        let key = |key: &str| format!("{path}.{number}.{key}");
+        let spec = route.spec();
+        if !spec.tags.is_empty() {
+            self.wrong(
+                &key("tags"),
+                "readings of Sparkplug have none; device = \"{group}/{node}/{device}\" names all"
+                    .to_owned(),
+            );
+        }
+        let naming = match spec.device.as_str() {
+            "" => Naming::default(),
+            template => Naming::new(template).unwrap_or_else(|error| {
+                self.wrong(&key("device"), error.to_string());
+                Naming::default()
+            }),
+        };
+        let settings = sparkplug::Settings {
+            host_id: spec.host_id.clone(),
+            naming,
+            reorder_timeout: self.positive(&key("reorder_timeout"), &spec.reorder_timeout),
+            limits: limits.clone(),
+            ..sparkplug::Settings::default()
+        };
+        Some((number, settings))
     }
 
     fn routes(&mut self, path: &str, specs: &[RouteSpec]) -> Vec<Route> {

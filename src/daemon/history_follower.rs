@@ -1,18 +1,16 @@
 //! The follower that feeds the embedded history: one thread, at its own position in the log.
 
 use crate::clock;
-use crate::ledger::{Applied, Ledger};
+use crate::ledger::{AcceptedBelow, Applied, Ledger};
 use crate::model::Position;
 use crate::sinks::Sink;
-use crate::sinks::history::{Counts, Reader, Writer};
+use crate::sinks::history::{Counts, NAME, Reader, Writer};
 use crate::spool::{Entry, Follower, Next, Spool, SpoolError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// As the log knows it.
-pub(super) const NAME: &str = "history";
 /// Decoded batches taken from the log at a time.
 const READ_BYTES_MAX: usize = 8 << 20;
 /// How often upkeep is looked at when nothing comes.
@@ -33,6 +31,8 @@ pub(super) struct HistoryFollower {
     pub writer: Writer,
     pub reader: Reader,
     pub ledger: Arc<Ledger>,
+    /// Whose the samples were that the log lost or gave up.
+    pub accepted: AcceptedBelow,
     pub hurry: CancellationToken,
     /// Whether the history's file can't be written now.
     pub stalled: Arc<AtomicBool>,
@@ -41,9 +41,10 @@ pub(super) struct HistoryFollower {
 impl HistoryFollower {
     pub fn run(mut self) {
         let mut trouble = Trouble::default();
-        let mut shed = 0;
+        let (mut shed, mut lost) = (0, 0);
         // What went while nobody followed.
         self.note_shed(self.follower.position(), &mut shed);
+        self.name_unknown();
         let mut more_upkeep = false;
         while !self.hurry.is_cancelled() {
             // Batches come first; upkeep goes on between them without a pause.
@@ -60,9 +61,11 @@ impl HistoryFollower {
                 Ok(Next::Ended) => break,
                 Err(error) => self.note_unreadable(&error, &mut trouble),
             }
+            self.note_lost(&mut lost);
             more_upkeep = self.maintain(&mut trouble);
             self.settle();
         }
+        self.note_lost(&mut lost);
         if let Err(error) = self.writer.flush(clock::now()) {
             log::warn!(error:err = error; "the history could not be flushed at the end; the next start reads the rest from the spool");
         }
@@ -75,6 +78,23 @@ impl HistoryFollower {
         if shed > *noted {
             self.writer.shed(next, shed - *noted);
             *noted = shed;
+            self.name_unknown();
+        }
+    }
+
+    /// What the log could not read below where we are, all of which has been written, is counted once.
+    fn note_lost(&mut self, noted: &mut u64) {
+        let lost = self.follower.samples_lost();
+        if lost > *noted {
+            self.writer.lost(self.follower.position(), lost - *noted);
+            *noted = lost;
+            self.name_unknown();
+        }
+    }
+
+    fn name_unknown(&mut self) {
+        if self.writer.has_unknown() {
+            self.writer.name(self.accepted.at(self.writer.applied()));
         }
     }
 
@@ -89,6 +109,7 @@ impl HistoryFollower {
                 std::thread::sleep(RETRY);
                 self.maintain(trouble);
             }
+            self.writer.credit(&entry.client, entry.protocol.byte());
         }
         true
     }

@@ -9,6 +9,7 @@
 //! before, all within the configured deadline; past it the process ends anyway, because what was
 //! acknowledged is in the spool.
 
+mod accepted;
 mod history_follower;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
@@ -142,7 +143,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     // All follow before any reads on, so that none gives up what another needs.
     let counts = reader.counts();
     let for_history = spool.follow_from(
-        history_follower::NAME,
+        history::NAME,
         counts.durable,
         // Of every sample before its position one of these is true.
         counts.stored + counts.skipped + counts.shed,
@@ -157,6 +158,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         writer: history.writer,
         reader: history.reader,
         ledger: ledger.clone(),
+        accepted: accepted::accepted_below(&config, &spool),
         hurry: hurry.clone(),
         stalled: history_stalled.clone(),
     };
@@ -172,7 +174,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     ];
     threads.extend(sink_threads);
 
-    let (bridges, told_by_bridges, quarantine_threads) = mqtt::open(&config, &gate, &metrics)?;
+    let (bridges, told_by_bridges, quarantine_threads) =
+        mqtt::open(&config, &gate, &metrics, &live)?;
     threads.extend(quarantine_threads);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::intake::mqtt::book::Bounds;
 use crate::intake::mqtt::{BridgeView, Bridges, Quarantine, State, Views};
+use crate::live::Live;
 use crate::metrics::{BridgeGauges, Gauges, Metrics, RouteGauges};
 use serde::Serialize;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(super) fn open(
     config: &Config,
     gate: &Gate,
     metrics: &Arc<Metrics>,
+    live: &Live,
 ) -> Result<(Opened, Told, Vec<Thread>), DaemonError> {
     if config.intake.mqtt.is_empty() {
         return Ok((Opened(None), Told::default(), Vec::new()));
@@ -36,7 +38,7 @@ pub(super) fn open(
     };
     let path = config.state_dir.join("mqtt.db");
     let (quarantine, thread) = Quarantine::open(&path, bounds).map_err(DaemonError::Quarantine)?;
-    let (bridges, views) = Bridges::new(config, gate, metrics, &quarantine);
+    let (bridges, views) = Bridges::new(config, gate, metrics, &quarantine, live);
     Ok((Opened(Some(bridges)), Told(views), vec![("quarantine".to_owned(), thread)]))
 }
 

@@ -3,6 +3,7 @@
 use super::{DaemonError, Thread};
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::live::Live;
 use crate::metrics::{Gauges, Metrics};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ pub(super) fn open(
     _: &Config,
     _: &Gate,
     _: &Arc<Metrics>,
+    _: &Live,
 ) -> Result<(Opened, Told, Vec<Thread>), DaemonError> {
     Ok((Opened, Told, Vec::new()))
 }

@@ -1,8 +1,10 @@
 //! The stores beside the history, as configured: each finds its place in the log before anything of the
 //! log is given up, and is started when everybody else has found his.
 
+use super::accepted::accepted_below;
 use super::{DaemonError, Thread, open_book, thread_error};
 use crate::config::{Config, InfluxConfig};
+use crate::ledger::AcceptedBelow;
 use crate::model::Position;
 use crate::sinks::book::Bounds;
 use crate::sinks::influx::names::Naming;
@@ -36,7 +38,8 @@ pub(super) fn open(config: &Config, spool: &Spool) -> Result<Prepared, DaemonErr
     };
     let sinks = config.sinks.influx.iter().map(|sink| {
         let transport = Http::new(&sink.target()).map_err(DaemonError::Http)?;
-        Ok((influx::open(options(sink), spool, open_book(config, bounds)?)?, transport))
+        let options = options(sink, accepted_below(config, spool));
+        Ok((influx::open(options, spool, open_book(config, bounds)?)?, transport))
     });
     Ok(Prepared(sinks.collect::<Result<_, DaemonError>>()?))
 }
@@ -58,7 +61,7 @@ impl Prepared {
     }
 }
 
-fn options(sink: &InfluxConfig) -> influx::Options {
+fn options(sink: &InfluxConfig, accepted: AcceptedBelow) -> influx::Options {
     let naming = Naming::new(&sink.measurement);
     influx::Options {
         name: sink.name.clone(),
@@ -75,5 +78,6 @@ fn options(sink: &InfluxConfig) -> influx::Options {
         requests_max: sink.requests_max,
         backlog_share: sink.backlog_share,
         breaker: sink.breaker.clone(),
+        accepted,
     }
 }

@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
 use crate::model::Timestamp;
-use crate::sinks::history::Reader;
+use crate::sinks::history::{NAME, Reader};
 use crate::sinks::influx::Influx;
 use crate::spool::{Durability, Spool};
 use crate::web::{App, StatusSource};
@@ -231,8 +231,7 @@ impl Overview {
         let spool = self.spool.stats();
         let counts = self.history.counts();
         let live = self.live.stats();
-        let history =
-            spool.followers.iter().find(|follower| follower.name == super::history_follower::NAME);
+        let history = spool.followers.iter().find(|follower| follower.name == NAME);
         self.ledger.lost(history.map_or(0, |follower| follower.samples_lost));
         self.ledger.shed(self.shed_before + history.map_or(0, |follower| follower.samples_shed));
         let balance = self.ledger.balance();
@@ -334,8 +333,7 @@ impl StatusSource for Overview {
         gauges.spool_segments.set(clamp(spool.segments as u64));
         gauges.spool_shed_segments(spool.shed_segments);
         for follower in &spool.followers {
-            let before =
-                if follower.name == super::history_follower::NAME { self.shed_before } else { 0 };
+            let before = if follower.name == NAME { self.shed_before } else { 0 };
             gauges.shed(&follower.name, before + follower.samples_shed);
         }
         gauges.spool_oldest_seconds.set(status.spool.oldest_s);

@@ -11,6 +11,7 @@ use crate::aggregate::{self, Windows};
 use crate::clock;
 use crate::model::{Position, Timestamp};
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -122,6 +123,7 @@ enum Command {
 struct Desk {
     status: Option<Arc<str>>,
     infos: HashMap<String, ClientInfo>,
+    presence: HashMap<String, bool>,
     known: Vec<KnownDevice>,
     stats: Stats,
 }
@@ -215,6 +217,15 @@ impl Live {
         }
     }
 
+    /// Somebody who knows tells whether a device is online: from now on only that counts, not how often
+    /// it is heard of.
+    pub fn presence(&self, device: &str, online: bool) {
+        let mut desk = self.desk();
+        if desk.presence.len() < DESK_INFOS_MAX {
+            desk.presence.insert(device.to_owned(), online);
+        }
+    }
+
     /// Devices that the history knows; offline until the log tells of them.
     pub fn seed_devices(&self, known: impl IntoIterator<Item = KnownDevice>) {
         self.desk().known.extend(known);
@@ -284,14 +295,15 @@ impl<F: Feed> Worker<F> {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        let (status, infos, known) = {
+        let (status, infos, known, presence) = {
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let desk = &mut *desk;
-            (desk.status.take(), std::mem::take(&mut desk.infos), std::mem::take(&mut desk.known))
+            let Desk { status, infos, known, presence, .. } = &mut *desk;
+            (status.take(), take(infos), take(known), take(presence))
         };
         status.into_iter().for_each(|json| self.hub.set_status(json));
         known.into_iter().for_each(|known| self.hub.seed(known));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
+        presence.into_iter().for_each(|(device, online)| self.hub.told(&device, online, now));
         self.hub.tick(now);
         self.feed.keep_from(self.hub.keep_from());
         let stats = self.hub.stats(now);

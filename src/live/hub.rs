@@ -145,6 +145,11 @@ impl Hub {
         }
     }
 
+    /// Somebody who knows tells whether a device is online.
+    pub(super) fn told(&mut self, device: &str, online: bool, now: Timestamp) {
+        self.aggregate.device_told(device, online, now);
+    }
+
     /// Makes a device known from before the log begins.
     pub(super) fn seed(&mut self, known: KnownDevice) {
         self.aggregate.seed_device(&known.id, known.first_seen, known.last_seen);

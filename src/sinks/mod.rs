@@ -8,6 +8,7 @@ pub mod book;
 pub mod breaker;
 pub mod history;
 pub mod influx;
+mod outcomes;
 
 pub use crate::sqlite::SetAside;
 

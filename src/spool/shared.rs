@@ -3,10 +3,11 @@
 //! The lock is held for moving `Arc`s and numbers, never over a system call.
 
 use super::directory::Directory;
+use super::error::{Doing, SpoolError};
 use super::follower::Follower;
 use super::format::Identity;
-use super::reader::{Bounds, Extent};
-use super::record::Decode;
+use super::reader::{Bounds, Extent, Reader, Step};
+use super::record::{Decode, Record};
 use super::shed::Shed;
 use super::stats::{FollowerStats, Stats, SyncTimes};
 use super::tail::{Slot, Tail};
@@ -14,6 +15,7 @@ use super::{Options, WhenFull};
 use crate::model::{Position, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -155,6 +157,36 @@ impl Spool {
     #[must_use]
     pub fn follow_from(&self, name: &str, from: Position, samples_before: u64) -> Follower {
         Follower::new(Arc::clone(&self.shared), name, from, Some(samples_before))
+    }
+
+    /// Shows the sound records of the segment that holds this position, its checkpoint first, up to the
+    /// batch at the position. What they say together is the fold of all batches below it, unless the
+    /// segment is damaged or gone; then it is less.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`].
+    pub fn records_below(
+        &self,
+        position: Position,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), SpoolError> {
+        let Some(place) = self.shared.lock().place(position) else { return Ok(()) };
+        let path = self.shared.directory.segment(place.first);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // It was trimmed or given up in this moment.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(SpoolError::io("open", &path, error)),
+        };
+        let bounds = Bounds { limit: place.bounds.limit.min(position), ..place.bounds };
+        let mut reader = Reader::new(file, self.shared.identity.salt, place.first, bounds);
+        loop {
+            match reader.step().doing("read", &path)? {
+                Step::Record { record, .. } => visit(&record),
+                Step::Damage(_) => {}
+                Step::End => return Ok(()),
+            }
+        }
     }
 
     /// As [`Follower::commit`], for a follower that somebody else reads with.

@@ -31,7 +31,7 @@ impl DeadLetters {
     }
 
     /// Works with the book: it is a file, so not on a thread that serves sockets.
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         self: Arc<DeadLetters>,
         work: impl FnOnce(&mut Book) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -45,7 +45,7 @@ impl DeadLetters {
 }
 
 fn problem(error: &dyn std::error::Error) -> Problem {
-    log::error!(error:% = error; "the dead letters could not be read or changed");
+    log::error!(error:% = error; "the sinks' file could not be read or changed");
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error)
 }
 

@@ -266,11 +266,12 @@ impl Daemon {
         }
     }
 
-    /// Stops it in order, and asks `tidegate audit` whether everything is there.
+    /// Stops it in order, and asks `tidegate audit` whether everything is there, of every client and in
+    /// every sink.
     pub fn stop_and_audit(&mut self) {
         let status = self.stop();
         assert!(status.success(), "the daemon ended with {status}");
-        let audit = self.command("audit").output().unwrap();
+        let audit = self.command("audit").arg("--clients").output().unwrap();
         let report = String::from_utf8_lossy(&audit.stdout);
         let problems = String::from_utf8_lossy(&audit.stderr);
         assert!(audit.status.success(), "{report} {problems}");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
 use tidegate::clock;
+use tidegate::ledger::Outcomes;
 use tidegate::model::{Batch, BatchBuilder, Position, Timestamp};
 use tidegate::sinks::book::{
     Book, Bounds, Counts, Filter, NewLetter, Shed, Standing, Summary, Which,
@@ -48,7 +49,9 @@ fn settle(book: &mut Book, sink: &str, letters: &[NewLetter], now: Timestamp) {
     let progress = Progress::begin(Position(100));
     let counts = Counts { dead_lettered: samples as u64, ..Counts::default() };
     let standing = Standing { spool_id: 1, progress, counts };
-    assert_eq!(book.settle(sink, &standing, letters, now).unwrap(), Shed::default());
+    let mut clients = Outcomes::new(0, []);
+    let shed = book.settle(sink, &standing, &mut clients, letters, now).unwrap();
+    assert_eq!(shed, Shed::default());
 }
 
 fn all(book: &Book) -> Vec<Summary> {

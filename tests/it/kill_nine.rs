@@ -88,7 +88,8 @@ fn what_was_acknowledged_survives_kill_nine_and_is_there_once() {
     // Counted by the history as they were written, so a batch that entered twice would show here
     // although it has the same times.
     assert_eq!(history.counts().stored, report.acked_samples, "{rows} rows, {report}");
-    let audit = daemon.command("audit").output().unwrap();
+    let audit = daemon.command("audit").arg("--clients").output().unwrap();
     let said = String::from_utf8_lossy(&audit.stdout);
-    assert!(audit.status.success() && said.contains("balanced"), "{said}");
+    let each = format!("sink history: all {DEVICES} lines are balanced");
+    assert!(audit.status.success() && said.contains(&each), "{said}");
 }

@@ -14,6 +14,7 @@ mod fairness;
 mod http_in;
 mod keep;
 mod kill_nine;
+mod ledger;
 mod live_resume;
 mod load;
 #[cfg(feature = "mqtt")]

@@ -4,24 +4,22 @@
 //! the gate, the next attempt. The link's own loop runs beside it and is never waited for, so that
 //! keep-alives go on whatever happens here.
 
+mod messages;
+
 use super::backoff::Backoff;
-use super::book::{Message as Kept, Outcome, Quarantined};
-use super::group::{Meaning, Waiting, Why, route_of};
+use super::book::Message as Kept;
 use super::link::{self, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
-use super::offers::{Desk, Done, Offers, Turn};
+use super::offers::{Desk, Offers, Turn};
 use super::quarantine::{Quarantine, Replays};
 use super::room::Room;
-use super::unacked::{Receipt, Unacked};
+use super::spark::Spark;
+use super::unacked::Unacked;
 use super::view::{Shown, State};
 use crate::clock;
 use crate::config::{Broker, MqttConfig, MqttVersion};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::model::ClientId;
-use crate::routes::Decoder;
-use crate::spool::Protocol;
-use crate::wire::RefusalCode;
-use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,6 +43,7 @@ pub(super) struct Parts {
     pub quarantine: Quarantine,
     pub shown: Shown,
     pub desk: Desk,
+    pub spark: Option<Spark>,
 }
 
 pub(super) struct Bridge {
@@ -58,6 +57,7 @@ pub(super) struct Bridge {
     replays: Replays,
     shown: Shown,
     offers: Offers,
+    spark: Option<Spark>,
     unacked: Unacked,
     room: Arc<Room>,
     no_room: Arc<AtomicU64>,
@@ -101,7 +101,7 @@ enum Next {
 
 impl Bridge {
     pub fn new(parts: Parts) -> Bridge {
-        let Parts { config, gate, client, metrics, quarantine, shown, desk } = parts;
+        let Parts { config, gate, client, metrics, quarantine, shown, desk, spark } = parts;
         let name: Arc<str> = config.name.as_str().into();
         Bridge {
             target: Arc::new(target(&config.broker)),
@@ -125,6 +125,7 @@ impl Bridge {
             metrics,
             quarantine,
             shown,
+            spark,
         }
     }
 
@@ -180,6 +181,9 @@ impl Bridge {
             Phase::Away { until } | Phase::Stopping { until } => Some(until),
             Phase::Connecting | Phase::Connected { .. } | Phase::Full => None,
         };
+        let alarm = self.spark.as_ref().and_then(Spark::next_deadline).filter(|_| !stopping);
+        let alarm = alarm.map(|alarm| clock::monotonic() + alarm.since(clock::now()));
+        let due = due.into_iter().chain(alarm).min();
         let due = OptionFuture::from(due.map(|due| sleep_until(Deadline::from_std(due))));
         let event = OptionFuture::from(self.events.as_mut().map(mpsc::UnboundedReceiver::recv));
         tokio::select! {
@@ -233,7 +237,8 @@ impl Bridge {
             hopeless: false,
         };
         let target = self.target.clone();
-        let (link, running) = link::open(Connect { broker, target, password, will: None, inbox });
+        let will = self.spark.as_mut().and_then(Spark::will);
+        let (link, running) = link::open(Connect { broker, target, password, will, inbox });
         self.running.spawn(running);
         (self.link, self.events) = (Some(link), Some(events));
         self.phase = Phase::Connecting;
@@ -252,10 +257,18 @@ impl Bridge {
             if let Some(link) = &self.link {
                 link.subscribe(&filters);
             }
+        } else if let (Some(spark), Some(link)) = (&mut self.spark, &self.link) {
+            spark.connected(&**link);
         }
     }
 
     fn subscribed(&mut self, answers: Vec<Option<String>>) {
+        if let (Some(spark), Some(link)) = (&mut self.spark, &self.link) {
+            match self.subscribing.is_empty() {
+                true => spark.subscribed(&**link),
+                false => spark.connected(&**link),
+            }
+        }
         self.has_subscribed = true;
         let now = clock::now();
         for (filter, answer) in std::mem::take(&mut self.subscribing).into_iter().zip(answers) {
@@ -276,6 +289,9 @@ impl Bridge {
         (self.link, self.events) = (None, None);
         self.unacked.forget();
         self.subscribing.clear();
+        if let Some(told) = self.spark.as_mut().map(Spark::disconnected) {
+            self.told(told, Delivered::nothing(clock::now()), None);
+        }
         match self.phase {
             Phase::Connected { since } => {
                 self.backoff.held(clock::monotonic().saturating_duration_since(since));
@@ -305,148 +321,18 @@ impl Bridge {
     }
 
     fn tick(&mut self) {
+        let now = clock::now();
+        if let Some(spark) = &mut self.spark
+            && spark.next_deadline().is_some_and(|deadline| deadline <= now)
+        {
+            let told = spark.tick(self.link.as_deref());
+            self.told(told, Delivered::nothing(now), None);
+        }
         match self.phase {
             Phase::Away { until } if clock::monotonic() >= until => self.connect(),
             Phase::Full => self.connect(),
             _ => {}
         }
-    }
-
-    fn message(&mut self, message: Delivered) {
-        self.metrics.received(Protocol::Mqtt, message.bytes);
-        let receipt = (message.qos > 0).then(|| self.unacked.received(message.packet));
-        self.shown.change(|view| {
-            view.messages += 1;
-            view.redelivered += u64::from(message.dup);
-        });
-        if !matches!(self.phase, Phase::Stopping { .. }) {
-            self.take(message, receipt, None);
-        }
-    }
-
-    fn take(&mut self, message: Delivered, receipt: Option<Receipt>, replay: Option<u64>) {
-        self.number += 1;
-        let (number, max) = (self.number, self.config.broker.message_bytes_max);
-        let found = route_of(&self.config.routes, message.topic());
-        let route = found.map_or(usize::MAX, |(route, _)| route);
-        let mut waiting = Waiting {
-            number,
-            route,
-            message,
-            receipt,
-            replay,
-            meaning: Meaning::Unread,
-            samples: 0,
-        };
-        let bytes = waiting.message.bytes;
-        let why = match found {
-            _ if bytes > max || bytes > waiting.message.payload.len() => {
-                self.shown.change(|view| view.too_long += 1);
-                let reason = format!("{bytes} bytes, {max} are allowed (message_bytes_max)");
-                Why { reason, code: RefusalCode::LimitExceeded }
-            }
-            None => {
-                self.shown.change(|view| view.unrouted += 1);
-                let reason = "no route takes this topic".to_owned();
-                Why { reason, code: RefusalCode::Malformed }
-            }
-            Some((_, Decoder::Json | Decoder::Scalar)) => return self.offers.push(waiting),
-            Some((_, Decoder::Tidegate)) => {
-                waiting.meaning = Meaning::Native;
-                return self.offers.push(waiting);
-            }
-            Some((_, Decoder::Ignore)) => return self.settled(waiting),
-            Some((_, Decoder::Sparkplug)) => {
-                let reason = "Sparkplug is not taken in yet".to_owned();
-                Why { reason, code: RefusalCode::Malformed }
-            }
-        };
-        self.gate.count_refused(Protocol::Mqtt, &self.client);
-        self.set_aside(waiting, why);
-    }
-
-    /// A message of the quarantine is to be tried again.
-    fn replay(&mut self, kept: Kept) {
-        let Kept { summary, payload } = kept;
-        let message = Delivered {
-            topic: summary.topic.into(),
-            bytes: usize::try_from(summary.bytes).unwrap_or(usize::MAX),
-            payload: payload.into(),
-            qos: 0,
-            retained: summary.retained,
-            dup: false,
-            packet: 0,
-            received_at: summary.received_at,
-            content_type: summary.content_type,
-            properties: summary.properties,
-            room: None,
-        };
-        self.take(message, None, Some(summary.id));
-    }
-
-    /// Acknowledges what can be.
-    fn settle(&mut self) {
-        let Done { settled, hopeless } = self.offers.take_done();
-        for waiting in settled {
-            self.settled(waiting);
-        }
-        for (waiting, why) in hopeless {
-            self.set_aside(waiting, why);
-        }
-        while let Some(packet) = self.unacked.next_ack() {
-            if let Some(link) = &self.link {
-                link.ack(packet);
-            }
-        }
-    }
-
-    fn settled(&mut self, waiting: Waiting) {
-        if let Some(receipt) = waiting.receipt {
-            self.unacked.settled(receipt);
-        }
-        if let Some(id) = waiting.replay {
-            self.quarantine.replayed(id, Outcome::Understood);
-        }
-        self.shown.change(|view| {
-            if let Some(route) = view.routes.get_mut(waiting.route) {
-                route.messages += 1;
-                route.samples += waiting.samples as u64;
-            }
-        });
-    }
-
-    /// What is not understood is kept for people, and acknowledged: it would only come again.
-    fn set_aside(&mut self, waiting: Waiting, why: Why) {
-        if let Some(receipt) = waiting.receipt {
-            self.unacked.settled(receipt);
-        }
-        let Why { reason, code } = why;
-        self.metrics.refused(Protocol::Mqtt, code.name());
-        let message = waiting.message;
-        self.shown.change(|view| {
-            view.fault(waiting.route, &reason, message.received_at);
-            if let Some(route) = view.routes.get_mut(waiting.route) {
-                route.messages += 1;
-                route.refused += 1;
-            }
-        });
-        if let Some(id) = waiting.replay {
-            self.quarantine.replayed(id, Outcome::Refused { reason, code: code.name() });
-            return;
-        }
-        self.quarantine.put(Quarantined {
-            bridge: self.name.clone(),
-            topic: String::from_utf8_lossy(&message.topic).into_owned(),
-            payload: excerpt(&message.payload),
-            bytes: message.bytes as u64,
-            qos: message.qos,
-            retained: message.retained,
-            received_at: message.received_at,
-            content_type: message.content_type,
-            properties: message.properties,
-            reason,
-            code: code.name(),
-        });
     }
 
     /// Another state, said once.
@@ -514,6 +400,9 @@ impl Bridge {
     /// Says goodbye, so that the broker need not find out.
     async fn leave(&mut self) {
         if let Some(link) = self.link.take() {
+            if let Some(spark) = &mut self.spark {
+                spark.farewell(&*link);
+            }
             link.disconnect();
             let ended = tokio::time::timeout(STOP_TIMEOUT, self.running.join_next());
             if ended.await.is_err() {
@@ -521,11 +410,6 @@ impl Bridge {
             }
         }
     }
-}
-
-/// The beginning of a payload, without the memory of the rest.
-fn excerpt(payload: &Bytes) -> Vec<u8> {
-    payload[..payload.len().min(super::book::PAYLOAD_BYTES_MAX)].to_vec()
 }
 
 fn target(broker: &Broker) -> Target {

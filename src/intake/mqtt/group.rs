@@ -6,12 +6,14 @@
 
 use super::link::Delivered;
 use super::unacked::Receipt;
-use crate::decode::{self, Gather, NotAdded, Reading};
+use crate::decode::{self, Content, Gather, NotAdded, Reading, Value};
 use crate::intake::reading;
-use crate::model::{Batch, ClientId, Seq, SessionId, Timestamp};
+use crate::model::{Batch, ClientId, Seq, SessionId};
 use crate::routes::{self, Decoder, Message, Puzzle, Route};
+use crate::sparkplug;
 use crate::wire::{Limits, RefusalCode};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// Messages in one group, at most.
 pub(super) const MESSAGES_MAX: usize = 1024;
@@ -41,7 +43,7 @@ pub(super) enum Meaning {
     /// They are read when a group is formed; a second time if that has to be done again.
     Unread,
     /// They are known already, because they can be read only once.
-    Known(Vec<(Reading<'static>, Timestamp)>),
+    Known(Vec<Reading<'static>>),
     /// The message is a batch.
     Native,
 }
@@ -68,6 +70,12 @@ pub(super) struct Why {
 
 impl From<Puzzle> for Why {
     fn from(puzzle: Puzzle) -> Why {
+        Why { reason: puzzle.to_string(), code: puzzle.code() }
+    }
+}
+
+impl From<sparkplug::Puzzle> for Why {
+    fn from(puzzle: sparkplug::Puzzle) -> Why {
         Why { reason: puzzle.to_string(), code: puzzle.code() }
     }
 }
@@ -190,13 +198,35 @@ fn readings<'a>(
     waiting: &'a Waiting,
 ) -> Result<Vec<Reading<'a>>, Puzzle> {
     if let Meaning::Known(readings) = &waiting.meaning {
-        return Ok(readings.iter().map(|(reading, _)| reading.clone()).collect());
+        return Ok(readings.iter().map(borrowed).collect());
     }
     let route = &routes[waiting.route];
     let message = of(&waiting.message);
     // It took the topic when the message came.
     let Some(captures) = route.takes(waiting.message.topic()) else { return Ok(Vec::new()) };
     routes::read(route, &captures, &message, limits)
+}
+
+/// The same reading without a copy of its names.
+fn borrowed<'a>(reading: &'a Reading<'static>) -> Reading<'a> {
+    let value = |value: &'a Value<'static>| Value {
+        metric: Cow::Borrowed(&*value.metric),
+        unit: Cow::Borrowed(&*value.unit),
+        content: match &value.content {
+            Content::Float(value) => Content::Float(*value),
+            Content::Int(value) => Content::Int(*value),
+            Content::Bool(value) => Content::Bool(*value),
+            Content::Text(value) => Content::Text(Cow::Borrowed(&**value)),
+        },
+    };
+    let tags =
+        reading.tags.iter().map(|(key, value)| (Cow::Borrowed(&**key), Cow::Borrowed(&**value)));
+    Reading {
+        device: Cow::Borrowed(&*reading.device),
+        tags: tags.collect(),
+        values: reading.values.iter().map(value).collect(),
+        ..*reading
+    }
 }
 
 /// A message as routes are told it.
@@ -227,8 +257,8 @@ fn native(routes: &[Route], limits: &Limits, fallback: &str, mut messages: Vec<W
             let client = native.client.as_deref().map(ClientId::from);
             let (session, seq, batch) = (native.session, native.seq, native.batch);
             let record = match native.record {
-                std::borrow::Cow::Borrowed(_) => waiting.message.payload.clone(),
-                std::borrow::Cow::Owned(record) => record.into(),
+                Cow::Borrowed(_) => waiting.message.payload.clone(),
+                Cow::Owned(record) => record.into(),
             };
             let messages = vec![Waiting { samples, ..waiting }];
             formed.group = Some(Group { messages, client, session, seq, batch, record });

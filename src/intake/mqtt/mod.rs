@@ -22,6 +22,7 @@ mod offers;
 pub mod payload;
 mod quarantine;
 mod room;
+mod spark;
 mod unacked;
 mod view;
 
@@ -30,9 +31,11 @@ pub use view::{BridgeView, RouteView, State};
 
 use crate::config::{Config, MqttConfig};
 use crate::gate::Gate;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use bridge::{Bridge, Parts};
 use offers::Desk;
+use spark::Spark;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -54,20 +57,26 @@ impl Views {
 }
 
 impl Bridges {
-    /// One for each `[[intake.mqtt]]`.
+    /// One for each `[[intake.mqtt]]`. Reads what is remembered of Sparkplug nodes from the file.
     #[must_use]
     pub fn new(
         config: &Config,
         gate: &Gate,
         metrics: &Arc<Metrics>,
         quarantine: &Quarantine,
+        live: &Live,
     ) -> (Bridges, Views) {
         let mut views = Vec::new();
         let bridges = config.intake.mqtt.iter().map(|bridge| {
             let shown =
                 Shown::new(bridge.name.as_str().into(), bridge.broker.url.clone(), &bridge.routes);
             views.push(shown.clone());
-            Bridge::new(parts(config, bridge, gate, metrics, quarantine, shown))
+            let name: Arc<str> = bridge.name.as_str().into();
+            let spark = bridge
+                .sparkplug
+                .clone()
+                .map(|settings| Spark::new(name, settings, quarantine.clone(), live.clone()));
+            Bridge::new(Parts { spark, ..parts(config, bridge, gate, metrics, quarantine, shown) })
         });
         let bridges = bridges.collect();
         (Bridges(bridges), Views(views))
@@ -112,5 +121,6 @@ fn parts(
         quarantine: quarantine.clone(),
         shown,
         desk,
+        spark: None,
     }
 }

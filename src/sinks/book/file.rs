@@ -8,18 +8,24 @@
 //!         seal (CRC-32C of batch), batch (the canonical encoding)
 //! tally   sink, letters, samples, bytes               held now; kept by triggers
 //!         shed, dropped, replayed                     samples ever
+//! client  what became of each client's samples, see ../outcomes.rs; since version 2
 //! ```
 //!
 //! Times are nanoseconds since the epoch; numbers of 64 bits without a sign are stored as signed.
 
 use super::{BookError, Bounds};
+use crate::sinks::outcomes;
 use crate::sqlite::{self, Format, SetAside, Unfit, data_version, is_damage};
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::path::Path;
 
 /// "TDBK" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_424B, version: 1, schema: SCHEMA };
+const FORMAT: Format = Format {
+    application_id: 0x5444_424B,
+    schema: SCHEMA,
+    upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE]],
+};
 
 const SCHEMA: &str = "
 CREATE TABLE sink(name TEXT PRIMARY KEY, spool INTEGER NOT NULL, progress TEXT NOT NULL,
@@ -51,6 +57,12 @@ CREATE TRIGGER letter_goes AFTER DELETE ON letter BEGIN
   UPDATE tally SET letters=letters-1, samples=samples-old.samples, bytes=bytes-old.bytes
     WHERE sink=old.sink;
 END;
+";
+
+/// What sinks were through with when clients began to be counted: whose it is the log may tell.
+const COUNTED_BEFORE: &str = "
+INSERT INTO client SELECT name, '', 0, before+written+dead_lettered+skipped+lost, 0, 0, 0, 0, 0
+  FROM sink;
 ";
 
 /// A connection to the sinks' file.
@@ -135,6 +147,7 @@ impl Book {
         let names = statement.query_map([], |row| row.get(0))?;
         for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
             super::settle::standing(&self.connection, &name)?;
+            self.outcomes(&name)?;
         }
         self.totals(None)?;
         for index in ["sqlite_autoindex_letter_1", "letter_sink", "letter_age", "letter_replay"] {
@@ -151,7 +164,7 @@ impl From<Unfit> for BookError {
         match unfit {
             Unfit::Store(error) => BookError::Store(error),
             Unfit::Make(error) => BookError::Make(error),
-            Unfit::Version { found } => BookError::Version { found, known: FORMAT.version },
+            Unfit::Version { found } => BookError::Version { found, known: FORMAT.version() },
             Unfit::Foreign { application } => BookError::Foreign { application },
         }
     }

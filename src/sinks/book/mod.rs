@@ -13,7 +13,7 @@
 //! line (another process). [`Book::changed`] tells that somebody else wrote.
 //!
 //! Guarantees:
-//! - Progress, counts and letters never disagree: a settlement is in the file as a whole or not at
+//! - Progress, counts (of all, and of each client) and letters never disagree: a settlement is in the file as a whole or not at
 //!   all, and on disk when [`Book::settle`] returns.
 //! - Settled twice is settled once: [`Standing`] is absolute, and a letter is known by the spool, the
 //!   position, and where in the batch it is from.

@@ -1,6 +1,7 @@
 //! What an audit compares: everything that the book says of a sink, and its letters counted anew.
 
 use super::{Book, BookError, Standing, Totals};
+use crate::ledger::OutcomeLine;
 use rusqlite::params;
 
 /// All that is known of a sink.
@@ -10,6 +11,8 @@ pub struct Recounted {
     pub name: String,
     /// How far it came; `None` if there are only letters of it.
     pub standing: Option<Standing>,
+    /// What became of each client's samples, as of the standing.
+    pub outcomes: Vec<OutcomeLine>,
     /// What is told of its letters: kept with every change.
     pub totals: Totals,
     /// Letters that are there.
@@ -19,11 +22,12 @@ pub struct Recounted {
 }
 
 impl Book {
-    /// Every sink that the file knows, by name. Reads every letter's row.
+    /// Every sink that the file knows, by name, as of one instant. Reads every letter's row.
     ///
     /// # Errors
     /// [`BookError::Store`].
     pub fn recount(&self) -> Result<Vec<Recounted>, BookError> {
+        let _instant = self.connection.unchecked_transaction()?;
         let sql = "SELECT name FROM sink UNION SELECT sink FROM tally UNION SELECT sink FROM letter
                    ORDER BY 1";
         let mut statement = self.connection.prepare(sql)?;
@@ -40,6 +44,7 @@ impl Book {
             .query_row(params![name], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Recounted {
             standing: super::settle::standing(&self.connection, &name)?,
+            outcomes: self.outcomes(&name)?,
             totals: self.totals(Some(&name))?,
             letters: letters.cast_unsigned(),
             samples: samples.cast_unsigned(),

@@ -3,7 +3,9 @@
 use super::file::Book;
 use super::{BookError, Bounds, Counts, LETTER_BYTES, NewLetter, Shed, Standing};
 use crate::decode;
+use crate::ledger::{OutcomeLine, Outcomes};
 use crate::model::{Position, Timestamp};
+use crate::sinks::outcomes;
 use crate::sqlite::begin;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -18,8 +20,17 @@ impl Book {
         Ok(standing.filter(|standing| standing.spool_id == spool_id))
     }
 
-    /// Ends a round: puts down where the sink stands now, and the letters that this made, then sheds
-    /// the oldest letters past the bounds. All in one transaction, which is on disk at return.
+    /// What became of each client's samples in a sink, as of its [standing](Book::sink).
+    ///
+    /// # Errors
+    /// [`BookError::Store`].
+    pub fn outcomes(&self, sink: &str) -> Result<Vec<OutcomeLine>, BookError> {
+        Ok(outcomes::read(&self.connection, sink)?)
+    }
+
+    /// Ends a round: puts down where the sink stands now, what became of each client's samples up to
+    /// there, and the letters that this made, then sheds the oldest letters past the bounds. All in one
+    /// transaction, which is on disk at return.
     ///
     /// A settlement that was in before (an error may come after it was made) is not made again.
     ///
@@ -29,6 +40,7 @@ impl Book {
         &mut self,
         sink: &str,
         standing: &Standing,
+        outcomes: &mut Outcomes,
         letters: &[NewLetter],
         now: Timestamp,
     ) -> Result<Shed, BookError> {
@@ -36,7 +48,12 @@ impl Book {
         // Before the transaction, because others wait for its end.
         let rows: Vec<_> = letters.iter().filter_map(NewRow::of).collect();
         let transaction = begin(&mut self.connection)?;
-        if self::standing(&transaction, sink)?.as_ref() != Some(standing) {
+        let before = self::standing(&transaction, sink)?;
+        if before.as_ref().is_none_or(|before| before.spool_id != standing.spool_id) {
+            outcomes::forget(&transaction, sink)?;
+        }
+        outcomes::put(&transaction, sink, outcomes.changed())?;
+        if before.as_ref() != Some(standing) {
             put_standing(&transaction, sink, standing)?;
             for row in &rows {
                 row.put(&transaction, sink, standing.spool_id, now)?;
@@ -44,6 +61,7 @@ impl Book {
         }
         let shed = shed(&transaction, bounds, now)?;
         transaction.commit()?;
+        outcomes.saved();
         Ok(shed)
     }
 

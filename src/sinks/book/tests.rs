@@ -4,6 +4,7 @@ mod damage;
 mod model;
 
 use super::*;
+use crate::ledger::{Outcome, Outcomes};
 use crate::model::BatchBuilder;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -49,9 +50,15 @@ fn standing(head: u64, dead_lettered: u64) -> Standing {
     Standing { spool_id: SPOOL, progress: Progress::begin(Position(head)), counts }
 }
 
+/// Counts of no client.
+fn nobody() -> Outcomes {
+    Outcomes::new(10, [])
+}
+
 /// Settles a round after which there is room for all.
 fn settle(book: &mut Book, sink: &str, standing: &Standing, letters: &[NewLetter], now: Timestamp) {
-    assert_eq!(book.settle(sink, standing, letters, now).unwrap(), Shed::default());
+    let shed = book.settle(sink, standing, &mut nobody(), letters, now).unwrap();
+    assert_eq!(shed, Shed::default());
 }
 
 fn all(book: &Book) -> Vec<Summary> {
@@ -77,7 +84,7 @@ fn what_was_settled_is_read_back() {
     let counts = Counts { before: 1, written: 2, dead_lettered: 11, skipped: 4, lost: u64::MAX };
     let standing = Standing { spool_id: SPOOL, progress, counts };
     let new = NewLetter { batch: batch.clone(), column: 2, first_row: 8, ..letter(5, 1) };
-    let shed = book.settle("influx", &standing, &[new], Timestamp(99)).unwrap();
+    let shed = book.settle("influx", &standing, &mut nobody(), &[new], Timestamp(99)).unwrap();
     assert_eq!(shed, Shed::default());
     drop(book);
 
@@ -175,12 +182,13 @@ fn past_the_bounds_the_oldest_are_shed_and_counted() {
     let mut book = open(&folder, bounds);
     for (at, sink) in [(1, "b"), (2, "a")] {
         let now = Timestamp(at as i64 * SECOND);
-        let shed = book.settle(sink, &standing(at + 1, 2), &[letter(at, 2)], now).unwrap();
+        let shed =
+            book.settle(sink, &standing(at + 1, 2), &mut nobody(), &[letter(at, 2)], now).unwrap();
         assert_eq!(shed, Shed::default(), "there is just room");
     }
     let now = Timestamp(3 * SECOND);
     let round = [letter(3, 2), letter(4, 2)];
-    let shed = book.settle("a", &standing(5, 8), &round, now).unwrap();
+    let shed = book.settle("a", &standing(5, 8), &mut nobody(), &round, now).unwrap();
     assert_eq!(shed, Shed { letters: 2, samples: 4 });
     let times: Vec<_> = all(&book).iter().map(|letter| letter.refused_at.0 / SECOND).collect();
     assert_eq!(times, [2, 3, 3], "the oldest are gone, whosever they were");
@@ -190,12 +198,19 @@ fn past_the_bounds_the_oldest_are_shed_and_counted() {
     // By age; exactly as old as allowed is not too old.
     assert_eq!(book.shed(Timestamp(102 * SECOND)).unwrap(), Shed::default());
     assert_eq!(book.shed(Timestamp(102 * SECOND + 1)).unwrap(), Shed { letters: 1, samples: 2 });
-    let settled = book.settle("a", &standing(9, 8), &[], Timestamp(900 * SECOND)).unwrap();
+    let settled =
+        book.settle("a", &standing(9, 8), &mut nobody(), &[], Timestamp(900 * SECOND)).unwrap();
     assert_eq!(settled, Shed { letters: 2, samples: 4 });
     assert_eq!(book.totals(None).unwrap(), Totals { shed: 10, ..Totals::default() });
 
     // One that alone is larger than the bound is counted like any other.
-    let shed = book.settle("a", &standing(10, 1008), &[letter(9, 1000)], Timestamp(900 * SECOND));
+    let shed = book.settle(
+        "a",
+        &standing(10, 1008),
+        &mut nobody(),
+        &[letter(9, 1000)],
+        Timestamp(900 * SECOND),
+    );
     assert_eq!(shed.unwrap(), Shed { letters: 1, samples: 1000 });
     assert_eq!(book.totals(None).unwrap(), Totals { shed: 1010, ..Totals::default() });
 }
@@ -289,4 +304,64 @@ fn pages_of_letters_are_by_id() {
     assert_eq!(ids(Some("b"), 18, 100), [19, 20]);
     assert_eq!(ids(Some("c"), 0, 100), Vec::<u64>::new());
     assert_eq!(ids(None, u64::MAX, 100), Vec::<u64>::new());
+}
+
+#[test]
+fn each_clients_counts_are_those_of_the_standing() {
+    let folder = folder();
+    let mut book = open(&folder, WIDE);
+    let mut outcomes = nobody();
+    for round in 1..=3 {
+        outcomes.of(&"a".into(), 1).stored += round;
+        outcomes.of(&"b".into(), 2).skipped += 1;
+        for sink in ["influx", "other"] {
+            let standing = standing(round, 0);
+            let shed = book.settle(sink, &standing, &mut outcomes, &[], Timestamp(0)).unwrap();
+            assert_eq!(shed, Shed::default());
+            outcomes.of(&"a".into(), 1);
+            outcomes.of(&"b".into(), 2);
+        }
+    }
+    let line = |client: &str, protocol, outcome| crate::ledger::OutcomeLine {
+        client: Some(client.into()),
+        protocol,
+        outcome,
+    };
+    let expected = [
+        line("a", 1, Outcome { stored: 6, ..Outcome::default() }),
+        line("b", 2, Outcome { skipped: 3, ..Outcome::default() }),
+    ];
+    assert_eq!(book.outcomes("influx").unwrap(), expected);
+    assert_eq!(book.outcomes("other").unwrap(), expected);
+    // With another spool it begins anew.
+    let other = Standing { spool_id: SPOOL - 1, ..standing(1, 0) };
+    settle(&mut book, "influx", &other, &[], Timestamp(0));
+    assert_eq!(book.outcomes("influx").unwrap(), []);
+    assert_eq!(book.outcomes("other").unwrap(), expected);
+}
+
+/// As 0.2.0 made it: what a sink was through with is before the first count of a client.
+#[test]
+fn a_file_from_before_clients_were_counted_goes_on() {
+    let folder = folder();
+    let mut book = open(&folder, WIDE);
+    let counts = Counts { before: 1, written: 20, dead_lettered: 300, skipped: 4000, lost: 50_000 };
+    let standing = Standing { counts, ..standing(7, 0) };
+    settle(&mut book, "influx", &standing, &[letter(0, 1)], Timestamp(0));
+    let sql = "DROP TABLE client; PRAGMA user_version=1; PRAGMA wal_checkpoint(TRUNCATE);";
+    book.connection.execute_batch(sql).unwrap();
+    drop(book);
+    // Who only looks leaves it as it is.
+    let reader = Book::read_only(&path(&folder)).unwrap().unwrap();
+    assert_eq!(reader.outcomes("influx").unwrap(), []);
+    assert_eq!(reader.recount().unwrap()[0].standing, Some(standing.clone()));
+    drop(reader);
+    for _ in 0..2 {
+        let book = open(&folder, WIDE);
+        assert_eq!(book.sink("influx", SPOOL).unwrap(), Some(standing.clone()));
+        let outcomes = Outcomes::new(10, book.outcomes("influx").unwrap());
+        let before: Vec<_> = outcomes.lines().map(|it| (it.protocol, it.outcome.before)).collect();
+        assert_eq!(before, [(crate::ledger::UNKNOWN, 54_321)]);
+        assert_eq!(all(&book).len(), 1);
+    }
 }

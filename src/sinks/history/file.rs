@@ -12,17 +12,19 @@
 //! chunk    id, typ, n, t0, t1, min, max, sum, last, seal, data           see chunk.rs
 //!                         id = segment << 32 | series; typ 0 axis, 1 float, 2 int, 3 bool, 4 text, 5 mixed
 //! damaged  id, data       chunks that compaction could not read, kept for inspection
+//! client                  what became of each client's samples, see ../outcomes.rs; since version 2
 //! ```
 //!
 //! All times are nanoseconds since the epoch. Of equal (series, time) in two segments, the one of
 //! the newer segment counts: level 3 is older than all others, and else the higher id is newer.
 //!
 //! Invariants: a chunk row is inserted once and never changed; a segment of level -1 is seen by
-//! nobody; position and samples are committed together.
+//! nobody; position, samples and each client's counts are committed together.
 
 use super::HistoryError;
 use super::chunk::{Chunk, Content, Summary, chunk_id};
 use super::value::{Kind, Value};
+use crate::sinks::outcomes;
 use crate::sqlite::{Format, Unfit};
 pub(super) use crate::sqlite::{SetAside, is_damage, set_aside};
 use rusqlite::types::{Value as Sql, ValueRef};
@@ -31,7 +33,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// "TIDE" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5449_4445, version: 1, schema: SCHEMA };
+const FORMAT: Format = Format {
+    application_id: 0x5449_4445,
+    schema: SCHEMA,
+    upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE]],
+};
 /// How long to wait for somebody else's lock (a backup tool's): not long, the log waits meanwhile.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -48,6 +54,12 @@ CREATE TABLE chunk(id INTEGER PRIMARY KEY, typ INTEGER NOT NULL, n INTEGER NOT N
   t0 INTEGER NOT NULL, t1 INTEGER NOT NULL, min REAL, max REAL, sum REAL, last,
   seal INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE damaged(id INTEGER PRIMARY KEY, data);
+";
+
+/// What was accounted for when clients began to be counted: whose it is the log may tell.
+const COUNTED_BEFORE: &str = "
+INSERT INTO client SELECT 'history', '', 0, sum(value), 0, 0, 0, 0, 0 FROM meta
+  WHERE key IN ('stored_total', 'shed_total', 'skipped_total') HAVING sum(value) > 0;
 ";
 
 /// Opens the writer's connection. A file that SQLite finds damaged is moved aside and a new one
@@ -75,7 +87,7 @@ fn open_existing(path: &Path) -> Result<Connection, HistoryError> {
     )?;
     connection.set_prepared_statement_cache_capacity(64);
     // Reads what every start needs, so that damage there is found here.
-    for table in ["meta", "grp", "series", "segment"] {
+    for table in ["meta", "grp", "series", "segment", "client"] {
         let sql = format!("SELECT count(*) FROM {table} NOT INDEXED");
         connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
     }
@@ -88,7 +100,7 @@ impl From<Unfit> for HistoryError {
         match unfit {
             Unfit::Store(error) => HistoryError::Store(error),
             Unfit::Make(error) => HistoryError::SetAside(error),
-            Unfit::Version { found } => HistoryError::Version { found, known: FORMAT.version },
+            Unfit::Version { found } => HistoryError::Version { found, known: FORMAT.version() },
             Unfit::Foreign { application } => HistoryError::Foreign { application },
         }
     }

@@ -149,8 +149,8 @@ impl Head {
         }
     }
 
-    /// Takes in a batch.
-    pub(super) fn apply(&mut self, batch: &Batch, next: Position) {
+    /// Takes in a batch; gives how many of its samples are for stores.
+    pub(super) fn apply(&mut self, batch: &Batch, next: Position) -> u64 {
         let mut samples = batch.samples() as u64;
         for table in batch.tables() {
             if !table.keep().in_stores() {
@@ -179,11 +179,17 @@ impl Head {
         self.stored_total += samples;
         self.skipped_total += batch.samples() as u64 - samples;
         self.applied = self.applied.max(next);
+        samples
     }
 
     /// The log has nothing below `next` any more; so many samples of it were never seen here.
     pub(super) fn shed(&mut self, next: Position, samples: u64) {
         self.shed_total += samples;
+        self.pass(next);
+    }
+
+    /// There is nothing more to be had below `next`.
+    pub(super) fn pass(&mut self, next: Position) {
         self.applied = self.applied.max(next);
     }
 

@@ -53,6 +53,9 @@ pub use super::SetAside;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// In the ledger, and among the followers of the log.
+pub const NAME: &str = "history";
+
 /// How a history is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {

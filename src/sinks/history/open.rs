@@ -7,8 +7,10 @@ use super::reader::{Pool, Reader};
 use super::shared::Shared;
 use super::value::Kind;
 use super::writer::Writer;
-use super::{HistoryError, Options};
+use super::{HistoryError, NAME, Options};
+use crate::ledger::{CLIENTS_MAX, OutcomeLine, Outcomes};
 use crate::model::Position;
+use crate::sinks::outcomes;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -47,7 +49,8 @@ pub fn open(options: Options) -> Result<Opened, HistoryError> {
     let shared = Arc::new(Shared::new(loaded.head));
     let pool = Arc::new(Pool::new(&options.path));
     let reader = Reader::new(shared.clone(), pool.clone());
-    let writer = Writer::new(options, connection, shared, pool, loaded.segments);
+    let outcomes = Outcomes::new(CLIENTS_MAX, loaded.outcomes);
+    let writer = Writer::new(options, connection, shared, pool, loaded.segments, outcomes);
     let (spool_changed, leftovers) = (loaded.spool_changed, loaded.leftovers);
     Ok(Opened { writer, reader, set_aside, spool_changed, leftovers })
 }
@@ -65,6 +68,7 @@ pub fn read_only(path: &Path) -> Result<Reader, HistoryError> {
 struct Loaded {
     head: Head,
     segments: Vec<file::Segment>,
+    outcomes: Vec<OutcomeLine>,
     spool_changed: bool,
     leftovers: usize,
 }
@@ -79,6 +83,9 @@ fn load(connection: &mut Connection, spool_id: u64) -> rusqlite::Result<Loaded> 
         file::put_meta(&transaction, "shed_total", 0)?;
         file::put_meta(&transaction, "skipped_total", 0)?;
     }
+    if spool_changed {
+        outcomes::forget(&transaction, NAME)?;
+    }
     let mut segments = file::segments(&transaction)?;
     let leftovers: Vec<i64> =
         segments.iter().filter(|segment| segment.level < 0).map(|segment| segment.id).collect();
@@ -88,8 +95,9 @@ fn load(connection: &mut Connection, spool_id: u64) -> rusqlite::Result<Loaded> 
     segments.retain(|segment| segment.level >= 0);
     forget_expired(&transaction)?;
     let head = load_head(&transaction)?;
+    let outcomes = outcomes::read(&transaction, NAME)?;
     transaction.commit()?;
-    Ok(Loaded { head, segments, spool_changed, leftovers: leftovers.len() })
+    Ok(Loaded { head, segments, outcomes, spool_changed, leftovers: leftovers.len() })
 }
 
 /// Forgets series all of whose samples retention has deleted: devices come and go, and their names

@@ -1,10 +1,13 @@
 //! The readers' door: queries from any thread while the writer writes.
 
+use super::NAME;
 use super::file;
 use super::query::{Answer, Query, QueryError, answer};
 use super::shared::{Shared, has_tags};
 use super::value::{Kind, Value};
+use crate::ledger::OutcomeLine;
 use crate::model::{Position, tags_of_identity};
+use crate::sinks::outcomes;
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -330,6 +333,18 @@ impl Reader {
         })?;
         stats.file_bytes = self.file_bytes();
         Ok(stats)
+    }
+
+    /// What became of each client's samples, as far as it is durable, and up to which position that is.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn outcomes(&self) -> Result<(Position, Vec<OutcomeLine>), QueryError> {
+        self.pool.with(|connection| {
+            let view = connection.unchecked_transaction()?;
+            let position = file::get_meta(&view, "position")?.unwrap_or(0);
+            Ok((Position(position.cast_unsigned()), outcomes::read(&view, NAME)?))
+        })
     }
 
     /// Waits until queries see the log up to `position`; returns whether they do.

@@ -6,9 +6,10 @@ use super::file::{self, ChunkWriter, Segment};
 use super::head::{Frozen, Head, SeriesRow};
 use super::reader::Pool;
 use super::shared::Shared;
-use super::{HistoryError, Options, SetAside, chunk::chunk_id};
-use crate::model::{Batch, Position, Timestamp, tags_of_identity};
-use crate::sinks::{Sink, SinkError};
+use super::{HistoryError, NAME, Options, SetAside, chunk::chunk_id};
+use crate::ledger::{Accepted, Outcome, OutcomeLine, Outcomes};
+use crate::model::{Batch, ClientId, Position, Timestamp, tags_of_identity};
+use crate::sinks::{Sink, SinkError, outcomes};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,6 +34,10 @@ pub struct Writer {
     pub(super) job: Option<Job>,
     /// When to look again for something to compact or delete.
     pub(super) look_at: Timestamp,
+    /// What became of each client's samples, those in memory included.
+    outcomes: Outcomes,
+    /// What became of the batch that was written last.
+    uncredited: Outcome,
     /// Encoded and not yet in the file.
     pending: Option<Pending>,
     /// Since when the head has had samples.
@@ -44,6 +49,8 @@ pub struct Writer {
 struct Pending {
     frozen: Arc<Frozen>,
     pieces: BTreeMap<i64, Piece>,
+    /// Of all clients, as of the position: a file that is begun anew has none.
+    outcomes: Vec<OutcomeLine>,
 }
 
 impl Writer {
@@ -53,6 +60,7 @@ impl Writer {
         shared: Arc<Shared>,
         pool: Arc<Pool>,
         segments: Vec<Segment>,
+        outcomes: Outcomes,
     ) -> Writer {
         Writer {
             options,
@@ -63,6 +71,8 @@ impl Writer {
             untouchable: BTreeSet::new(),
             job: None,
             look_at: Timestamp(i64::MIN),
+            outcomes,
+            uncredited: Outcome::default(),
             pending: None,
             head_since: None,
             failed_at: None,
@@ -88,6 +98,32 @@ impl Writer {
     pub fn shed(&mut self, next: Position, samples: u64) {
         self.shared.for_writer().shed(next, samples);
         self.shared.notify();
+        self.outcomes.unknown().shed += samples;
+    }
+
+    /// The log is damaged below `next`; so many samples of it will never be written here. As
+    /// [`Writer::shed`].
+    pub fn lost(&mut self, next: Position, samples: u64) {
+        self.shared.for_writer().pass(next);
+        self.shared.notify();
+        self.outcomes.unknown().lost += samples;
+    }
+
+    /// Whose the batch was that was just [written](Sink::write). One look-up.
+    pub fn credit(&mut self, client: &ClientId, protocol: u8) {
+        self.outcomes.of(client, protocol).add(std::mem::take(&mut self.uncredited));
+    }
+
+    /// Whether there are samples that were never written, and nobody knows yet whose they were.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        self.outcomes.has_unknown()
+    }
+
+    /// What each client had sent up to where the log is [applied](Writer::applied): tells whose the
+    /// samples were that were never written.
+    pub fn name(&mut self, accepted: Vec<Accepted>) {
+        self.outcomes.name(accepted);
     }
 
     /// Up to where the log is in the head or the file.
@@ -125,7 +161,8 @@ impl Writer {
             if self.pending.is_none() {
                 let Some(frozen) = self.shared.for_writer().freeze() else { break };
                 let pieces = cut(&frozen);
-                self.pending = Some(Pending { frozen, pieces });
+                let outcomes = self.outcomes.lines().cloned().collect();
+                self.pending = Some(Pending { frozen, pieces, outcomes });
             }
             self.commit_or_begin_anew(now)?;
             self.shared.for_writer().thaw();
@@ -154,7 +191,7 @@ impl Writer {
 
     /// Puts what is pending into the file, in one transaction with the position.
     fn commit(&mut self, now: Timestamp) -> rusqlite::Result<()> {
-        let Some(Pending { frozen, pieces }) = &mut self.pending else { return Ok(()) };
+        let Some(Pending { frozen, pieces, outcomes }) = &mut self.pending else { return Ok(()) };
         let transaction = self.connection.transaction()?;
         {
             let mut groups =
@@ -206,6 +243,7 @@ impl Writer {
             segments.push(segment);
         }
         drop(chunks);
+        outcomes::put(&transaction, NAME, outcomes.iter())?;
         let position = frozen.next.0.cast_signed();
         file::put_meta(&transaction, "position", position)?;
         file::put_meta(&transaction, "stored_total", frozen.stored_total.cast_signed())?;
@@ -293,7 +331,9 @@ impl Sink for Writer {
             }
             self.flush(crate::clock::now())?;
         }
-        self.shared.for_writer().apply(batch, next);
+        let stored = self.shared.for_writer().apply(batch, next);
+        let skipped = batch.samples() as u64 - stored;
+        self.uncredited = Outcome { stored, skipped, ..Outcome::default() };
         self.shared.notify();
         Ok(())
     }

@@ -12,10 +12,12 @@ use super::deliver::Courier;
 use super::lane::{Lane, Means, Taken};
 use super::letters;
 use super::round::Round;
+use super::shares;
 use super::transport::Transport;
 use super::valve::Stopped;
 use super::view::Tally;
 use crate::clock;
+use crate::ledger::Outcomes;
 use crate::model::{Batch, Position, Table};
 use crate::sinks::book::{Book, BookError, NewLetter, Shed, Standing};
 use crate::spool::Follower;
@@ -38,12 +40,21 @@ const REPLAY_BYTES_MAX: u64 = 1 << 20;
 /// Trouble that lasts is said again after this.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// What is known of a sink, and where it is written down.
+pub(super) struct Account {
+    pub book: Book,
+    pub standing: Standing,
+    /// The counts of the standing, client by client.
+    pub outcomes: Outcomes,
+}
+
 pub(super) struct Driver<T> {
     name: String,
     means: Means,
     courier: Courier<T>,
     book: Book,
     standing: Standing,
+    outcomes: Outcomes,
     /// The standing that is in the book.
     settled: Option<Standing>,
     /// Dead letters that are not in the book yet.
@@ -56,6 +67,8 @@ pub(super) struct Driver<T> {
     /// Some of the log was deleted before this sink had it: how much is known when it is through with
     /// the rest.
     recount: bool,
+    /// There are lost samples of which it is not known whose they were.
+    has_lost: bool,
     /// There may be more dead letters to replay.
     replaying: bool,
     /// When trouble was logged last.
@@ -82,12 +95,12 @@ impl<T: Transport> Driver<T> {
         name: String,
         means: Means,
         courier: Courier<T>,
-        book: Book,
-        standing: Standing,
+        account: Account,
         tally: Arc<Tally>,
         backlog_share: f64,
     ) -> Driver<T> {
         let none = Duration::ZERO;
+        let Account { book, standing, outcomes } = account;
         let gaps = standing.progress.gaps().len();
         means.gaps.store(gaps, Ordering::Relaxed);
         tally.tell(&standing);
@@ -97,6 +110,7 @@ impl<T: Transport> Driver<T> {
             courier,
             book,
             standing,
+            outcomes,
             settled: None,
             letters: Vec::new(),
             tally,
@@ -104,6 +118,8 @@ impl<T: Transport> Driver<T> {
             live_used: none,
             backlog_used: none,
             recount: false,
+            // What went while it did not run.
+            has_lost: true,
             replaying: true,
             noted: None,
             refused_noted: None,
@@ -120,6 +136,7 @@ impl<T: Transport> Driver<T> {
             self.recount = true;
             self.standing.progress.advance(self.standing.progress.head()..follower.position());
         }
+        self.name_unknown();
         let lane = self.lane(follower, None, live_rounds);
         let live_thread = self.spawn(lane, "live");
         let mut backlog = None;
@@ -234,6 +251,7 @@ impl<T: Transport> Driver<T> {
             self.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
         }
         let fresh = &self.letters[before..];
+        shares::count(&mut self.outcomes, round, fresh);
         let dead: u64 = fresh.iter().map(|letter| letter.batch.samples() as u64).sum();
         self.refused += dead;
         let now = clock::monotonic();
@@ -251,7 +269,25 @@ impl<T: Transport> Driver<T> {
         counts.dead_lettered += dead;
         counts.skipped += round.skipped;
         counts.written += round.samples - round.skipped - dead;
-        counts.lost += taken.lost;
+        self.lose(taken.lost);
+    }
+
+    /// So many samples will never be had.
+    fn lose(&mut self, samples: u64) {
+        if samples > 0 {
+            self.standing.counts.lost += samples;
+            self.outcomes.unknown().lost += samples;
+            self.has_lost = true;
+        }
+    }
+
+    /// Whose the samples are that were never had: to be seen when all that the progress says to be done
+    /// is counted.
+    fn name_unknown(&mut self) {
+        if self.has_lost && !self.recount {
+            self.has_lost = false;
+            shares::name(&mut self.outcomes, &self.means.accepted, &self.standing.progress);
+        }
     }
 
     /// Whether the counts of what was done are the log's own: only to be seen without gaps.
@@ -259,14 +295,14 @@ impl<T: Transport> Driver<T> {
         if !self.standing.progress.gaps().is_empty() {
             return;
         }
-        let counts = &mut self.standing.counts;
+        let counts = &self.standing.counts;
         let imbalance = samples_before_end.cast_signed() - counts.accounted().cast_signed();
         if self.recount && imbalance > 0 {
             log::error!(
                 sink = self.name.as_str(), samples = imbalance;
                 "these readings were deleted from the spool before this sink had them"
             );
-            counts.lost += imbalance.unsigned_abs();
+            self.lose(imbalance.unsigned_abs());
             self.tally.set_imbalance(0);
         } else {
             self.tally.set_imbalance(imbalance);
@@ -285,6 +321,7 @@ impl<T: Transport> Driver<T> {
             self.live_used /= 2;
             self.backlog_used /= 2;
         }
+        self.name_unknown();
         self.tally.tell(&self.standing);
         while !self.letters.is_empty() && !self.settle() {
             if self.courier.valve.is_stopping() {
@@ -318,10 +355,12 @@ impl<T: Transport> Driver<T> {
     /// again at the next tick.
     fn settle(&mut self) -> bool {
         let first_undone = self.standing.progress.first_undone();
-        if self.letters.is_empty() && self.settled.as_ref() == Some(&self.standing) {
+        let unchanged = self.letters.is_empty() && self.outcomes.changed().next().is_none();
+        if unchanged && self.settled.as_ref() == Some(&self.standing) {
             return true;
         }
-        let done = self.book.settle(&self.name, &self.standing, &self.letters, clock::now());
+        let Driver { name, book, standing, outcomes, letters, .. } = self;
+        let done = book.settle(name, standing, outcomes, letters, clock::now());
         match done {
             Ok(shed) => {
                 self.note_shed(shed);

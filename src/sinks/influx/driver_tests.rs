@@ -5,6 +5,7 @@ use super::transport::{Reply, Transport};
 use super::{Options, answers::Unreached, names::Naming, open};
 use crate::clock;
 use crate::decode::{self, Stamp, Upstream, encode};
+use crate::ledger::{AcceptedBelow, Outcome};
 use crate::model::{Batch, BatchBuilder, Timestamp};
 use crate::sinks::book::{Book, Bounds, Filter, Standing};
 use crate::sinks::breaker;
@@ -179,6 +180,7 @@ impl Log {
                 misconfigured_interval: ms,
                 ..breaker::Settings::default()
             },
+            accepted: AcceptedBelow::default(),
         };
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         store.0.lock().unwrap().crash = Some(hurry.clone());
@@ -257,5 +259,12 @@ proptest! {
         prop_assert!(progress.gaps().is_empty());
         prop_assert_eq!(counts.accounted(), log.samples);
         prop_assert_eq!((counts.dead_lettered, counts.lost), (lettered, 0));
+        // There is one client, and what is counted of it is what is counted of all.
+        let outcomes = log.book().outcomes("store").unwrap();
+        let its: Vec<_> = outcomes.iter().filter(|line| line.client.is_some()).collect();
+        prop_assert_eq!(its.len(), 1);
+        let stored = counts.written;
+        let expected = Outcome { stored, dead_lettered: lettered, ..Outcome::default() };
+        prop_assert_eq!(its[0].outcome, expected);
     }
 }

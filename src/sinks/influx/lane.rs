@@ -16,6 +16,7 @@ use super::progress::GAPS_MAX;
 use super::round::{Round, Shape, Source};
 use super::valve::Valve;
 use crate::clock;
+use crate::ledger::AcceptedBelow;
 use crate::model::{Position, Timestamp};
 use crate::spool::{Entry, Follower, Next, Spool};
 use std::collections::VecDeque;
@@ -86,6 +87,8 @@ pub(super) struct Means {
     pub batch_age: Duration,
     /// How many gaps there are.
     pub gaps: Arc<AtomicUsize>,
+    /// Whose the samples are that nobody saw.
+    pub accepted: AcceptedBelow,
 }
 
 pub(super) struct Lane {
@@ -199,8 +202,9 @@ fn source(entry: &Entry) -> Source {
     Source {
         position: entry.position,
         received_at: entry.received_at,
-        protocol: entry.protocol.name(),
+        protocol: entry.protocol,
         client: entry.client.clone(),
         batch: Arc::clone(&entry.batch),
+        skipped: 0,
     }
 }

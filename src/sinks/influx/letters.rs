@@ -6,6 +6,7 @@ use super::names::Naming;
 use super::round::{Part, Round, Source};
 use crate::model::{Position, select};
 use crate::sinks::book::{Letter, NewLetter};
+use crate::spool::Protocol;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(super) fn of(
                 column: origin.column as u32,
                 first_row: origin.rows.start as u32,
                 received_at: source.received_at,
-                protocol: source.protocol.to_owned(),
+                protocol: source.protocol.name().to_owned(),
                 client: source.client.to_string(),
                 batch: select(table, origin.rows.clone(), columns(naming, table, &origin)),
                 words: words.clone(),
@@ -48,9 +49,11 @@ pub(super) fn sources(letters: &[Letter]) -> Vec<Source> {
         .map(|letter| Source {
             position: Position(letter.summary.id),
             received_at: letter.summary.received_at,
-            protocol: "replay",
+            // Known to the letter; nobody counts a replay by it.
+            protocol: Protocol::Other(0),
             client: letter.summary.client.as_str().into(),
             batch: Arc::new(letter.batch.clone()),
+            skipped: 0,
         })
         .collect()
 }

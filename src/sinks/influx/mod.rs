@@ -24,6 +24,7 @@ pub mod lines;
 pub mod names;
 pub mod progress;
 pub mod round;
+mod shares;
 pub mod target;
 pub mod transport;
 mod valve;
@@ -35,10 +36,11 @@ pub use view::View;
 use super::book::{Book, BookError, Counts, Standing};
 use super::breaker;
 use crate::clock;
+use crate::ledger::{AcceptedBelow, CLIENTS_MAX, Outcomes};
 use crate::model::Timestamp;
 use crate::spool::{Follower, Spool};
 use deliver::Courier;
-use driver::Driver;
+use driver::{Account, Driver};
 use lane::Means;
 use progress::Progress;
 use round::Shape;
@@ -66,14 +68,15 @@ pub struct Options {
     pub backlog_share: f64,
     /// When the breaker opens, and for how long.
     pub breaker: breaker::Settings,
+    /// What each client had sent below a position.
+    pub accepted: AcceptedBelow,
 }
 
 /// A sink that has its place in the log and does not write yet.
 pub struct Opened {
     options: Options,
     spool: Spool,
-    book: Book,
-    standing: Standing,
+    account: Account,
     follower: Follower,
 }
 
@@ -93,33 +96,41 @@ pub struct Influx {
 /// If the book can't be read.
 pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, BookError> {
     let name = options.name.as_str();
+    let mut outcomes = Outcomes::new(CLIENTS_MAX, []);
     // Under the sink's name the log is kept from the first position that is not done.
     let (mut follower, mut standing) = match book.sink(name, spool.id())? {
         None => {
             let follower = spool.follow(name, spool.first());
             let counts = Counts { before: follower.samples_before(), ..Counts::default() };
             let progress = Progress::begin(follower.position());
+            outcomes.unknown().before += counts.before;
             (follower, Standing { spool_id: spool.id(), progress, counts })
         }
-        Some(known) if known.progress.gaps().is_empty() => {
-            let before = known.counts.accounted();
-            (spool.follow_from(name, known.progress.head(), before), known)
+        Some(known) => {
+            outcomes = Outcomes::new(CLIENTS_MAX, book.outcomes(name)?);
+            let (progress, before) = (&known.progress, known.counts.accounted());
+            let follower = match progress.gaps().is_empty() {
+                true => spool.follow_from(name, progress.head(), before),
+                false => spool.follow(name, progress.first_undone()),
+            };
+            (follower, known)
         }
-        Some(known) => (spool.follow(name, known.progress.first_undone()), known),
     };
     if follower.samples_shed() > 0 {
         standing.counts.lost += follower.samples_shed();
+        outcomes.unknown().lost += follower.samples_shed();
         standing.progress.advance(standing.progress.head()..follower.position());
     }
     follower.skip_to(standing.progress.head());
-    Ok(Opened { options, spool: spool.clone(), book, standing, follower })
+    let account = Account { book, standing, outcomes };
+    Ok(Opened { options, spool: spool.clone(), account, follower })
 }
 
 impl Opened {
     /// The position that the sink will read next at the head of the log.
     #[must_use]
     pub fn head(&self) -> crate::model::Position {
-        self.standing.progress.head()
+        self.account.standing.progress.head()
     }
 
     /// Starts the thread. It ends when the log has ended and all is written; or, after `stop`, as soon
@@ -134,8 +145,9 @@ impl Opened {
         stop: &CancellationToken,
         hurry: &CancellationToken,
     ) -> std::io::Result<(Influx, JoinHandle<()>)> {
-        let Opened { options, spool, book, standing, follower } = self;
-        let Options { name, shape, batch_age, requests_max, backlog_share, breaker } = options;
+        let Opened { options, spool, account, follower } = self;
+        let Options { name, shape, batch_age, requests_max, backlog_share, breaker, accepted } =
+            options;
         let valve = Arc::new(Valve::new(&name, breaker, requests_max, stop.clone()));
         let tally = Arc::new(Tally::default());
         let influx = Influx {
@@ -147,9 +159,8 @@ impl Opened {
         let request_bytes = AtomicUsize::new(shape.request_bytes);
         let courier = Courier { valve: valve.clone(), transport, request_bytes };
         let (shape, gaps) = (Arc::new(shape), Arc::default());
-        let means = Means { spool, shape, valve, batch_age, gaps };
-        let driver =
-            Driver::new(name.clone(), means, courier, book, standing, tally, backlog_share);
+        let means = Means { spool, shape, valve, batch_age, gaps, accepted };
+        let driver = Driver::new(name.clone(), means, courier, account, tally, backlog_share);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let hurry = hurry.clone();
         let thread = std::thread::Builder::new().name(name).spawn(move || {

@@ -12,6 +12,7 @@
 use super::lines::{Body, Resume, Room};
 use super::names::Naming;
 use crate::model::{Batch, ClientId, Position, Timestamp};
+use crate::spool::Protocol;
 use crate::wire::{Compression, compress};
 use bytes::Bytes;
 use globset::GlobSet;
@@ -43,11 +44,13 @@ pub struct Source {
     /// When it was received.
     pub received_at: Timestamp,
     /// Over what it came.
-    pub protocol: &'static str,
+    pub protocol: Protocol,
     /// Who sent it.
     pub client: ClientId,
     /// What it says.
     pub batch: Arc<Batch>,
+    /// Samples of it that are not selected; told by [`Round::encode`].
+    pub skipped: u64,
 }
 
 /// A stretch of the log on its way to a store.
@@ -84,13 +87,14 @@ pub struct Piece {
 impl Round {
     /// Encodes batches, in at most `parts_max` parts (at least one, if anything is selected).
     #[must_use]
-    pub fn encode(sources: Vec<Source>, shape: &Shape, parts_max: u32) -> Round {
+    pub fn encode(mut sources: Vec<Source>, shape: &Shape, parts_max: u32) -> Round {
         const ROOM: Room = Room { bytes: usize::MAX, lines: u32::MAX };
         let samples: usize = sources.iter().map(|source| source.batch.samples()).sum();
         let parts = samples.div_ceil(shape.part_samples.max(1)).clamp(1, parts_max.max(1) as usize);
         let hasher = foldhash::fast::FixedState::default();
         let mut bodies: Vec<Body> = (0..parts).map(|_| Body::new()).collect();
-        for source in &sources {
+        for source in &mut sources {
+            source.skipped = source.batch.samples() as u64;
             for (index, table) in (0..).zip(source.batch.tables()) {
                 let is_other = |only: &GlobSet| !only.is_match(table.device());
                 if !table.keep().in_stores() || shape.devices.as_ref().is_some_and(is_other) {
@@ -98,14 +102,16 @@ impl Round {
                 }
                 let part = (hasher.hash_one(table.device()) % parts as u64) as usize;
                 let origin = (source.position, index);
+                let before = bodies[part].samples();
                 let left = bodies[part].push(&shape.naming, origin, table, Resume::default(), ROOM);
                 debug_assert!(left.is_none(), "there is room for everything");
+                source.skipped -= bodies[part].samples() - before;
             }
         }
-        let encoded: u64 = bodies.iter().map(Body::samples).sum();
+        let skipped = sources.iter().map(|source| source.skipped).sum();
         let bodies = bodies.into_iter().filter(|body| body.lines() > 0);
         let parts = bodies.map(|body| Part::new(body, shape.request_bytes)).collect();
-        Round { sources, parts, skipped: samples as u64 - encoded, samples: samples as u64 }
+        Round { sources, parts, skipped, samples: samples as u64 }
     }
 
     /// The batch at this position.

@@ -3,6 +3,7 @@
 use super::{Round, Shape, Source};
 use crate::model::{BatchBuilder, Keep, Position, Timestamp};
 use crate::sinks::influx::names::Naming;
+use crate::spool::Protocol;
 use crate::wire::{Limits, inflate};
 use globset::{Glob, GlobSet};
 use proptest::prelude::*;
@@ -25,9 +26,10 @@ fn source(position: u64, devices: &[u8]) -> Source {
     Source {
         position: Position(position),
         received_at: Timestamp(0),
-        protocol: "ws",
+        protocol: Protocol::Ws,
         client: "c".into(),
         batch: Arc::new(builder.finish()),
+        skipped: 0,
     }
 }
 
@@ -111,6 +113,7 @@ fn what_is_not_selected_is_counted_and_not_sent() {
         ["flow,device=d1 rate=1.0 1", "flow,device=d2 rate=2.0 1", "flow,device=d2 rate=2.0 2"]
     );
     assert_eq!((round.samples, round.skipped), (8, 5));
+    assert_eq!(round.sources.iter().map(|source| source.skipped).collect::<Vec<_>>(), [4, 1]);
     assert!(Round::encode(Vec::new(), &shape, 4).parts.is_empty());
 }
 

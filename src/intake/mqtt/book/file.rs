@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 /// "TDMQ" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_4D51, version: 1, schema: SCHEMA };
+const FORMAT: Format = Format { application_id: 0x5444_4D51, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, bridge TEXT NOT NULL,
@@ -152,7 +152,7 @@ impl From<Unfit> for BookError {
         match unfit {
             Unfit::Store(error) => BookError::Store(error),
             Unfit::Make(error) => BookError::Make(error),
-            Unfit::Version { found } => BookError::Version { found, known: FORMAT.version },
+            Unfit::Version { found } => BookError::Version { found, known: FORMAT.version() },
             Unfit::Foreign { application } => BookError::Foreign { application },
         }
     }

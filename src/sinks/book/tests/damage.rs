@@ -4,13 +4,22 @@ use super::*;
 use rusqlite::Connection;
 use std::fs;
 
-/// Rounds of two letters each; the n-th leads to head n and 5 n dead samples.
+/// Rounds of two letters each; the n-th leads to head n and 5 n dead samples, all of one client.
 fn settle_rounds(book: &mut Book, rounds: std::ops::RangeInclusive<u64>) {
+    let mut outcomes = Outcomes::new(10, book.outcomes("influx").unwrap());
     for round in rounds {
         let letters = [letter(2 * round, 2), letter(2 * round + 1, 3)];
         let now = Timestamp(round as i64);
-        settle(book, "influx", &standing(round, 5 * round), &letters, now);
+        outcomes.of(&"gateway-1".into(), 1).dead_lettered += 5;
+        let standing = standing(round, 5 * round);
+        let shed = book.settle("influx", &standing, &mut outcomes, &letters, now).unwrap();
+        assert_eq!(shed, Shed::default());
     }
+}
+
+/// Dead samples of the one client.
+fn dead_of_client(book: &Book) -> u64 {
+    book.outcomes("influx").unwrap().iter().map(|line| line.outcome.dead_lettered).sum()
 }
 
 #[test]
@@ -31,6 +40,7 @@ fn a_crash_keeps_each_settlement_whole_or_not_at_all() {
         let standing = book.sink("influx", SPOOL).unwrap().unwrap();
         let head = standing.progress.head().0;
         assert_eq!(standing.counts.dead_lettered, 5 * head);
+        assert_eq!(dead_of_client(&book), 5 * head);
         let totals = book.totals(None).unwrap();
         assert_eq!((totals.letters, totals.samples), (2 * head, 5 * head), "cut at {cut}");
         assert_eq!(all(&book).len() as u64, 2 * head);
@@ -97,7 +107,7 @@ fn files_of_others_are_left_alone() {
         Book::open(&path(&folder), WIDE).map(drop).unwrap_err(),
         Book::existing(&path(&folder)).map(drop).unwrap_err(),
     ] {
-        assert!(matches!(error, BookError::Version { found: 99, known: 1 }), "{error:?}");
+        assert!(matches!(error, BookError::Version { found: 99, known: 2 }), "{error:?}");
     }
 }
 

@@ -117,8 +117,8 @@ fn a_file_of_somebody_else_is_refused_and_left_alone() {
     let before = std::fs::read(&path).unwrap();
     assert!(matches!(open(options(&folder)), Err(HistoryError::Foreign { application: 99 })));
     assert_eq!(std::fs::read(&path).unwrap(), before);
-    sql(&folder, "PRAGMA application_id=0x54494445; PRAGMA user_version=2");
-    assert!(matches!(open(options(&folder)), Err(HistoryError::Version { found: 2, known: 1 })));
+    sql(&folder, "PRAGMA application_id=0x54494445; PRAGMA user_version=3");
+    assert!(matches!(open(options(&folder)), Err(HistoryError::Version { found: 3, known: 2 })));
 }
 
 #[test]

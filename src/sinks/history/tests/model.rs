@@ -1,7 +1,7 @@
 //! The history equals a map from time to value for each series, whatever happens to it.
 
 use super::*;
-use crate::model::Keep;
+use crate::model::{ClientId, Keep};
 use crate::sinks::history::value::Column;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -210,6 +210,11 @@ impl Naive {
     }
 }
 
+/// Who sent a batch.
+fn client(index: usize) -> ClientId {
+    format!("client-{}", index % 3).into()
+}
+
 struct World {
     folder: TempDir,
     opened: Option<Opened>,
@@ -236,8 +241,7 @@ impl World {
             Step::Write(tables) => {
                 self.naive.write(tables);
                 self.spool.push(tables.clone());
-                let next = after(self.spool.len());
-                self.opened().writer.write(&batch(tables), next).unwrap();
+                self.write(self.spool.len() - 1);
             }
             Step::Flush => {
                 let flushed = self.opened().writer.flush(now).unwrap();
@@ -253,10 +257,7 @@ impl World {
                 self.opened = None;
                 self.opened = Some(open(small(&self.folder)).unwrap());
                 let from = self.opened().writer.position().0 as usize;
-                for index in from..self.spool.len() {
-                    let batch = batch(&self.spool[index]);
-                    self.opened().writer.write(&batch, after(index + 1)).unwrap();
-                }
+                (from..self.spool.len()).for_each(|index| self.write(index));
             }
             Step::Query(ask) => self.check(ask),
         }
@@ -265,6 +266,28 @@ impl World {
         let counts = self.opened().reader.counts();
         assert_eq!(counts.skipped, self.naive.skipped);
         assert_eq!(stats.applied, after(self.spool.len()));
+        // What the file says of clients is what it says of the log.
+        let (position, lines) = self.opened().reader.outcomes().unwrap();
+        let mut expected = BTreeMap::new();
+        for (index, tables) in self.spool[..position.0 as usize].iter().enumerate() {
+            let (mut naive, batch) = (Naive::default(), batch(tables));
+            naive.write(tables);
+            let (stored, skipped) = expected.entry(Some(client(index))).or_insert((0, 0));
+            *stored += naive.samples;
+            *skipped += batch.samples() as u64 - naive.samples;
+        }
+        let found =
+            lines.into_iter().map(|it| (it.client, (it.outcome.stored, it.outcome.skipped)));
+        let found: BTreeMap<_, _> = found.collect();
+        assert_eq!(found, expected);
+    }
+
+    /// Writes a batch of the log, as the follower does.
+    fn write(&mut self, index: usize) {
+        let batch = batch(&self.spool[index]);
+        let Opened { writer, .. } = self.opened();
+        writer.write(&batch, after(index + 1)).unwrap();
+        writer.credit(&client(index), 1);
     }
 
     fn check(&mut self, ask: &Ask) {

@@ -1,6 +1,7 @@
 //! Flushing when due, compaction, retention, stalling, and what is told about it.
 
 use super::*;
+use crate::ledger::{Accepted, UNKNOWN};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
@@ -338,4 +339,48 @@ fn a_backup_is_a_history_of_its_own() {
     let opened = open(Options::new(copy, 7)).unwrap();
     assert_eq!(opened.writer.position(), after(3));
     assert_eq!(floats(&opened.reader, "d", "m"), [(0, 1.0)]);
+}
+
+/// As 0.1.0 made it: what was accounted for is before the first count of a client.
+#[test]
+fn a_file_from_before_clients_were_counted_goes_on() {
+    let folder = folder();
+    let Opened { mut writer, .. } = open_in(&folder);
+    writer.write(&reading("d", "m", 0, 1.0), after(1)).unwrap();
+    writer.shed(after(5), 4);
+    writer.flush(LATE).unwrap();
+    drop(writer);
+    let connection = rusqlite::Connection::open(options(&folder).path).unwrap();
+    connection.execute_batch("DROP TABLE client; PRAGMA user_version=1").unwrap();
+    drop(connection);
+    // Who only looks leaves it as it is.
+    assert_eq!(read_only(&options(&folder).path).unwrap().outcomes().unwrap(), (after(5), vec![]));
+    let Opened { mut writer, reader, set_aside, .. } = open_in(&folder);
+    assert_eq!(set_aside, None);
+    assert_eq!(floats(&reader, "d", "m"), [(0, 1.0)]);
+    let accepted = |client: &str, samples| Accepted { client: client.into(), protocol: 1, samples };
+    writer.name(vec![accepted("a", 3), accepted("b", 1)]);
+    writer.write(&reading("d", "m", 1, 2.0), after(6)).unwrap();
+    writer.credit(&"b".into(), 1);
+    writer.flush(LATE).unwrap();
+    let (position, mut lines) = reader.outcomes().unwrap();
+    lines.sort_by_key(|line| line.client.clone());
+    let told: Vec<_> = lines
+        .iter()
+        .map(|it| (it.client.as_deref(), it.protocol, it.outcome.before, it.outcome.stored))
+        .collect();
+    let expected = [(None, UNKNOWN, 1, 0), (Some("a"), 1, 3, 0), (Some("b"), 1, 1, 1)];
+    assert_eq!((position, &told[..]), (after(6), &expected[..]));
+}
+
+#[test]
+fn with_another_spool_clients_are_counted_anew() {
+    let folder = folder();
+    let Opened { mut writer, .. } = open_in(&folder);
+    writer.write(&reading("d", "m", 0, 1.0), after(1)).unwrap();
+    writer.credit(&"a".into(), 1);
+    writer.flush(LATE).unwrap();
+    drop(writer);
+    let Opened { reader, .. } = open(Options { spool_id: 8, ..options(&folder) }).unwrap();
+    assert_eq!(reader.outcomes().unwrap(), (after(0), vec![]));
 }

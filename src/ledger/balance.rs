@@ -1,4 +1,4 @@
-//! The ledger: every accepted sample is stored or still in the spool, or not for stores, or known to
+//! The balance: every accepted sample is stored or still in the spool, or not for stores, or known to
 //! be lost.
 //!
 //! In: what the gate accepted up to which position, and what the history has written and holds.

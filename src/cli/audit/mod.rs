@@ -1,5 +1,7 @@
 //! `tidegate audit`: log, history and sinks, counted anew from disk and compared.
 
+mod clients;
+
 use super::{Settings, fail, printable};
 use crate::admit::{Admission, SeriesLimits};
 use crate::config::Config;
@@ -8,9 +10,10 @@ use crate::gate::ClientLedger;
 use crate::intake::{LedgerLine, ledger_lines};
 use crate::model::Position;
 use crate::sinks::book::{Book, Counts, Recounted, Standing, Totals};
-use crate::sinks::history::read_only;
-use crate::spool::{self, Cause, Inspection, Kind, Record};
+use crate::sinks::history::{NAME as HISTORY, read_only};
+use crate::spool::{self, Cause, Inspection, Kind, Protocol, Record};
 use clap::Args;
+use clients::SinkClients;
 use std::process::ExitCode;
 
 /// Flags of the audit.
@@ -18,8 +21,8 @@ use std::process::ExitCode;
 pub(super) struct Audit {
     #[command(flatten)]
     settings: Settings,
-    /// Print what each client sent, too. Duplicates and refusals since the last clean stop are known
-    /// only up to the newest segment's beginning.
+    /// Count what became of each client's samples in each sink, too. Duplicates and refusals since the
+    /// last clean stop are known only up to the newest segment's beginning.
     #[arg(long)]
     clients: bool,
 }
@@ -42,6 +45,9 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
     let history = config.state_dir.join("history.db");
     let read = read_only(&history).map_err(|error| format!("{}: {error}", history.display()))?;
     let counts = read.counts();
+    let (durable, outcomes) =
+        read.outcomes().map_err(|error| format!("{}: {error}", history.display()))?;
+    let mut by_client = SinkClients::new(format!("sink {HISTORY}"), &outcomes);
     let file = config.state_dir.join("sinks.db");
     let recounted = Book::read_only(&file)
         .and_then(|book| book.map_or(Ok(Vec::new()), |book| book.recount()))
@@ -58,7 +64,10 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
         if record.kind == Kind::Batch {
             let samples = u64::from(record.samples);
             log.add(position, samples);
-            sinks.iter_mut().for_each(|sink| sink.add(position, samples));
+            sinks.iter_mut().for_each(|sink| sink.add(position, record));
+            if clients && position >= durable {
+                by_client.add_to_do(record.client, record.protocol, samples);
+            }
             if position >= counts.durable {
                 spooled += samples;
                 unread += 1;
@@ -112,17 +121,34 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
     }
     if clients {
         let clients = admission.clients().cloned().collect();
-        print_clients(ClientLedger { clients, tally: admission.tally().clone() });
+        let mut tally = admission.tally().clone();
+        for extent in inspection.damage.iter().filter(|extent| extent.cause != Cause::Torn) {
+            if extent.positions.start >= log.newest {
+                // As a start counts it: no later checkpoint says whose it was.
+                tally.of(Protocol::Ws.byte()).samples += extent.samples;
+            }
+            if extent.positions.start >= durable {
+                by_client.add_unknown(extent.samples);
+            }
+        }
+        by_client.add_unknown(unseen);
+        let lines = ledger_lines(ClientLedger { clients, tally });
+        print_clients(&lines);
+        balanced &= by_client.tell(&lines);
+        for mut sink in sinks.into_iter().filter(|sink| sink.is_of(inspection.spool)) {
+            sink.clients.gone = sink.first_undone() < Some(log.first);
+            balanced &= sink.clients.tell(&lines);
+        }
     }
     Ok(balanced)
 }
 
-fn print_clients(ledger: ClientLedger) {
+fn print_clients(lines: &[LedgerLine]) {
     let head = ["samples", "batches", "duplicates", "refused"];
     println!("{:>16} {:>12} {:>12} {:>12}  protocol client", head[0], head[1], head[2], head[3]);
-    for line in ledger_lines(ledger) {
+    for line in lines {
         let LedgerLine { client, protocol, batches, samples, duplicates, refused } = line;
-        let client = client.map_or("(others)".to_owned(), |client| printable(&client));
+        let client = client.as_deref().map_or("(others)".to_owned(), printable);
         println!(
             "{samples:>16} {batches:>12} {duplicates:>12} {refused:>12}  {protocol:<8} {client}"
         );
@@ -166,26 +192,47 @@ struct SinkAudit {
     /// Samples and batches of the log that it has not done.
     to_do: u64,
     batches: u64,
+    clients: SinkClients,
 }
 
 impl SinkAudit {
     fn new(told: Recounted, config: &Config) -> SinkAudit {
         let configured = config.sinks.influx.iter().any(|sink| sink.name == told.name);
-        SinkAudit { told, configured, to_do: 0, batches: 0 }
+        let clients = SinkClients::new(format!("sink {}", told.name), &told.outcomes);
+        SinkAudit { told, configured, to_do: 0, batches: 0, clients }
     }
 
-    fn add(&mut self, position: Position, samples: u64) {
-        let Some(standing) = &self.told.standing else { return };
-        if !standing.progress.is_done(position) {
+    fn add(&mut self, position: Position, record: &Record<'_>) {
+        if self.has_to_do(position) {
+            let samples = u64::from(record.samples);
             self.to_do += samples;
             self.batches += 1;
+            self.clients.add_to_do(record.client, record.protocol, samples);
         }
+    }
+
+    fn has_to_do(&self, position: Position) -> bool {
+        let standing = self.told.standing.as_ref();
+        standing.is_some_and(|standing| !standing.progress.is_done(position))
+    }
+
+    fn first_undone(&self) -> Option<Position> {
+        self.told.standing.as_ref().map(|standing| standing.progress.first_undone())
+    }
+
+    /// Whether it has begun with this spool.
+    fn is_of(&self, spool: Option<u64>) -> bool {
+        self.told.standing.as_ref().is_some_and(|standing| Some(standing.spool_id) == spool)
     }
 
     /// What can't be read any more it will count as lost.
     fn add_damage(&mut self, inspection: &Inspection) {
         for extent in inspection.damage.iter().filter(|extent| extent.cause != Cause::Torn) {
-            self.add(extent.positions.start, extent.samples);
+            if self.has_to_do(extent.positions.start) {
+                self.to_do += extent.samples;
+                self.batches += 1;
+                self.clients.add_unknown(extent.samples);
+            }
         }
     }
 
@@ -222,7 +269,7 @@ impl SinkAudit {
         let imbalance = i128::from(log.samples) - known;
         let excess = imbalance.unsigned_abs();
         // While it was not in the configuration nothing was kept for it.
-        let gone = standing.progress.first_undone() < log.first;
+        let gone = log.first > standing.progress.first_undone();
         let verdict = match imbalance {
             0 => "balanced".to_owned(),
             1.. if gone => {
