@@ -41,6 +41,8 @@ mod sink_pressure;
 mod sink_refusals;
 mod sinks_checked;
 mod small_spool;
+#[cfg(feature = "mqtt")]
+mod sparkplug_nodes;
 mod store;
 mod trouble;
 mod victoria;
