@@ -211,21 +211,27 @@ fn a_node_of_sparkplug_client_that_gzips_lives_and_dies() {
     a_node_lives_and_dies(SPARKPLUG_CLIENT_GZIP);
 }
 
-/// Their Wills have another bdSeq than their births: they are asked, and have to answer.
+/// As [`Site::node`], of another name.
+fn wrapper(site: &Site) -> Publisher {
+    let mut node = Publisher::start(SPB_WRAPPER, site.broker.port, "n2");
+    node.tell("birth");
+    node
+}
+
 #[test]
-fn nodes_of_tahu_and_spb_wrapper_that_number_their_deaths_wrongly_are_gone_in_the_end() {
-    let site = Site::open();
+fn nodes_of_tahu_and_spb_wrapper_live() {
+    let mut site = Site::open();
     let mut tahu = site.node(TAHU);
-    let mut wrapper = Publisher::start(SPB_WRAPPER, site.broker.port, "n2");
-    wrapper.tell("birth");
+    let mut wrapper = wrapper(&site);
     tahu.tell("data temperature=21.5 running=true");
     tahu.tell("alias count=7");
     site.until_has("count", 7);
-    // Its births say DATA/temperature, its data temperature; the alias is the same.
+    // Its births say DATA/temperature, its data temperature: names win over aliases.
     wrapper.tell("data temperature=21.5 count=-7");
     let other = "plant/n2/meter";
-    site.until(other, "DATA.temperature", |values| values == [20.0, 21.5]);
-    site.until(other, "DATA.count", |values| values == [0, -7]);
+    site.until(other, "DATA.temperature", |values| values == [20.0]);
+    site.until(other, "temperature", |values| values == [21.5]);
+    site.until(other, "count", |values| values == [-7]);
 
     // A template's members and a DataSet's cells are metrics below its name.
     tahu.tell("odd");
@@ -234,7 +240,7 @@ fn nodes_of_tahu_and_spb_wrapper_that_number_their_deaths_wrongly_are_gone_in_th
     site.until(odd, "table.volts.0", |values| values == [230.5]);
     site.until(odd, "plain", |values| values == [1.5]);
     wrapper.tell("dataset");
-    site.until(other, "DATA.temperature.values.2", |values| values == [3.5]);
+    site.until(other, "temperature.values.2", |values| values == [3.5]);
 
     tahu.tell("lose");
     tahu.tell("data count=8");
@@ -246,11 +252,35 @@ fn nodes_of_tahu_and_spb_wrapper_that_number_their_deaths_wrongly_are_gone_in_th
     tahu.tell("data state=back");
     site.until_has("state", "back");
     wrapper.tell("data state=back");
-    site.until(other, "DATA.state", |values| values.contains(&"back".into()));
+    site.until(other, "state", |values| values.contains(&"back".into()));
 
+    let remembered = site.until_remembered(None);
+    tahu.tell("device-birth");
+    site.until_remembered(remembered);
+    tahu.tell("deaf");
+    site.daemon.stop_and_audit();
+    let said = site.host_said();
+    site.daemon.restart();
+    site.until_host_is_online(said + 1);
+    tahu.tell("alias temperature=22.5 count=9");
+    site.until_has("temperature", 22.5);
+    site.until_has("count", 9);
+    site.daemon.stop_and_audit();
+}
+
+/// Their Wills have another bdSeq than their births: they are asked, and have to answer.
+#[test]
+fn nodes_that_number_their_deaths_wrongly_are_gone_in_the_end() {
+    let site = Site::open();
+    let mut tahu = site.node(TAHU);
+    let mut wrapper = wrapper(&site);
+    let devices = [METER, "plant/n1", "plant/n2/meter", "plant/n2"];
+    for device in devices {
+        site.until_online(device, true);
+    }
     tahu.kill();
     wrapper.kill();
-    for device in [METER, "plant/n1", other, "plant/n2"] {
+    for device in devices {
         let gone = |values: &[Value]| values.last() == Some(&false.into());
         site.until_within(PATIENCE * 3, device, "online", gone);
         site.until_shown(device, false);
