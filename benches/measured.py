@@ -17,11 +17,12 @@ def free_port():
 
 
 class Daemon:
-    def __init__(self, *settings):
+    def __init__(self, *settings, config=None):
         self.state = tempfile.TemporaryDirectory(prefix="tidegate-bench-")
         self.address = f"127.0.0.1:{free_port()}"
         self.url = f"ws://{self.address}/api/v1/ingest/ws"
         flags = [flag for setting in settings for flag in ("--set", setting)]
+        flags += ["--config", config] if config else []
         command = [BINARY, "run", "--listen", self.address, "--state-dir", self.state.name, *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         while True:

@@ -71,19 +71,19 @@ function show(to: Route): void {
   shownDevice = wanted;
   deviceFeed.peek()?.close();
   deviceFeed.value = null;
-  if (to.page === 'dead-letters' || to.page === 'dead-letter') {
-    // The fleet goes on behind it, so that the link always has a subscription and the way back is short.
-    fleetFeedMade?.open();
-  } else if (to.page === 'fleet') {
+  if (to.page === 'fleet') {
     fleet.choose(to.view.metric);
     fleetFeedMade?.need(to.view.metric);
     fleetFeedMade?.open();
-  } else {
+  } else if (to.page === 'device') {
     // The new subscription is asked for before the old one is let go, so that the link never has none.
     const feed = new DeviceFeed(to.id, rangeNamed(to.range), windows, link, fleet.units);
     feed.open();
     fleetFeedMade?.close();
     deviceFeed.value = feed;
+  } else {
+    // The fleet goes on behind it, so that the link always has a subscription and the way back is short.
+    fleetFeedMade?.open();
   }
   stir();
 }

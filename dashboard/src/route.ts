@@ -7,7 +7,10 @@ export type Route =
   | { page: 'device'; id: string; range: string }
   /** `sink`: of that one only; `after`: the page behind this id. */
   | { page: 'dead-letters'; sink: string | null; after: number | null }
-  | { page: 'dead-letter'; id: number; sink: string | null };
+  | { page: 'dead-letter'; id: number; sink: string | null }
+  /** `bridge`: of that one only. */
+  | { page: 'not-understood'; bridge: string | null }
+  | { page: 'message'; id: number; bridge: string | null };
 
 export const DEFAULT_VIEW: View = { search: '', offlineOnly: false, metric: null, sort: 'device', descending: false };
 const SORTS: readonly SortKey[] = ['device', 'state', 'value', 'series', 'seen'];
@@ -23,6 +26,9 @@ export function parseRoute(hash: string): Route {
     const after = query.get('after') ?? '';
     return { page: 'dead-letters', sink: query.get('sink'), after: /^\d+$/.test(after) ? Number(after) : null };
   }
+  const message = /^\/not-understood\/(\d+)$/.exec(path)?.[1];
+  if (message !== undefined) return { page: 'message', id: Number(message), bridge: query.get('bridge') };
+  if (path === '/not-understood') return { page: 'not-understood', bridge: query.get('bridge') };
   const sort = query.get('sort') ?? '';
   const key = SORTS.find((one) => one === sort.replace(/^-/, ''));
   return {
@@ -68,6 +74,15 @@ export function deadLettersHash(sink: string | null = null, after: number | null
 /** `sink`: what the list that it was opened from was narrowed down to. */
 export function deadLetterHash(id: number, sink: string | null = null): string {
   return withQuery(`#/dead-letters/${id}`, { sink });
+}
+
+export function notUnderstoodHash(bridge: string | null = null): string {
+  return withQuery('#/not-understood', { bridge });
+}
+
+/** `bridge`: what the list that it was opened from was narrowed down to. */
+export function messageHash(id: number, bridge: string | null = null): string {
+  return withQuery(`#/not-understood/${id}`, { bridge });
 }
 
 function withQuery(path: string, asked: Record<string, string | number | null>): string {

@@ -41,6 +41,10 @@ export interface MetricInfo {
 export interface SinkStatus {
   name: string;
   kind: 'history' | 'influx';
+  /** What it gets; absent for the history. */
+  send?: 'raw' | 'rollups';
+  /** Width of its windows, if it gets rollups. */
+  rollup_window_s?: number;
   breaker: 'closed' | 'open' | 'half_open';
   /** An operator holds the breaker open. */
   held: boolean;
@@ -59,6 +63,8 @@ export interface SinkStatus {
   written: number;
   dead_lettered: number;
   skipped: number;
+  /** Came when their window was closed; only of rollups. */
+  late?: number;
   /** What is held now. */
   dead_letters?: { letters: number; samples: number; bytes: number };
   imbalance: number;
@@ -80,10 +86,115 @@ export interface Status {
   spool: { bytes: number; bytes_max: number; oldest_s: number | null; durability: string; full_in_s?: number | null };
   sinks: SinkStatus[];
   live: { lag_s: number; series: number; devices: number; late_samples: number };
-  intake: { connections: number; samples_per_s: number; batches_per_s: number };
+  intake: {
+    connections: number;
+    samples_per_s: number;
+    batches_per_s: number;
+    /** One for each bridge to a broker; absent in a daemon that was built without. */
+    mqtt?: BrokerStatus[];
+  };
   viewers: { sse: number; ws: number; degraded: number };
   ledger: Ledger;
 }
+
+/** A bridge to an MQTT broker. */
+export interface BrokerStatus {
+  name: string;
+  /** Its address. */
+  broker: string;
+  /** Later daemons may know more. */
+  state: 'connecting' | 'connected' | 'holding' | 'away' | 'refused' | 'stopped';
+  cause: string | null;
+  since: number;
+  state_s: number;
+  messages: number;
+  messages_per_s: number;
+  /** Messages that no route takes, that are too long, and of QoS 0 that there was no room for. */
+  unrouted: number;
+  too_long: number;
+  no_room: number;
+  /** Messages that the broker waits for our word on. */
+  unacked: number;
+  in_flight_bytes: number;
+  routes: RouteStatus[];
+}
+
+export interface RouteStatus {
+  topic: string;
+  decoder: string;
+  messages: number;
+  samples: number;
+  /** Messages that it did not understand. */
+  refused: number;
+  last_error: string | null;
+  last_error_at: number | null;
+}
+
+/** A message that no route understood. */
+export interface Quarantined {
+  id: number;
+  bridge: string;
+  topic: string;
+  received_at: number;
+  /** Of the payload as it came, and of what is kept of it. */
+  bytes: number;
+  kept: number;
+  /** The beginning of the payload; null if that is no text. */
+  excerpt: string | null;
+  excerpt_hex: string;
+  qos: number;
+  retained: boolean;
+  content_type: string | null;
+  properties: [key: string, value: string][];
+  reason: string;
+  code: string;
+  attempts: number;
+  /** Marked to be tried again, and not tried yet. */
+  replaying: boolean;
+}
+
+/** The same with its payload in every way that it can be shown. */
+export interface FullQuarantined extends Quarantined {
+  text: string | null;
+  json: string | null;
+  protobuf: string | null;
+  hex: string;
+  suggestion: string;
+}
+
+/** A topic on which came what no route understood. */
+export interface PuzzlingTopic {
+  bridge: string;
+  topic: string;
+  /** Messages that came, and how many of them are kept. */
+  count: number;
+  held: number;
+  first_seen: number;
+  last_seen: number;
+  reason: string;
+  code: string;
+  example: Quarantined | null;
+  /** A route that would take the example, for the configuration. */
+  suggestion: string | null;
+}
+
+export interface PuzzlingTopics {
+  topics: PuzzlingTopic[];
+  /** Messages that came, are held, and what became of the others; and topics that are known. */
+  totals: {
+    came: number;
+    held: number;
+    bytes: number;
+    missed: number;
+    shed: number;
+    dropped: number;
+    understood: number;
+    topics: number;
+  };
+}
+
+/** Which messages a replay or a drop is for; a topic may be a filter. */
+export type WhichMessages = { ids: number[] } | { bridge: string; topic?: string } | { all: true };
 
 export interface Ledger {
   accepted: number;

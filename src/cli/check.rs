@@ -1,5 +1,8 @@
-//! `tidegate check`: all mistakes, or what is in force, and whether the sinks can be written.
+//! `tidegate check`: all mistakes, or what is in force, and whether the sinks can be written
+//! and the brokers let us subscribe.
 
+#[cfg(feature = "mqtt")]
+use super::mqtt;
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, reach};
 use crate::config::{Config, ConfigError, Sources, load, worst_case_memory};
 use bytesize::ByteSize;
@@ -10,7 +13,7 @@ use std::process::ExitCode;
 pub(super) struct Check {
     #[command(flatten)]
     settings: Settings,
-    /// Do not try to reach the sinks.
+    /// Do not try to reach sinks and brokers.
     #[arg(long)]
     offline: bool,
 }
@@ -62,7 +65,17 @@ pub(super) fn check(check: &Check) -> ExitCode {
     if check.offline { ExitCode::SUCCESS } else { reach_all(&config) }
 }
 
+/// All are asked, whatever the first say.
 fn reach_all(config: &Config) -> ExitCode {
+    let sinks = reach_sinks(config);
+    #[cfg(feature = "mqtt")]
+    let brokers = mqtt::reach(config);
+    #[cfg(not(feature = "mqtt"))]
+    let brokers = ExitCode::SUCCESS;
+    if sinks == ExitCode::SUCCESS { brokers } else { sinks }
+}
+
+fn reach_sinks(config: &Config) -> ExitCode {
     let sinks = &config.sinks.influx;
     if sinks.is_empty() {
         return ExitCode::SUCCESS;

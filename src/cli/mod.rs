@@ -8,6 +8,8 @@ mod dead_letters;
 mod demo;
 mod drill;
 #[cfg(feature = "mqtt")]
+mod mqtt;
+#[cfg(feature = "mqtt")]
 mod quarantine;
 mod query;
 mod reach;
@@ -41,7 +43,7 @@ enum Command {
     /// Run the daemon.
     Run(Settings),
     /// Check the configuration; print what is in force, the worst-case memory, and whether each sink
-    /// can be written.
+    /// can be written and each broker lets us subscribe.
     Check(check::Check),
     /// Run the daemon with a simulated plant, to see it move.
     Demo(demo::Demo),
@@ -55,6 +57,9 @@ enum Command {
     Breaker(breaker::BreakerCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
+    /// Listen at the brokers, and see what the routes make of what is published.
+    #[cfg(feature = "mqtt")]
+    Mqtt(mqtt::Mqtt),
     /// Look at messages of brokers that no route understood, have them tried again, or drop them.
     #[cfg(feature = "mqtt")]
     Quarantine(quarantine::Quarantine),
@@ -109,6 +114,8 @@ pub fn main() -> ExitCode {
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
+        #[cfg(feature = "mqtt")]
+        Command::Mqtt(command) => mqtt::mqtt(&command),
         #[cfg(feature = "mqtt")]
         Command::Quarantine(command) => quarantine::quarantine(&command),
         Command::Drill(command) => drill::drill(&command),

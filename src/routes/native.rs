@@ -112,3 +112,6 @@ fn record_of<'a>(batch: &[u8]) -> Cow<'a, [u8]> {
         false => compress(compression, level, &message),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,8 @@ pub(super) struct Mark {
     pub(super) root: bool,
     /// Its value, or the values below it, are taken.
     pub(super) take: bool,
+    /// By a pointer to it: then its value is taken though it is a text.
+    pub(super) pointed: bool,
     /// It is passed over.
     pub(super) ignore: bool,
     /// The time is here.
@@ -32,6 +34,8 @@ pub(super) struct Mark {
 #[derive(Debug, Clone)]
 pub(super) enum Rule {
     Root,
+    /// All below, for lack of pointers to values.
+    TakeAll,
     Take,
     Ignore,
     Time,
@@ -49,7 +53,8 @@ impl Mark {
     fn add(&mut self, rule: &Rule) {
         match rule {
             Rule::Root => self.root = true,
-            Rule::Take => self.take = true,
+            Rule::TakeAll => self.take = true,
+            Rule::Take => (self.take, self.pointed) = (true, true),
             Rule::Ignore => self.ignore = true,
             Rule::Time => self.time = true,
             Rule::Slot(slot) => self.slots.push(*slot),
@@ -82,12 +87,13 @@ impl Plan {
     pub(super) fn new(rules: &[(Vec<Token>, Rule)]) -> Option<Plan> {
         let mut plan = Plan { nodes: Vec::new() };
         let all: Vec<_> = rules.iter().map(|(tokens, rule)| (tokens.as_slice(), rule)).collect();
-        plan.build(&all)?;
+        plan.build(&all, false)?;
         Some(plan)
     }
 
-    /// Adds the node of which these rules speak by what remains of their pointers.
-    fn build(&mut self, rules: &[(&[Token], &Rule)]) -> Option<usize> {
+    /// Adds the node of which these rules speak by what remains of their pointers. What is below an
+    /// ignored one is ignored whatever else is said of it.
+    fn build(&mut self, rules: &[(&[Token], &Rule)], ignored: bool) -> Option<usize> {
         if self.nodes.len() == NODES_MAX {
             return None;
         }
@@ -102,14 +108,16 @@ impl Plan {
                 Some((Token::Key(key), rest)) => keys.entry(key).or_default().push((rest, rule)),
             }
         }
+        self.nodes[index].mark.ignore |= ignored;
+        let ignored = self.nodes[index].mark.ignore;
         for (key, mut below) in keys {
             // What is said of any key comes first, so that what is said of this one wins.
             below.splice(0..0, any.iter().copied());
-            let child = self.build(&below)?;
+            let child = self.build(&below, ignored)?;
             self.nodes[index].keys.push((key.into(), child));
         }
         if !any.is_empty() {
-            self.nodes[index].any = Some(self.build(&any)?);
+            self.nodes[index].any = Some(self.build(&any, ignored)?);
         }
         Some(index)
     }

@@ -22,12 +22,18 @@ mod mosquitto;
 #[cfg(feature = "mqtt")]
 mod mqtt_in;
 #[cfg(feature = "mqtt")]
+mod mqtt_mending;
+#[cfg(feature = "mqtt")]
 mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
 #[cfg(feature = "mqtt")]
+mod mqtt_publishers;
+#[cfg(feature = "mqtt")]
 mod mqtt_quarantine;
 mod operator;
+#[cfg(feature = "mqtt")]
+mod publisher;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
@@ -35,8 +41,11 @@ mod sink_neighbours;
 mod sink_outage;
 mod sink_pressure;
 mod sink_refusals;
+mod sink_rollups;
 mod sinks_checked;
 mod small_spool;
+#[cfg(feature = "mqtt")]
+mod sparkplug_nodes;
 mod store;
 mod trouble;
 mod victoria;

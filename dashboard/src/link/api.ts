@@ -1,7 +1,20 @@
 // The plain HTTP questions and orders of the page. All addresses are relative to the page's own.
 
 import { widthText } from '../state/range';
-import type { BreakerAction, Buckets, DeadLetters, DeviceInfo, MetricInfo, SinkStatus, Status, Tags, Which } from '../wire';
+import type {
+  BreakerAction,
+  Buckets,
+  DeadLetters,
+  DeviceInfo,
+  FullQuarantined,
+  MetricInfo,
+  PuzzlingTopics,
+  SinkStatus,
+  Status,
+  Tags,
+  Which,
+  WhichMessages,
+} from '../wire';
 
 /** The daemon answered, but not with what was asked. The message is for people. */
 export class ApiError extends Error {
@@ -77,6 +90,24 @@ export async function deadLetterText(id: number): Promise<string> {
 
 export async function replayOrDrop(order: 'replay' | 'drop', which: Which): Promise<{ letters: number }> {
   return post(`api/v1/dead-letters/${order}`, which);
+}
+
+export async function puzzlingTopics(bridge: string | null, limit: number): Promise<PuzzlingTopics> {
+  const query = new URLSearchParams({ limit: String(limit) });
+  if (bridge !== null) query.set('bridge', bridge);
+  return get(`api/v1/quarantine/topics?${query.toString()}`);
+}
+
+export async function quarantined(id: number): Promise<FullQuarantined> {
+  return get(`api/v1/quarantine/${id}`);
+}
+
+/** `cut`: messages that cannot be tried again, because only the beginning of them is kept. */
+export async function replayOrDropMessages(
+  order: 'replay' | 'drop',
+  which: WhichMessages,
+): Promise<{ messages: number; cut?: number }> {
+  return post(`api/v1/quarantine/${order}`, which);
 }
 
 async function get<Answer>(path: string, abort?: AbortSignal): Promise<Answer> {

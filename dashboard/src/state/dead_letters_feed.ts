@@ -4,10 +4,10 @@
 import { deadLetters, replayOrDrop } from '../link/api';
 import type { DeadLetters, Which } from '../wire';
 import { scope } from '../text/sinks';
+import { Asking } from './asking';
 
 /** Letters on a page. */
 export const PAGE_LETTERS = 50;
-const INTERVAL_MS = 2000;
 
 export class DeadLettersFeed {
   page: DeadLetters | null = null;
@@ -16,10 +16,7 @@ export class DeadLettersFeed {
   readonly chosen = new Set<number>();
   /** What the last order came to. */
   outcome: { ok: boolean; text: string } | null = null;
-  private asking = false;
-  private again = false;
-  private closed = false;
-  private readonly timer: number;
+  private readonly asking: Asking;
 
   /** `changed` is called whenever there is something new to draw. */
   constructor(
@@ -27,13 +24,11 @@ export class DeadLettersFeed {
     readonly after: number | null,
     private readonly changed: () => void,
   ) {
-    this.timer = window.setInterval(() => document.hidden || void this.ask(), INTERVAL_MS);
-    void this.ask();
+    this.asking = new Asking(() => this.askOnce(), changed);
   }
 
   close(): void {
-    this.closed = true;
-    window.clearInterval(this.timer);
+    this.asking.close();
   }
 
   choose(ids: readonly number[], wanted: boolean): void {
@@ -57,22 +52,7 @@ export class DeadLettersFeed {
       this.outcome = { ok: false, text: `${asked}: ${(error as Error).message}` };
     }
     this.changed();
-    await this.ask();
-  }
-
-  private async ask(): Promise<void> {
-    // What is asked while an answer is under way is asked once more behind it: the answer may be too old.
-    if (this.asking) {
-      this.again = true;
-      return;
-    }
-    this.asking = true;
-    do {
-      this.again = false;
-      await this.askOnce();
-    } while (this.again && !this.closed);
-    this.asking = false;
-    if (!this.closed) this.changed();
+    await this.asking.ask();
   }
 
   private async askOnce(): Promise<void> {

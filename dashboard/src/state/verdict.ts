@@ -1,6 +1,6 @@
 // The one sentence an operator wants first: is all well, and if not, what is worst. Pure.
 
-import type { SinkStatus, Status } from '../wire';
+import type { BrokerStatus, SinkStatus, Status } from '../wire';
 import { bytes, count, percent, span } from '../text/format';
 import { about, breakerState, type BreakerState, hasBacklog, imbalances, lettersText, tightest } from '../text/sinks';
 
@@ -17,6 +17,8 @@ const SPOOL_BAD = 0.9;
 const SINK_LAG_WATCH_S = 30;
 const SINK_LAG_BAD_S = 300;
 const LIVE_LAG_WATCH_S = 5;
+const CONNECTING_WATCH_S = 10;
+const AWAY_BAD_S = 30;
 const FULL_WATCH_S = 6 * 3600;
 const FULL_BAD_S = 15 * 60;
 
@@ -53,6 +55,21 @@ export function sinkLevel(sink: SinkStatus): Level {
   const off: Level = (sink.imbalance ?? 0) === 0 ? 'well' : 'bad';
   return [breakerLevel(breakerState(sink)), lagLevel(sink), left, off].reduce(worse);
 }
+/** A broker that goes for a moment is worth a look; one that stays away keeps what is published from us. */
+export function brokerLevel(broker: BrokerStatus): Level {
+  switch (broker.state) {
+    case 'connected':
+      return 'well';
+    case 'connecting':
+      return broker.state_s >= CONNECTING_WATCH_S ? 'watch' : 'well';
+    case 'away':
+      return broker.state_s >= AWAY_BAD_S ? 'bad' : 'watch';
+    case 'refused':
+      return 'bad';
+    default:
+      return 'watch';
+  }
+}
 export function worse(a: Level, b: Level): Level {
   return a === 'bad' || b === 'bad' ? 'bad' : a === 'watch' || b === 'watch' ? 'watch' : 'well';
 }
@@ -76,6 +93,7 @@ export function troubles(status: Status): Verdict[] {
   if (!status.ledger.balanced) add('bad', 'The ledger does not balance');
   for (const off of imbalances(status.sinks)) add('bad', `The ledger of ${off}`);
   for (const sink of status.sinks) if (isCutOff(sink)) add(worse(breakerLevel(breakerState(sink)), lagLevel(sink)), cutOff(sink));
+  for (const broker of status.intake.mqtt ?? []) add(brokerLevel(broker), brokerText(broker));
   const of = tightest(status);
   add(pressureLevel(status.pressure), `Intake is throttled, pressure ${percent(status.pressure)}${of === null ? '' : ` of ${of}`}`);
   add(spoolLevel(status), spoolText(status));
@@ -100,6 +118,12 @@ function cutOff(sink: SinkStatus): string {
   const lag = sinkLagLevel(sink.lag_s) === 'well' ? '' : `, ${span(sink.lag_s)} behind`;
   const state = { held: 'is held by an operator', half_open: 'is being probed', open: 'is cut off', closed: '' };
   return `${sink.name} ${state[breakerState(sink)]}${lag}${cause}`;
+}
+
+function brokerText(broker: BrokerStatus): string {
+  const states = { connecting: 'is not connected yet', away: 'is away', holding: 'has to wait', refused: 'refuses us' };
+  const state = states[broker.state as keyof typeof states] ?? `is ${broker.state}`;
+  return `Broker ${broker.name} ${state}${broker.cause === null ? '' : `: ${broker.cause}`}`;
 }
 
 function spoolText(status: Status): string {

@@ -20,9 +20,19 @@ const status = (sinks: SinkStatus[], change: Partial<Status> = {}): Status =>
     spool: { bytes: 2 ** 30, bytes_max: 8 * 2 ** 30, oldest_s: 1, durability: 'group', full_in_s: null },
     sinks,
     live: { lag_s: 0, series: 1, devices: 1, late_samples: 0 },
+    intake: { connections: 1, samples_per_s: 1, batches_per_s: 1 },
     ledger: { accepted: 11, stored: 7, spooled: 2, dead_lettered: 1, shed: 0, skipped: 1, balanced: true },
     ...change,
   }) as Status;
+
+describe('a sink of rollups', () => {
+  it('says so, and what came late', () => {
+    expect(say.rollups(sink({ send: 'raw' }))).toBeNull();
+    expect(say.rollups(history)).toBeNull();
+    expect(say.rollups(sink({ send: 'rollups', rollup_window_s: 60, late: 0 }))).toBe('rollups of 1 min');
+    expect(say.rollups(sink({ send: 'rollups', rollup_window_s: 10, late: 3 }))).toBe('rollups of 10 s, 3 samples came late');
+  });
+});
 
 describe('a breaker', () => {
   it('is held before it is open', () => {

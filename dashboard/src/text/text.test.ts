@@ -97,6 +97,7 @@ describe('the verdict', () => {
     spool: { bytes: 1, bytes_max: 100, oldest_s: 1, durability: 'group' },
     sinks: [{ name: 'history', breaker: 'closed', cause: null, lag_samples: 1, lag_s: 0.1, next_probe_s: null }],
     live: { lag_samples: 0, lag_s: 0, series: 1, devices: 1, late_samples: 0 },
+    intake: { connections: 1, samples_per_s: 1, batches_per_s: 1 },
     ledger: { balanced: true, dead_lettered: 0 },
   } as unknown as Status;
   it('is well when all is', () => expect(verdict(well, null)).toEqual({ level: 'well', text: 'All well' }));

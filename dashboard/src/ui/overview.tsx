@@ -10,6 +10,7 @@ import { select, type SortKey, type View } from '../state/table';
 import { theme } from '../theme';
 import type { Row } from '../state/fleet';
 import { FleetTable } from './fleet_table';
+import { Brokers } from './brokers';
 import { Flow } from './flow';
 import { Lamp } from './instruments';
 import { drawCurve } from './sparkline';
@@ -43,6 +44,7 @@ export function Overview({ view }: { view: View }) {
       <h1 class="unseen">Fleet</h1>
       <Tiles />
       <Flow />
+      <Brokers />
       <Toolbar view={view} search={search} shown={rows.length} />
       <FleetTable view={view} rows={rows} empty={<Empty view={view} />} />
     </div>

@@ -6,6 +6,8 @@ import type { Route } from '../route';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
+import { MessagePage } from './message';
+import { NotUnderstood } from './not_understood';
 import { Overview } from './overview';
 import { Strip } from './strip';
 
@@ -36,6 +38,10 @@ function Shown({ to }: { to: Route }) {
       return <DeadLetters sink={to.sink} after={to.after} />;
     case 'dead-letter':
       return <DeadLetterPage id={to.id} sink={to.sink} />;
+    case 'not-understood':
+      return <NotUnderstood bridge={to.bridge} />;
+    case 'message':
+      return <MessagePage id={to.id} bridge={to.bridge} />;
   }
 }
 

@@ -219,14 +219,9 @@ impl Bridge {
 
     fn connect(&mut self) {
         let broker = self.config.broker.clone();
-        let password = match broker.password_file.as_ref().map(std::fs::read_to_string) {
-            None => None,
-            Some(Ok(password)) => Some(password.trim_end_matches(['\r', '\n']).to_owned()),
-            Some(Err(error)) => {
-                let file = broker.password_file.as_deref().unwrap_or(std::path::Path::new(""));
-                self.away(End::Refused(format!("the password_file {}: {error}", file.display())));
-                return;
-            }
+        let password = match password(&broker) {
+            Ok(password) => password,
+            Err(problem) => return self.away(End::Refused(problem)),
         };
         let (sender, events) = mpsc::unbounded_channel();
         let inbox = Inbox {
@@ -412,7 +407,16 @@ impl Bridge {
     }
 }
 
-fn target(broker: &Broker) -> Target {
+/// The password, read anew for every connection; `None` = without.
+pub(super) fn password(broker: &Broker) -> Result<Option<String>, String> {
+    let Some(file) = &broker.password_file else { return Ok(None) };
+    match std::fs::read_to_string(file) {
+        Ok(password) => Ok(Some(password.trim_end_matches(['\r', '\n']).to_owned())),
+        Err(error) => Err(format!("the password_file {}: {error}", file.display())),
+    }
+}
+
+pub(super) fn target(broker: &Broker) -> Target {
     let tls = broker.tls.then(|| TlsFiles {
         authorities: broker.ca_file.clone(),
         identity: broker.identity.clone(),

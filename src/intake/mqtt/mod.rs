@@ -23,6 +23,7 @@ pub mod payload;
 mod quarantine;
 mod room;
 mod spark;
+pub mod tap;
 mod unacked;
 mod view;
 

@@ -8,6 +8,7 @@
 //! within what is skipped), `null` is no value, numbers follow the route's `numbers`, nesting has a cap.
 
 mod finish;
+mod path;
 mod walk;
 
 use super::number::Numbers;
@@ -26,8 +27,6 @@ pub(super) struct JsonPlan {
     plan: Plan,
     /// Pointers of the slots.
     slots: Vec<String>,
-    /// The own name of a value that is itself at the root.
-    root_name: Box<str>,
     units: Vec<(Box<str>, Box<str>)>,
     renames: bool,
     time_format: Format,
@@ -45,7 +44,7 @@ impl JsonPlan {
         let mut rules = Rules { rules: Vec::new(), mistakes };
         let root = rules.add("root", &spec.root, Rule::Root);
         if spec.values.is_empty() {
-            rules.add("root", &spec.root, Rule::Take);
+            rules.add("root", &spec.root, Rule::TakeAll);
         }
         for (number, pointer) in spec.values.iter().enumerate() {
             let key = format!("values.{number}");
@@ -92,16 +91,11 @@ impl JsonPlan {
         if let Err(problem) = &zone {
             mistakes.push(Mistake::new("time_zone", problem.clone()));
         }
-        let root_name = match root.as_deref().and_then(<[Token]>::last) {
-            Some(Token::Key(key)) => key.clone(),
-            Some(Token::Any) | None => "".into(),
-        };
         let units =
             spec.units.iter().map(|(name, unit)| (name.as_str().into(), unit.as_str().into()));
         Some(JsonPlan {
             plan: plan?,
             slots,
-            root_name,
             units: units.collect(),
             renames: !spec.rename.is_empty(),
             time_format: format?.1,
@@ -160,5 +154,7 @@ impl Route {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -3,18 +3,17 @@ use crate::decode::Reading;
 use crate::model::Timestamp;
 use crate::routes::{Message, Puzzle, Route, RouteSpec};
 use crate::wire::{Limits, RefusalCode};
-use proptest::prelude::*;
 
 const NOW: i64 = 1_800_000_000_000_000_000;
 const SECOND: i64 = 1_000_000_000;
 
-fn route(more: &str) -> Route {
+pub(super) fn route(more: &str) -> Route {
     let spec = format!("topic = \"plant/{{site}}/{{device}}\"\ndecoder = \"json\"\n{more}");
     let spec: RouteSpec = toml::from_str(&spec).unwrap();
     Route::new(&spec).unwrap()
 }
 
-fn read<'a>(route: &'a Route, payload: &'a [u8]) -> Result<Vec<Reading<'a>>, Puzzle> {
+pub(super) fn read<'a>(route: &'a Route, payload: &'a [u8]) -> Result<Vec<Reading<'a>>, Puzzle> {
     read_within(route, payload, &Limits::default())
 }
 
@@ -99,6 +98,12 @@ fn values_are_where_the_pointers_say() {
     check(r#"ignore = ["/deep/y", "/temp"]"#, message, "pump-7 hum=2.0 deep.x=3.0");
     check(r#"ignore = ["/*"]"#, message, "");
     check(
+        r#"ignore = ["/deep"]
+values = ["/deep/x", "/temp"]"#,
+        message,
+        "pump-7 temp=1.0",
+    );
+    check(
         r#"values = ["/deep"]
 ignore = ["/*/y"]"#,
         message,
@@ -109,6 +114,13 @@ ignore = ["/*/y"]"#,
         message,
         "pump-7 temperature=1.0 hum=2.0 deep.x=3.0 first=4.0 deep.y.1=5.0",
     );
+    // An object that is renamed gives the names below it their beginning.
+    check(
+        "rename = { \"/deep\" = \"\", \"/deep/y\" = \"row\" }",
+        message,
+        "pump-7 temp=1.0 hum=2.0 x=3.0 row.0=4.0 row.1=5.0",
+    );
+    check("rename = { \"\" = \"p\" }\nvalues = [\"/temp\"]", message, "pump-7 p.temp=1.0");
     check(
         "unit = \"1\"\nunits = { \"temperature\" = \"°C\", \"deep.x\" = \"m\" }\nvalues = [\"/temp\", \"/hum\", \"/deep/x\"]\nrename = { \"/temp\" = \"temperature\" }",
         message,
@@ -318,6 +330,14 @@ fn what_is_not_understood_is_told_with_its_place() {
         ),
     );
     check_puzzle(
+        "",
+        "\"x\"",
+        Empty,
+        &format!(
+            "no value that the route takes is in it but texts, which texts = true takes{nothing}"
+        ),
+    );
+    check_puzzle(
         "values = [\"/x\"]",
         r#"{"a":1}"#,
         Empty,
@@ -389,135 +409,4 @@ fn what_is_skipped_is_not_looked_into() {
         r#"{"x":{"ts":1800000001,"v":2},"t":1}"#,
         &format!("pump-7 @{SECOND} t=1.0"),
     );
-}
-
-/// A value by its path, as the model below reads a message.
-fn flattened(value: &serde_json::Value, path: &str, out: &mut Vec<(String, Content<'static>)>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    match value {
-        serde_json::Value::Null | serde_json::Value::String(_) => {}
-        serde_json::Value::Bool(truth) => out.push((path.to_owned(), Bool(*truth))),
-        serde_json::Value::Number(number) => {
-            out.push((path.to_owned(), Float(number.as_f64().unwrap())));
-        }
-        serde_json::Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                flattened(item, &below(&index.to_string()), out);
-            }
-        }
-        serde_json::Value::Object(entries) => {
-            for (key, value) in entries {
-                flattened(value, &below(key), out);
-            }
-        }
-    }
-}
-
-fn any_json() -> impl Strategy<Value = serde_json::Value> {
-    let leaf = prop_oneof![
-        Just(serde_json::Value::Null),
-        any::<bool>().prop_map(Into::into),
-        any::<i64>().prop_map(Into::into),
-        (-1e9..1e9).prop_map(Into::into),
-        "[a-z\\\\\"]{0,4}".prop_map(Into::into),
-    ];
-    leaf.prop_recursive(4, 40, 6, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
-            prop::collection::btree_map("[a-d\\\\\"é]{1,2}", inner, 0..6)
-                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
-        ]
-    })
-}
-
-proptest! {
-    /// Without pointers: what a tree of the message has, in its order.
-    #[test]
-    fn all_values_are_those_of_the_tree(value in any_json(), object in any::<bool>()) {
-        let value = if object { serde_json::json!({ "top": value }) } else { value };
-        let mut expected = Vec::new();
-        flattened(&value, "", &mut expected);
-        let route = route("may_be_empty = true");
-        let payload = value.to_string();
-        let readings = read(&route, payload.as_bytes()).unwrap();
-        let found: Vec<_> = readings
-            .iter()
-            .flat_map(|reading| &reading.values)
-            .map(|value| (value.metric.clone().into_owned(), value.content.clone()))
-            .collect();
-        prop_assert!(readings.len() <= 1);
-        prop_assert_eq!(found, expected);
-    }
-
-    /// With pointers: exactly the values below one and below no ignored one.
-    #[test]
-    fn pointed_values_are_those_of_the_tree(
-        value in any_json(),
-        values in prop::collection::vec("(/([a-d]|\\*|0|1)){1,3}", 1..4),
-        ignore in prop::collection::vec("(/([a-d]|\\*|0|1)){1,3}", 0..3),
-    ) {
-        let is_below = |pointer: &str, path: &str| {
-            let tokens: Vec<_> = pointer.split('/').skip(1).collect();
-            let steps: Vec<_> = if path.is_empty() { vec![] } else { path.split('.').collect() };
-            tokens.len() <= steps.len()
-                && tokens.iter().zip(&steps).all(|(token, step)| *token == "*" || token == step)
-        };
-        let mut expected = Vec::new();
-        flattened(&value, "", &mut expected);
-        expected.retain(|(path, _)| {
-            values.iter().any(|pointer| is_below(pointer, path))
-                && !ignore.iter().any(|pointer| is_below(pointer, path))
-        });
-        let route = Route::new(&RouteSpec {
-            topic: "plant/{site}/{device}".into(),
-            decoder: "json".into(),
-            values,
-            ignore,
-            may_be_empty: true,
-            ..RouteSpec::default()
-        });
-        let (route, payload) = (route.unwrap(), value.to_string());
-        let readings = read(&route, payload.as_bytes()).unwrap();
-        let mut found: Vec<_> = readings
-            .iter()
-            .flat_map(|reading| &reading.values)
-            .map(|value| (value.metric.clone().into_owned(), value.content.clone()))
-            .collect();
-        // Texts that are pointed at are taken, which the model leaves out.
-        found.retain(|(_, content)| !matches!(content, Text(_)));
-        prop_assert_eq!(found, expected);
-    }
-
-    /// What serde_json takes for JSON is JSON, whatever the route; nothing panics.
-    #[test]
-    fn no_bytes_panic(
-        value in any_json(),
-        cut in 0..200_usize,
-        flip in prop::option::of((0..200_usize, any::<u8>())),
-    ) {
-        let mut bytes = value.to_string().into_bytes();
-        bytes.truncate(cut);
-        if let Some((at, byte)) = flip
-            && let Some(place) = bytes.get_mut(at)
-        {
-            *place = byte;
-        }
-        for more in [
-            "may_be_empty = true",
-            "root = \"/*\"\ntime = \"/*/a\"\ndevice = \"{/*/b}\"\ntexts = true",
-            "values = [\"/a\", \"/*/*\"]\nignore = [\"/b\"]\nrename = { \"/a\" = \"x\" }\nintegers = [\"/*\"]",
-        ] {
-            let route = route(more);
-            match read(&route, &bytes) {
-                Ok(readings) => {
-                    prop_assert!(readings.iter().all(|reading| !reading.values.is_empty()));
-                    // A byte order mark and a zero byte at the end are forgiven.
-                    if !bytes.contains(&0) && !bytes.starts_with(&[0xef]) {
-                        prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok());
-                    }
-                }
-                Err(puzzle) => prop_assert!(!puzzle.to_string().is_empty()),
-            }
-        }
-    }
 }

@@ -5,10 +5,11 @@
 
 use super::super::number::Number;
 use super::super::plan::{Mark, Spot};
-use super::super::pointer::{self, DEPTH_MAX};
+use super::super::pointer::DEPTH_MAX;
 use super::super::puzzle::{Needed, start};
 use super::super::time::{self, TimeFault};
 use super::super::{Puzzle, Route};
+use super::path::{NamesFrom, Path, Step};
 use crate::decode::{Content, Counted};
 use crate::wire::Limits;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -26,7 +27,7 @@ pub(super) struct Found<'a> {
     pub(super) passed_over: bool,
     /// Whether there were texts that would be values if texts were taken.
     pub(super) texts: bool,
-    /// Whether two values might have one name.
+    /// Whether two values might have one name though their paths differ.
     pub(super) names_may_collide: bool,
 }
 
@@ -52,8 +53,7 @@ pub(super) fn walk<'a>(
         samples: 0,
         found: Found::default(),
         reading: None,
-        root_depth: 0,
-        path: Vec::with_capacity(4),
+        path: Path::default(),
         keys: Vec::with_capacity(8),
         fault: None,
     };
@@ -62,7 +62,10 @@ pub(super) fn walk<'a>(
     let read = top.deserialize(&mut json).and_then(|()| json.end());
     match (walk.fault, read) {
         (Some(fault), _) => Err(fault),
-        (None, Ok(())) => Ok(walk.found),
+        (None, Ok(())) => {
+            walk.found.names_may_collide = walk.path.names_may_collide();
+            Ok(walk.found)
+        }
         (None, Err(error)) => Err(not_json(&error, text)),
     }
 }
@@ -88,13 +91,6 @@ fn is_not_a_number(text: &[u8], line: usize, column: usize) -> bool {
     [b"nan", b"inf"].iter().any(|word| there.windows(3).any(|bytes| bytes == *word))
 }
 
-/// A key or index on the way to where the walk is.
-#[derive(Debug, Clone)]
-enum Step<'a> {
-    Key(Cow<'a, str>),
-    Index(usize),
-}
-
 struct Walk<'a> {
     route: &'a Route,
     columns_max: usize,
@@ -103,9 +99,7 @@ struct Walk<'a> {
     found: Found<'a>,
     /// The reading that the walk is in.
     reading: Option<Part<'a>>,
-    /// Length of the path where it began.
-    root_depth: usize,
-    path: Vec<Step<'a>>,
+    path: Path<'a>,
     /// Of the objects that the walk is in, outermost first: what keys they gave so far.
     keys: Vec<Cow<'a, str>>,
     /// Why the walk was given up.
@@ -135,6 +129,7 @@ const FEW_KEYS: usize = 16;
 static NOTHING_SAID: Mark = Mark {
     root: false,
     take: false,
+    pointed: false,
     ignore: false,
     time: false,
     slots: Vec::new(),
@@ -153,54 +148,6 @@ impl<'a> Walk<'a> {
         E::custom("given up")
     }
 
-    /// The pointer to where the walk is.
-    fn pointer(&self) -> String {
-        let mut text = String::new();
-        for step in &self.path {
-            match step {
-                Step::Key(key) => pointer::push(&mut text, key),
-                Step::Index(index) => pointer::push(&mut text, itoa::Buffer::new().format(*index)),
-            }
-        }
-        text
-    }
-
-    /// The own name of the value where the walk is: its path below the root, with dots.
-    fn name(&mut self) -> Cow<'a, str> {
-        match self.path.get(self.root_depth..).unwrap_or_default() {
-            [] => match self.route.json.root_name.is_empty() {
-                false => Cow::Borrowed(&self.route.json.root_name),
-                true => match self.path.last() {
-                    Some(Step::Key(key)) => key.clone(),
-                    Some(Step::Index(index)) => {
-                        Cow::Owned(itoa::Buffer::new().format(*index).to_owned())
-                    }
-                    None => Cow::Borrowed(""),
-                },
-            },
-            [Step::Key(key)] => {
-                self.found.names_may_collide |= key.contains('.');
-                key.clone()
-            }
-            steps => {
-                let mut name = String::with_capacity(32);
-                for (number, step) in steps.iter().enumerate() {
-                    if number > 0 {
-                        name.push('.');
-                    }
-                    match step {
-                        Step::Key(key) => {
-                            self.found.names_may_collide |= key.contains('.');
-                            name += key;
-                        }
-                        Step::Index(index) => name += itoa::Buffer::new().format(*index),
-                    }
-                }
-                Cow::Owned(name)
-            }
-        }
-    }
-
     /// What the message tells where the walk is belongs to the reading that it is in, or to all.
     fn part(&mut self) -> &mut Part<'a> {
         self.reading.as_mut().unwrap_or(&mut self.found.common)
@@ -208,7 +155,7 @@ impl<'a> Walk<'a> {
 
     fn begin_reading(&mut self) {
         self.reading = Some(Part::default());
-        self.root_depth = self.path.len();
+        self.path.name_from_here("");
     }
 
     fn end_reading(&mut self) {
@@ -247,7 +194,7 @@ impl<'a> Walk<'a> {
         let Some(content) = self.content(mark, leaf)? else { return Ok(()) };
         let name = match &mark.rename {
             Some(name) => Cow::Borrowed(&**name),
-            None => self.name(),
+            None => self.path.name(),
         };
         if self.samples == self.samples_max {
             return Err(Puzzle::TooMany { what: Counted::Samples, max: self.samples_max });
@@ -271,7 +218,7 @@ impl<'a> Walk<'a> {
                 None
             }
             Leaf::Bool(truth) => Some(Content::Bool(truth)),
-            Leaf::Number(number) => Some(number.content(numbers, || self.pointer())?),
+            Leaf::Number(number) => Some(number.content(numbers, || self.path.pointer())?),
             Leaf::Text(text) if texts.is_no_value(&text) => {
                 self.found.passed_over = true;
                 None
@@ -279,10 +226,10 @@ impl<'a> Walk<'a> {
             Leaf::Text(text) => match (texts.word(&text), Number::read(text.trim())) {
                 (Some(truth), _) => Some(Content::Bool(truth)),
                 (None, Some(number)) if texts.numbers => {
-                    Some(number.content(numbers, || self.pointer())?)
+                    Some(number.content(numbers, || self.path.pointer())?)
                 }
                 // What is pointed at is taken, text or not.
-                (None, _) if texts.taken || mark.take => Some(Content::Text(text)),
+                (None, _) if texts.taken || mark.pointed => Some(Content::Text(text)),
                 (None, _) => {
                     self.found.texts = true;
                     None
@@ -295,7 +242,7 @@ impl<'a> Walk<'a> {
     fn time(&self, leaf: &Leaf<'_>) -> Result<Option<i64>, Puzzle> {
         let (format, zone) = (self.route.json.time_format, self.route.json.time_zone);
         let fault = |text: &str, fault| Puzzle::Time {
-            at: self.pointer(),
+            at: self.path.pointer(),
             text: start(text),
             format: format.name(),
             no_zone: fault == TimeFault::NoZone,
@@ -311,7 +258,7 @@ impl<'a> Walk<'a> {
             }
             Leaf::Bool(_) => Err(Puzzle::Unfit {
                 needed: Needed::Time,
-                at: self.pointer(),
+                at: self.path.pointer(),
                 found: "true or false",
             }),
         }
@@ -336,10 +283,10 @@ impl<'a> Walk<'a> {
     /// Goes down to a key or index.
     fn down<E: Error>(&mut self, step: Step<'a>) -> Result<(), E> {
         self.path.push(step);
-        match self.path.len() <= DEPTH_MAX {
+        match self.path.depth() <= DEPTH_MAX {
             true => Ok(()),
             false => {
-                let at = self.pointer();
+                let at = self.path.pointer();
                 Err(self.fail(Puzzle::TooDeep { at, max: DEPTH_MAX }))
             }
         }
@@ -363,7 +310,7 @@ impl<'a> Walk<'a> {
     }
 
     fn twice<E: Error>(&mut self, key: &str) -> E {
-        let (at, key) = (self.pointer(), start(key));
+        let (at, key) = (self.path.pointer(), start(key));
         self.fail(Puzzle::DuplicateKey { at, key })
     }
 
@@ -389,24 +336,30 @@ impl<'a> Seat<'_, 'a> {
         walk.leaf(spot, taking, leaf).map_err(|fault| walk.fail(fault))
     }
 
-    /// Enters an object or array: tells whether the values in it are taken.
-    fn enter<E: Error>(&mut self, found: &'static str) -> Result<bool, E> {
+    /// Enters an object or array: tells whether the values in it are taken, and where names began
+    /// outside of it.
+    fn enter<E: Error>(&mut self, found: &'static str) -> Result<(bool, NamesFrom<'a>), E> {
         let mark = self.walk.mark(self.spot);
+        let outside = self.walk.path.names_from();
         if mark.has_role() {
             let needed = if mark.time { Needed::Time } else { Needed::Name };
-            let at = self.walk.pointer();
+            let at = self.walk.path.pointer();
             return Err(self.walk.fail(Puzzle::Unfit { needed, at, found }));
         }
         if mark.root {
             self.walk.begin_reading();
         }
+        if let Some(prefix) = &mark.rename {
+            self.walk.path.name_from_here(prefix);
+        }
         if mark.ignore {
             self.walk.found.passed_over = true;
         }
-        Ok((self.taking || mark.take) && !mark.ignore)
+        Ok(((self.taking || mark.take) && !mark.ignore, outside))
     }
 
-    fn leave(self) {
+    fn leave(self, outside: NamesFrom<'a>) {
+        self.walk.path.name_from(outside);
         if self.walk.mark(self.spot).root {
             self.walk.end_reading();
         }
@@ -457,7 +410,7 @@ impl<'a> Visitor<'a> for Seat<'_, 'a> {
     }
 
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut array: A) -> Result<(), A::Error> {
-        let taking = self.enter("an array")?;
+        let (taking, outside) = self.enter("an array")?;
         let walk = &mut *self.walk;
         for index in 0.. {
             let spot = self.spot.and_then(|spot| walk.route.json.plan.below_index(spot, index));
@@ -475,12 +428,12 @@ impl<'a> Visitor<'a> for Seat<'_, 'a> {
                 break;
             }
         }
-        self.leave();
+        self.leave(outside);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'a>>(mut self, mut object: A) -> Result<(), A::Error> {
-        let taking = self.enter("an object")?;
+        let (taking, outside) = self.enter("an object")?;
         let walk = &mut *self.walk;
         let from = walk.keys.len();
         while let Some(Key(key)) = object.next_key()? {
@@ -496,7 +449,7 @@ impl<'a> Visitor<'a> for Seat<'_, 'a> {
             }
         }
         walk.end_keys(from)?;
-        self.leave();
+        self.leave(outside);
         Ok(())
     }
 }

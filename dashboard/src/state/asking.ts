@@ -1,0 +1,39 @@
+// Asks the daemon the same again and again while a page is shown.
+
+const INTERVAL_MS = 2000;
+
+export class Asking {
+  private asking = false;
+  private again = false;
+  private closed = false;
+  private readonly timer: number;
+
+  /** `once` asks and keeps the answer; `changed` is called after it. */
+  constructor(
+    private readonly once: () => Promise<void>,
+    private readonly changed: () => void,
+  ) {
+    this.timer = window.setInterval(() => document.hidden || void this.ask(), INTERVAL_MS);
+    void this.ask();
+  }
+
+  close(): void {
+    this.closed = true;
+    window.clearInterval(this.timer);
+  }
+
+  /** What is asked while an answer is under way is asked once more behind it: the answer may be too old. */
+  async ask(): Promise<void> {
+    if (this.asking) {
+      this.again = true;
+      return;
+    }
+    this.asking = true;
+    do {
+      this.again = false;
+      await this.once();
+    } while (this.again && !this.closed);
+    this.asking = false;
+    if (!this.closed) this.changed();
+  }
+}

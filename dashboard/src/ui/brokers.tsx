@@ -1,0 +1,132 @@
+// The bridges to brokers: state, rates, and for each route what it took and did not understand.
+
+import { link, status, statusAge_s } from '../app';
+import { beat } from '../beat';
+import { notUnderstoodHash } from '../route';
+import * as judge from '../state/verdict';
+import * as say from '../text/brokers';
+import { clock, count, span } from '../text/format';
+import type { BrokerStatus, RouteStatus } from '../wire';
+import { Lamp } from './instruments';
+
+export function Brokers() {
+  beat.value;
+  const brokers = status.value?.intake.mqtt ?? [];
+  if (brokers.length === 0) return null;
+  return (
+    <section class="flow" aria-label="Brokers">
+      <ul class="sinks">
+        {brokers.map((broker) => (
+          <Broker key={broker.name} broker={broker} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Broker({ broker }: { broker: BrokerStatus }) {
+  const level = judge.brokerLevel(broker);
+  const puzzling = say.notUnderstood(broker);
+  const lost = say.lost(broker);
+  return (
+    <li class={`sink broker ${level}`} data-broker={broker.name} data-state={broker.state}>
+      <h3 title={broker.broker}>{broker.name}</h3>
+      <span class="lamped">
+        <Lamp level={level} />
+        <span class={`word ${level}`}>{broker.state}</span>
+      </span>
+      <span class="address">
+        {broker.broker} for {span(broker.state_s + statusAge_s())}
+      </span>
+      <span class="rate">{count(Math.round(broker.messages_per_s))} messages/s</span>
+      <span class="requests">{say.underWay(broker)}</span>
+      <a class="letters" href={notUnderstoodHash(broker.name)}>
+        {count(puzzling)} not understood
+      </a>
+      {lost !== null && <p class="backlog">{lost}</p>}
+      <Why broker={broker} />
+      <Routes broker={broker} />
+    </li>
+  );
+}
+
+function Why({ broker }: { broker: BrokerStatus }) {
+  const meaning = say.stateMeaning(broker);
+  if (meaning === null && broker.cause === null) return null;
+  return (
+    <p class="why">
+      {broker.cause !== null && <strong class="cause">{sentence(broker.cause)}</strong>}
+      {meaning !== null && <span>{sentence(meaning)}</span>}
+    </p>
+  );
+}
+
+/** Roles are written out: on a phone the rows are laid out as cards, which takes a table's own roles away. */
+function Routes({ broker }: { broker: BrokerStatus }) {
+  return (
+    <details class="routes">
+      <summary>{broker.routes.length === 1 ? '1 route' : `${count(broker.routes.length)} routes`}</summary>
+      <table role="table">
+        <caption class="unseen">Routes of {broker.name}</caption>
+        <thead role="rowgroup">
+          <tr role="row">
+            {['Topic', 'Decoder', 'Messages', 'Samples', 'Not understood', 'The last, why'].map((name, at) => (
+              <th key={name} role="columnheader" scope="col" class={at >= 2 && at <= 4 ? 'end' : ''}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody role="rowgroup">
+          {broker.routes.map((route, at) => (
+            <Route key={at} route={route} />
+          ))}
+          {broker.unrouted > 0 && (
+            <tr role="row">
+              <td role="cell">no route takes it</td>
+              <td role="cell" />
+              <td role="cell" class="end">
+                {count(broker.unrouted)}
+              </td>
+              <td role="cell" />
+              <td role="cell" class="end">
+                {count(broker.unrouted)}
+              </td>
+              <td role="cell" />
+            </tr>
+          )}
+        </tbody>
+      </table>
+    </details>
+  );
+}
+
+function Route({ route }: { route: RouteStatus }) {
+  const now = link.daemonNow() ?? Date.now();
+  return (
+    <tr role="row">
+      <td role="cell" class="topic">
+        {route.topic}
+      </td>
+      <td role="cell">{route.decoder}</td>
+      <td role="cell" class="end">
+        {count(route.messages)}
+      </td>
+      <td role="cell" class="end">
+        {count(route.samples)}
+      </td>
+      <td role="cell" class={`end ${route.refused > 0 ? 'watch' : ''}`}>
+        {count(route.refused)}
+      </td>
+      <td role="cell" class="reason">
+        {route.last_error_at !== null && `${clock(route.last_error_at, now)} `}
+        {route.last_error}
+      </td>
+    </tr>
+  );
+}
+
+const sentence = (text: string): string => {
+  const told = text.slice(0, 1).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(told) ? told : `${told}.`;
+};

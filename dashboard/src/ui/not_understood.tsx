@@ -1,0 +1,187 @@
+// Messages that no route understood, topic by topic: why, an example, a route that would take them, and the two ways
+// out: replay once the route is mended, and drop.
+
+import { useSignal } from '@preact/signals';
+import { useEffect, useState } from 'preact/hooks';
+import { link, status } from '../app';
+import { beat, stir } from '../beat';
+import { DEFAULT_VIEW, fleetHash, messageHash, notUnderstoodHash } from '../route';
+import { NotUnderstoodFeed, TOPICS_SHOWN } from '../state/not_understood_feed';
+import { excerpt, messagesText, scope, totalsText } from '../text/brokers';
+import { clock, count } from '../text/format';
+import type { PuzzlingTopic, WhichMessages } from '../wire';
+import { Confirm } from './confirm';
+import { Copyable } from './copy';
+
+export function NotUnderstood({ bridge }: { bridge: string | null }) {
+  beat.value;
+  const [feed, setFeed] = useState<NotUnderstoodFeed | null>(null);
+  useEffect(() => {
+    document.title = 'Not understood – Tidegate';
+    const made = new NotUnderstoodFeed(bridge, stir);
+    setFeed(made);
+    return () => made.close();
+  }, [bridge]);
+  const known = feed?.known ?? null;
+  return (
+    <div class="not-understood">
+      <header class="page-head">
+        <a class="back" href={fleetHash(DEFAULT_VIEW)}>
+          <span aria-hidden="true">‹</span> Fleet
+        </a>
+        <h1>Not understood</h1>
+        <BridgeChoice chosen={bridge} />
+        {known !== null && (
+          <p class="totals">
+            {totalsText(known.totals).map((text) => (
+              <span key={text}>{text}</span>
+            ))}
+          </p>
+        )}
+      </header>
+      {feed?.fault != null && (
+        <p class="fault" role="alert">
+          The topics could not be asked for: {feed.fault}
+        </p>
+      )}
+      {feed !== null && known !== null && (
+        <>
+          {known.topics.length > 0 && (
+            <div class="orders">
+              <MessageOrders
+                which={feed.which()}
+                held={known.totals.held}
+                order={(order) => feed.order(order, feed.which(), known.totals.held)}
+              />
+            </div>
+          )}
+          <p class={`outcome ${feed.outcome?.ok === false ? 'fault' : ''}`} role="status">
+            {feed.outcome?.text}
+          </p>
+          {known.topics.length === 0 && <Empty bridge={bridge} />}
+          <ul class="puzzles">
+            {known.topics.map((topic) => (
+              <Topic key={`${topic.bridge} ${topic.topic}`} topic={topic} feed={feed} />
+            ))}
+          </ul>
+          {known.totals.topics > known.topics.length && (
+            <p class="empty">
+              The {count(TOPICS_SHOWN)} topics seen last, of {count(known.totals.topics)}.
+            </p>
+          )}
+        </>
+      )}
+      {known === null && feed?.fault == null && <p class="empty">Asking for the topics…</p>}
+    </div>
+  );
+}
+
+function BridgeChoice({ chosen }: { chosen: string | null }) {
+  const names = (status.value?.intake.mqtt ?? []).map((broker) => broker.name);
+  if (chosen !== null && !names.includes(chosen)) names.unshift(chosen);
+  if (names.length === 0) return null;
+  return (
+    <label class="picker">
+      <span>Broker</span>
+      <select value={chosen ?? ''} onChange={(event) => (location.hash = notUnderstoodHash(event.currentTarget.value || null))}>
+        <option value="">all brokers</option>
+        {names.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+interface MessageOrdersProps {
+  which: WhichMessages;
+  held: number;
+  order: (order: 'replay' | 'drop') => Promise<void>;
+}
+
+/** The buttons say what they are for. */
+export function MessageOrders({ which, held, order }: MessageOrdersProps) {
+  const asking = useSignal(false);
+  const busy = useSignal(false);
+  const what = scope(which, held);
+  const give = async (wanted: 'replay' | 'drop'): Promise<void> => {
+    if (busy.value) return;
+    busy.value = true;
+    await order(wanted);
+    busy.value = false;
+  };
+  return (
+    <>
+      <button
+        type="button"
+        aria-disabled={busy.value || held === 0}
+        title="Has the routes try them again, as they are now; what still is not understood stays here"
+        onClick={() => void (held > 0 && give('replay'))}
+      >
+        Replay {what}
+      </button>
+      <button type="button" aria-disabled={busy.value} title="Deletes them for good" onClick={() => (asking.value = true)}>
+        Drop {what}
+      </button>
+      {asking.value && (
+        <Confirm
+          title={`Drop ${what}?`}
+          verb="Drop"
+          answer={(yes) => {
+            asking.value = false;
+            if (yes) void give('drop');
+          }}
+        >
+          <p>The broker has had its acknowledgement: nobody keeps them but this list, and this cannot be taken back.</p>
+        </Confirm>
+      )}
+    </>
+  );
+}
+
+function Empty({ bridge }: { bridge: string | null }) {
+  return (
+    <p class="empty">
+      <strong>Everything is understood</strong>
+      <br />
+      {bridge === null ? 'No broker' : bridge} has sent anything that no route understands, or all of it has been replayed,
+      dropped or shed.
+    </p>
+  );
+}
+
+function Topic({ topic, feed }: { topic: PuzzlingTopic; feed: NotUnderstoodFeed }) {
+  const now = link.daemonNow() ?? Date.now();
+  const which = { bridge: topic.bridge, topic: topic.topic };
+  const { example, suggestion } = topic;
+  return (
+    <li class="puzzle" data-topic={topic.topic}>
+      <header>
+        <h2>{topic.topic}</h2>
+        <p>
+          {topic.bridge}, {messagesText(topic.count)}, the last {clock(topic.last_seen, now)}
+        </p>
+      </header>
+      <p class="reason">{topic.reason}</p>
+      {example !== null && (
+        <p class="example">
+          <code>{excerpt(example)}</code>
+          <a href={messageHash(example.id, feed.bridge)}>
+            {example.replaying ? 'being tried again' : 'look at it'}
+          </a>
+        </p>
+      )}
+      {suggestion !== null && (
+        <details>
+          <summary>A route that would take it</summary>
+          <Copyable text={suggestion} name="Suggested route" />
+        </details>
+      )}
+      <div class="orders">
+        <MessageOrders which={which} held={topic.held} order={(order) => feed.order(order, which, topic.held)} />
+      </div>
+    </li>
+  );
+}
