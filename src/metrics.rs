@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
@@ -65,17 +65,42 @@ struct ByTransport {
 /// All counters; one per daemon.
 pub struct Metrics {
     registry: Registry,
-    samples_accepted: Family<ByProtocol, Counter>,
-    batches_accepted: Family<ByProtocol, Counter>,
-    batches_duplicate: Family<ByProtocol, Counter>,
+    samples_accepted: ProtocolCounter,
+    batches_accepted: ProtocolCounter,
+    batches_duplicate: ProtocolCounter,
     batches_refused: Family<ByRefusal, Counter>,
-    bytes_received: Family<ByProtocol, Counter>,
+    bytes_received: ProtocolCounter,
     receipt_seconds: Histogram,
     device_closes: Family<ByClose, Counter>,
     connections: Gauge,
     accepts_failed: Counter,
     requests: Counter,
     gauges: Gauges,
+}
+
+/// A counter for each protocol, which are found without a look-up: they are counted for each batch.
+#[derive(Debug)]
+struct ProtocolCounter {
+    family: Family<ByProtocol, Counter>,
+    /// Shown once they have counted anything.
+    found: [OnceLock<Counter>; 4],
+}
+
+impl ProtocolCounter {
+    fn of_family(family: Family<ByProtocol, Counter>) -> ProtocolCounter {
+        ProtocolCounter { family, found: Default::default() }
+    }
+
+    fn of(&self, protocol: Protocol) -> &Counter {
+        let at = match protocol {
+            Protocol::Ws => 0,
+            Protocol::Http => 1,
+            Protocol::Mqtt => 2,
+            Protocol::Other(_) => 3,
+        };
+        let label = ByProtocol { protocol: protocol.name() };
+        self.found[at].get_or_init(|| self.family.get_or_create_owned(&label))
+    }
 }
 
 /// How a sink is; see the help texts of the metrics.
@@ -230,15 +255,31 @@ impl Metrics {
         let mut registry = Registry::with_prefix("tidegate");
         let r = &mut registry;
         Metrics {
-            samples_accepted: add(r, "samples_accepted", "Samples in batches that entered"),
-            batches_accepted: add(r, "batches_accepted", "Batches that entered"),
-            batches_duplicate: add(r, "batches_duplicate", "Batches that were in the log already"),
+            samples_accepted: ProtocolCounter::of_family(add(
+                r,
+                "samples_accepted",
+                "Samples in batches that entered",
+            )),
+            batches_accepted: ProtocolCounter::of_family(add(
+                r,
+                "batches_accepted",
+                "Batches that entered",
+            )),
+            batches_duplicate: ProtocolCounter::of_family(add(
+                r,
+                "batches_duplicate",
+                "Batches that were in the log already",
+            )),
             batches_refused: add(
                 r,
                 "batches_refused",
                 "Batches that did not enter, by refusal code",
             ),
-            bytes_received: add(r, "received_bytes", "Bytes of batches as sent"),
+            bytes_received: ProtocolCounter::of_family(add(
+                r,
+                "received_bytes",
+                "Bytes of batches as sent",
+            )),
             receipt_seconds: add_times(
                 r,
                 "receipt_seconds",
@@ -351,15 +392,14 @@ impl Metrics {
 
     /// A batch entered.
     pub fn stored(&self, protocol: Protocol, samples: usize, took: Duration) {
-        let label = ByProtocol { protocol: protocol.name() };
-        self.samples_accepted.get_or_create(&label).inc_by(samples as u64);
-        self.batches_accepted.get_or_create(&label).inc();
+        self.samples_accepted.of(protocol).inc_by(samples as u64);
+        self.batches_accepted.of(protocol).inc();
         self.receipt_seconds.observe(took.as_secs_f64());
     }
 
     /// A batch was a duplicate.
     pub fn duplicate(&self, protocol: Protocol) {
-        self.batches_duplicate.get_or_create(&ByProtocol { protocol: protocol.name() }).inc();
+        self.batches_duplicate.of(protocol).inc();
     }
 
     /// A batch was refused; `code` is the name in the wire contract.
@@ -370,8 +410,7 @@ impl Metrics {
 
     /// A message of that many bytes came in.
     pub fn received(&self, protocol: Protocol, bytes: usize) {
-        let label = ByProtocol { protocol: protocol.name() };
-        self.bytes_received.get_or_create(&label).inc_by(bytes as u64);
+        self.bytes_received.of(protocol).inc_by(bytes as u64);
     }
 
     /// We closed a device's connection.

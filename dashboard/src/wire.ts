@@ -41,6 +41,10 @@ export interface MetricInfo {
 export interface SinkStatus {
   name: string;
   kind: 'history' | 'influx';
+  /** What it gets; absent for the history. */
+  send?: 'raw' | 'rollups';
+  /** Width of its windows, if it gets rollups. */
+  rollup_window_s?: number;
   breaker: 'closed' | 'open' | 'half_open';
   /** An operator holds the breaker open. */
   held: boolean;
@@ -59,6 +63,8 @@ export interface SinkStatus {
   written: number;
   dead_lettered: number;
   skipped: number;
+  /** Came when their window was closed; only of rollups. */
+  late?: number;
   /** What is held now. */
   dead_letters?: { letters: number; samples: number; bytes: number };
   imbalance: number;

@@ -5,7 +5,8 @@
 //! So a batch that never entered is never taken for a duplicate, and the other way round.
 
 use super::{Name, Objection};
-use crate::model::{ClientId, Seq, SessionId, Timestamp};
+use crate::model::{ClientId, NANOS_PER_SECOND, Seq, SessionId, Timestamp};
+use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 
@@ -98,18 +99,21 @@ impl Seen {
     }
 }
 
+/// The order of use is as exact as this: so seldom it changes, however often a session is used.
+const USE_NANOS: u64 = NANOS_PER_SECOND.unsigned_abs();
+
 /// All sessions, bounded in number: the one unused longest is forgotten first.
 #[derive(Debug)]
 pub(super) struct Sessions {
     max: usize,
-    seen: HashMap<(ClientId, SessionId), Seen>,
+    seen: HashMap<(ClientId, SessionId), Seen, RandomState>,
     /// Order of use, to find the oldest.
     by_use: BTreeMap<(Timestamp, ClientId, SessionId), ()>,
 }
 
 impl Sessions {
     pub fn new(max: usize) -> Sessions {
-        Sessions { max, seen: HashMap::new(), by_use: BTreeMap::new() }
+        Sessions { max, seen: HashMap::default(), by_use: BTreeMap::new() }
     }
 
     pub fn max(&self) -> usize {
@@ -182,15 +186,15 @@ impl Sessions {
     }
 
     fn touch(&mut self, key: (ClientId, SessionId), now: Timestamp) -> &mut Seen {
-        if !self.seen.contains_key(&key)
-            && self.seen.len() >= self.max
+        if self.seen.len() >= self.max
+            && !self.seen.contains_key(&key)
             && let Some(((_, client, session), ())) = self.by_use.pop_first()
         {
             self.seen.remove(&(client, session));
         }
         let (client, session) = key.clone();
         let seen = self.seen.entry(key).or_default();
-        if seen.used_at != now || seen.highest == 0 {
+        if seen.used_at.0.abs_diff(now.0) >= USE_NANOS || seen.highest == 0 {
             self.by_use.remove(&(seen.used_at, client.clone(), session));
             seen.used_at = now;
             self.by_use.insert((now, client, session), ());
@@ -280,10 +284,11 @@ mod tests {
         let clients: Vec<ClientId> = ["a", "b", "c"].map(Into::into).to_vec();
         let name = |i: usize, seq| Name { client: &clients[i], session: SessionId(1), seq };
         let mut sessions = Sessions::new(2);
-        sessions.enter(name(0, 1), Timestamp(1));
-        sessions.enter(name(1, 1), Timestamp(2));
-        sessions.enter(name(0, 2), Timestamp(3));
-        sessions.enter(name(2, 1), Timestamp(4));
+        let second = |s: i64| Timestamp(s * NANOS_PER_SECOND);
+        sessions.enter(name(0, 1), second(1));
+        sessions.enter(name(1, 1), second(2));
+        sessions.enter(name(0, 2), second(3));
+        sessions.enter(name(2, 1), second(4));
         assert_eq!(sessions.standing(name(0, 1)), Standing::Seen);
         assert_eq!(sessions.standing(name(1, 1)), Standing::New);
         assert_eq!(sessions.standing(name(2, 1)), Standing::Seen);

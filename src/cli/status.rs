@@ -85,6 +85,9 @@ pub(super) struct Sink {
     pub dead_lettered: u64,
     skipped: u64,
     lost: u64,
+    late: u64,
+    /// It gets rollups of this, not every sample.
+    pub rollup_window_s: Option<f64>,
     requests: Option<Requests>,
     dead_letters: Option<DeadLetters>,
     unflushed_samples: Option<u64>,
@@ -319,11 +322,18 @@ fn sink_lines(sink: &Sink) -> String {
     if let Some(unflushed) = sink.unflushed_samples.filter(|samples| *samples > 0) {
         written += &format!("; {} more in memory (and in the spool)", count(unflushed));
     }
-    for (samples, what) in [(sink.skipped, "not for it (filters, live only)"), (sink.lost, "LOST")]
-    {
+    let others = [
+        (sink.skipped, "not for it (filters, live only)"),
+        (sink.late, "late for their window"),
+        (sink.lost, "LOST"),
+    ];
+    for (samples, what) in others {
         if samples > 0 {
             written += &format!("; {} {what}", count(samples));
         }
+    }
+    if let Some(window) = sink.rollup_window_s {
+        written += &format!("; as rollups of {}", time(window));
     }
     line("written", written);
     if let Some(letters) = &sink.dead_letters {

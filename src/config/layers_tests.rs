@@ -130,7 +130,8 @@ fn mistakes_in_a_block_are_named_by_its_number() {
 fn every_key_of_a_block_is_checked_even_without_an_address() {
     let file = "[[sinks.influx]]\nname = \"History\"\nmeasurement = \"\"\ndevices = []\nmetrics = [\"[\"]\n\
                 batch_samples = 0\nbatch_bytes = \"1 KiB\"\nbatch_age = \"soon\"\nrequests_max = 100\n\
-                timeout = \"0 s\"\nbacklog_share = 1.5\n[sinks.influx.breaker]\nfailures = 0\n\
+                timeout = \"0 s\"\nbacklog_share = 1.5\nsend = \"all\"\nrollup_window = \"1500 ms\"\n\
+                rollup_silence = \"0 s\"\n[sinks.influx.breaker]\nfailures = 0\n\
                 failure_rate = -0.1\nbackoff = \"2 m\"\nbackoff_max = \"1 m\"\nfix_interval = \"0 s\"\n\
                 unreachable_max = \"0 s\"\n";
     let key = |key: &str| format!("sinks.influx.0.{key}");
@@ -142,6 +143,9 @@ fn every_key_of_a_block_is_checked_even_without_an_address() {
         (key("timeout"), "more than nothing"),
         (key("devices"), "empty list"),
         (key("metrics"), "\"[\" is not a glob"),
+        (key("rollup_window"), "1.5s must be whole seconds"),
+        (key("rollup_silence"), "more than nothing"),
+        (key("send"), "\"all\" is none of \"raw\", \"rollups\""),
         (key("batch_samples"), "0 is outside"),
         (key("batch_bytes"), "1024 is outside"),
         (key("batch_age"), "not a duration"),
@@ -264,4 +268,31 @@ fn what_a_sink_may_hold_is_added_to_the_worst_case() {
     assert_eq!(requests(&read("", &[], &[]).unwrap().0), 0);
     let one = 2 * 2 * 4 * (2 * (2 << 20) + 10_000 * 40 * 2);
     assert_eq!(requests(&read(ONE, &[], &[]).unwrap().0), one);
+}
+
+#[test]
+fn a_sink_gets_every_sample_or_rollups_of_whole_seconds() {
+    use crate::config::RollupsConfig;
+    assert_eq!(sinks(ONE)[0].rollups, None);
+    let rollups = |keys: &str| sinks(&format!("{ONE}send = \"rollups\"\n{keys}"))[0].rollups;
+    let (window, silence) = (Duration::from_secs(60), Duration::from_secs(3600));
+    assert_eq!(rollups(""), Some(RollupsConfig { window, silence }));
+    let window = Duration::from_secs(3600);
+    assert_eq!(rollups("rollup_window = \"1 h\""), Some(RollupsConfig { window, silence }));
+    for wrong in ["0 s", "999 ms", "61 m", "1 d"] {
+        check(
+            &format!("{ONE}rollup_window = \"{wrong}\"\n"),
+            &[("sinks.influx.0.rollup_window", "whole seconds, from \"1 s\" to \"1 h\"")],
+        );
+    }
+    // What it folds is added to the worst case: of each series a window, and those of the lateness.
+    let windows = |keys: &str| {
+        let config =
+            read(&format!("{ONE}{keys}"), &[], &[("limits.series_max", "1000")]).unwrap().0;
+        let lines = crate::config::worst_case_memory(&config);
+        lines.iter().find(|line| line.what.starts_with("open windows")).unwrap().bytes
+    };
+    assert_eq!(windows(""), 0);
+    assert_eq!(windows("send = \"rollups\"\n"), 1000 * (200 + 2 * 112));
+    assert_eq!(windows("send = \"rollups\"\nrollup_window = \"1 s\"\n"), 1000 * (200 + 3 * 112));
 }

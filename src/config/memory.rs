@@ -45,6 +45,20 @@ fn under_way(sink: &InfluxConfig) -> u64 {
     ROUNDS * u64::from(sink.requests_max) * (2 * sink.batch_bytes as u64 + samples)
 }
 
+/// A series in one open window (its rollup, and its metric's name, which the windows share).
+const OPEN_ROLLUP_BYTES: u64 = 96 + 16;
+/// A series in the fold of a sink: names, and its share of device and tags.
+const FOLDED_SERIES_BYTES: u64 = 200;
+
+/// What a sink that gets rollups folds: of each series the windows between its device's newest time
+/// and that less the lateness.
+fn open_windows(sink: &InfluxConfig, config: &Config) -> u64 {
+    let Some(rollups) = sink.rollups else { return 0 };
+    let window_ms = rollups.window.as_millis().max(1);
+    let windows = config.live.lateness.as_millis().div_ceil(window_ms) as u64 + 1;
+    config.limits.series_max as u64 * (FOLDED_SERIES_BYTES + windows * OPEN_ROLLUP_BYTES)
+}
+
 /// What a bridge holds: messages under way, one more that is being read, the readings of a group and
 /// their encoding; the tables of a Sparkplug host.
 fn bridged(bridge: &MqttConfig) -> u64 {
@@ -107,6 +121,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "requests to stores",
             "each of sinks.influx: requests_max, batch_bytes, batch_samples",
             config.sinks.influx.iter().map(under_way).sum(),
+        ),
+        line(
+            "open windows of sinks that get rollups",
+            "limits.series_max, live.lateness, each of sinks.influx: rollup_window",
+            config.sinks.influx.iter().map(|sink| open_windows(sink, config)).sum(),
         ),
         line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),

@@ -18,7 +18,7 @@ pub use checked::{
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
-pub use sinks::{InfluxConfig, SinksConfig};
+pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
 
 /// The manual: every key with its default and a sentence.
 pub const MANUAL: &str = include_str!("../../config/tidegate.toml");

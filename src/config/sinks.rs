@@ -14,6 +14,8 @@ const HISTORY: &str = "history";
 const NAME_BYTES_MAX: usize = 32;
 /// One line of the longest texts must have room; more than this no store takes.
 const BATCH_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 20;
+/// The spool keeps what open windows are made of: days of it would fill it.
+const ROLLUP_WINDOW_MAX_S: u64 = 3600;
 /// As for a subscription of a viewer.
 const GLOB_BYTES_MAX: usize = 1024;
 
@@ -52,12 +54,25 @@ pub struct InfluxConfig {
     pub devices: Option<GlobSet>,
     /// `None` = all.
     pub metrics: Option<GlobSet>,
+    /// The same two lists as they were written.
+    pub globs: (Vec<String>, Vec<String>),
+    /// `None` = every sample is sent.
+    pub rollups: Option<RollupsConfig>,
     pub batch_samples: usize,
     pub batch_bytes: usize,
     pub batch_age: Duration,
     pub requests_max: u32,
     pub backlog_share: f64,
     pub breaker: breaker::Settings,
+}
+
+/// `send = "rollups"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollupsConfig {
+    /// Width of a window.
+    pub window: Duration,
+    /// How long a device sends nothing until its windows are closed.
+    pub silence: Duration,
 }
 
 impl InfluxConfig {
@@ -133,6 +148,8 @@ impl Checker<'_> {
             measurement: file.measurement.clone(),
             devices: self.globs(&key("devices"), &file.devices),
             metrics: self.globs(&key("metrics"), &file.metrics),
+            globs: (file.devices.clone(), file.metrics.clone()),
+            rollups: self.rollups(key, file),
             batch_samples: self.count(&key("batch_samples"), file.batch_samples, 1..=1_000_000)
                 as usize,
             batch_bytes: self.memory(&key("batch_bytes"), &file.batch_bytes, BATCH_BYTES),
@@ -143,6 +160,25 @@ impl Checker<'_> {
             // Last, so that the other keys are checked without it.
             write_url: write_url?,
         })
+    }
+
+    /// Checked in any case, so that a mistake is not first found when `send` is changed.
+    fn rollups(
+        &mut self,
+        key: impl Fn(&str) -> String,
+        file: &file::Influx,
+    ) -> Option<RollupsConfig> {
+        let window = self.duration(&key("rollup_window"), &file.rollup_window);
+        if window.subsec_nanos() != 0 || !(1..=ROLLUP_WINDOW_MAX_S).contains(&window.as_secs()) {
+            self.wrong(
+                &key("rollup_window"),
+                format!("{window:?} must be whole seconds, from \"1 s\" to \"1 h\""),
+            );
+        }
+        let silence = self.positive(&key("rollup_silence"), &file.rollup_silence);
+        let send = [("raw", false), ("rollups", true)];
+        let rollups = self.one_of(&key("send"), &file.send, &send);
+        rollups.then_some(RollupsConfig { window, silence })
     }
 
     /// The address of the write API. Mistakes do not repeat what was written: it may hold a password.

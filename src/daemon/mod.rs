@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::model::{Batch, ClientId, Timestamp};
 use crate::sinks::book::{self, Book, BookError, Bounds};
 use crate::sinks::history::{self, HistoryError, Reader};
+use crate::sinks::influx::OpenError;
 #[cfg(feature = "influx")]
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::{self, Kind, Record, Spool, SpoolError};
@@ -71,6 +72,9 @@ pub enum DaemonError {
     /// What the sinks remember can't be opened.
     #[error("the file of the sinks can't be opened: {0}")]
     Book(#[from] BookError),
+    /// A sink can't go on where it was.
+    #[error("{0}")]
+    Sink(#[from] OpenError),
     /// What the bridges keep can't be opened.
     #[cfg(feature = "mqtt")]
     #[error("the file of the bridges can't be opened: {0}")]

@@ -18,6 +18,11 @@ const BEHIND: Duration = Duration::from_secs(10);
 pub(super) struct SinkStatus {
     pub name: String,
     kind: &'static str,
+    /// What it gets: `raw` or `rollups`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollup_window_s: Option<f64>,
     breaker: &'static str,
     held: bool,
     cause: Option<String>,
@@ -34,6 +39,8 @@ pub(super) struct SinkStatus {
     skipped: u64,
     shed: u64,
     lost: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     requests: Option<Requests>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +89,8 @@ impl SinkStatus {
         SinkStatus {
             name: "history".to_owned(),
             kind: "history",
+            send: None,
+            rollup_window_s: None,
             breaker: if stalled { "open" } else { "closed" },
             held: false,
             cause: stalled.then(|| "the history's file can't be written".to_owned()),
@@ -97,6 +106,7 @@ impl SinkStatus {
             skipped: counts.skipped,
             shed,
             lost: 0,
+            late: None,
             requests: None,
             dead_letters: None,
             unflushed_samples: Some(counts.held),
@@ -112,6 +122,8 @@ impl SinkStatus {
         SinkStatus {
             name: view.name.clone(),
             kind: "influx",
+            send: Some(if view.rollups.is_some() { "rollups" } else { "raw" }),
+            rollup_window_s: view.rollups.map(seconds),
             breaker: state.as_str(),
             held,
             cause,
@@ -128,6 +140,7 @@ impl SinkStatus {
             // Part of what it calls lost.
             shed: 0,
             lost: view.counts.lost,
+            late: view.rollups.map(|_| view.counts.late),
             requests: Some(Requests { under_way, allowed, sent, failed }),
             dead_letters: Some(DeadLetters {
                 letters: letters.letters,
@@ -137,7 +150,8 @@ impl SinkStatus {
                 dropped: letters.dropped,
                 replayed: letters.replayed,
             }),
-            unflushed_samples: None,
+            // Those in open windows.
+            unflushed_samples: view.rollups.map(|_| view.counts.open),
             bytes: None,
             imbalance: view.imbalance,
         }

@@ -3,15 +3,17 @@
 
 use super::accepted::accepted_below;
 use super::{DaemonError, Thread, open_book, thread_error};
-use crate::config::{Config, InfluxConfig};
+use crate::config::{Config, InfluxConfig, RollupsConfig};
 use crate::ledger::AcceptedBelow;
 use crate::model::Position;
 use crate::sinks::book::Bounds;
+use crate::sinks::influx::fold::Rules;
 use crate::sinks::influx::names::Naming;
 use crate::sinks::influx::round::Shape;
 use crate::sinks::influx::transport::Http;
-use crate::sinks::influx::{self, Influx};
+use crate::sinks::influx::{self, Influx, Rollups};
 use crate::spool::Spool;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Sinks that have their places in the log.
@@ -38,7 +40,7 @@ pub(super) fn open(config: &Config, spool: &Spool) -> Result<Prepared, DaemonErr
     };
     let sinks = config.sinks.influx.iter().map(|sink| {
         let transport = Http::new(&sink.target()).map_err(DaemonError::Http)?;
-        let options = options(sink, accepted_below(config, spool));
+        let options = options(sink, config.live.lateness, accepted_below(config, spool));
         Ok((influx::open(options, spool, open_book(config, bounds)?)?, transport))
     });
     Ok(Prepared(sinks.collect::<Result<_, DaemonError>>()?))
@@ -61,7 +63,7 @@ impl Prepared {
     }
 }
 
-fn options(sink: &InfluxConfig, accepted: AcceptedBelow) -> influx::Options {
+fn options(sink: &InfluxConfig, lateness: Duration, accepted: AcceptedBelow) -> influx::Options {
     let naming = Naming::new(&sink.measurement);
     influx::Options {
         name: sink.name.clone(),
@@ -74,10 +76,23 @@ fn options(sink: &InfluxConfig, accepted: AcceptedBelow) -> influx::Options {
             part_samples: sink.batch_samples,
             request_bytes: sink.batch_bytes,
         },
+        rollups: sink.rollups.map(|RollupsConfig { window, silence }| Rollups {
+            rules: Rules {
+                width: nanos(window),
+                lateness: nanos(lateness),
+                devices: sink.globs.0.clone(),
+                metrics: sink.globs.1.clone(),
+            },
+            silence,
+        }),
         batch_age: sink.batch_age,
         requests_max: sink.requests_max,
         backlog_share: sink.backlog_share,
         breaker: sink.breaker.clone(),
         accepted,
     }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -171,6 +171,8 @@ pub(super) struct Reader<'a> {
 const ROOM_SAMPLES: usize = 16 * 1024;
 /// And columns.
 const ROOM_COLUMNS: usize = 1024;
+/// And names of columns, which many tables mostly share.
+const ROOM_NAMES: usize = 32;
 /// Shorter messages are those of devices that send one row at a time,
 const ONE_ROW_BYTES: usize = 1024;
 /// and take about so many bytes for a column with its name and value.
@@ -196,7 +198,7 @@ impl<'a> Reader<'a> {
             entries: 0,
             times: Vec::new(),
             tags: Vec::new(),
-            names: Vec::new(),
+            names: Vec::with_capacity(columns.min(ROOM_NAMES)),
             scratch: column::Scratch::default(),
         }
     }

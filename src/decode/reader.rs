@@ -10,7 +10,7 @@
 pub(crate) struct Malformed;
 
 /// How deep messages and groups may nest, counted down: prost's limit.
-pub(crate) const DEPTH_MAX: u32 = 100;
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +52,13 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
-    depth: u32,
+    /// As wide as the slice's parts: narrower, each copy of this would wait for its own writing.
+    depth: usize,
 }
 
 impl<'a> Fields<'a> {
     /// Reads a message that lies `depth` levels above the deepest allowed.
-    pub(crate) fn new(message: &'a [u8], depth: u32) -> Fields<'a> {
+    pub(crate) fn new(message: &'a [u8], depth: usize) -> Fields<'a> {
         Fields { rest: message, depth }
     }
 
@@ -113,7 +114,7 @@ impl<'a> Fields<'a> {
 
     /// Steps over the value of an unknown field.
     #[cold]
-    fn skip(&mut self, tag: u32, wire_type: u32, depth: u32) -> Result<(), Malformed> {
+    fn skip(&mut self, tag: u32, wire_type: u32, depth: usize) -> Result<(), Malformed> {
         let deeper = depth.checked_sub(1).ok_or(Malformed)?;
         match wire_type {
             0 => self.varint().map(drop),

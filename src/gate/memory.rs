@@ -18,6 +18,7 @@
 use super::Closed;
 use super::round_robin::{RoundRobin, Ticket};
 use super::shares::Share;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,9 @@ use tokio::sync::oneshot;
 const EXPRESS_PART: usize = 16;
 /// The part of what is express that one client may take.
 const LIGHT_PART: usize = 8;
+/// A batch keeps less than this that it does not need until it is through: for a small one to give it
+/// back would cost more than it is worth.
+const CRUMB_BYTES: usize = 1 << 10;
 /// The part of what is common that is a turn's worth.
 const QUANTUM_PART: usize = 64;
 
@@ -153,11 +157,14 @@ impl Reserved {
         &self.share
     }
 
-    /// Makes it as large as the offer turned out to be: what was too much is free again, more is taken
-    /// if there is more. False if there is not.
+    /// Makes it as large as the offer turned out to be: what was too much is free again (but for
+    /// crumbs), more is taken if there is more. False if there is not.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
         let bytes = bytes.min(self.memory.most());
         let held = self.common + self.express;
+        if (bytes..bytes.saturating_add(CRUMB_BYTES)).contains(&held) {
+            return true;
+        }
         if bytes > held {
             let more = bytes - held;
             let mut state = self.memory.lock();
@@ -187,9 +194,27 @@ impl Reserved {
     }
 }
 
+/// Gives back what several hold, under one lock.
+pub(super) fn give_back<'a>(reserved: impl Iterator<Item = &'a mut Reserved>) {
+    let mut reserved = reserved.peekable();
+    let Some(memory) = reserved.peek().map(|first| first.memory.clone()) else { return };
+    let mut state = memory.lock();
+    for reserved in reserved {
+        let (common, express) = (take(&mut reserved.common), take(&mut reserved.express));
+        state.common += common;
+        state.express += express;
+        reserved.share.under_way.fetch_sub((common + express) as u64, Ordering::Relaxed);
+    }
+    if !state.waiting.is_empty() {
+        memory.serve(state);
+    }
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
-        self.give_back(self.common, self.express);
+        if self.common + self.express > 0 {
+            self.give_back(self.common, self.express);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gate's thread: collects what waits into groups, makes each durable, answers.
 
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use super::shares::Shares;
 use super::{
     Answer, ClientLedger, GREETINGS_MAX, Gate, OFFER_BYTES_MIN, Offer, Outcome, Pressure, Refusal,
@@ -89,9 +89,9 @@ pub fn open(
 
 /// An offer that was looked at, waiting for its group.
 struct Pending {
-    offer: Offer,
-    /// Its memory, given back with the answer.
-    _reserved: Reserved,
+    offer: Box<Offer>,
+    /// Its memory, given back before the answer.
+    reserved: Reserved,
     samples: usize,
     verdict: Verdict,
     refusal: Option<Refusal>,
@@ -168,7 +168,7 @@ impl Keeper {
                 }
                 Request::Offer(offer, reserved) => {
                     bytes += offer.payload.len();
-                    self.admit(*offer, reserved);
+                    self.admit(offer, reserved);
                 }
             }
             if bytes >= GROUP_BYTES_MAX {
@@ -179,7 +179,7 @@ impl Keeper {
         self.commit();
     }
 
-    fn admit(&mut self, mut offer: Offer, reserved: Reserved) {
+    fn admit(&mut self, mut offer: Box<Offer>, reserved: Reserved) {
         let name = Name { client: &offer.client, session: offer.session, seq: offer.seq };
         let samples = offer.batch.samples();
         let verdict = self.admission.admit(name, &offer.batch, offer.received_at);
@@ -206,7 +206,7 @@ impl Keeper {
                 }
             }
         }
-        self.group.push(Pending { offer, _reserved: reserved, samples, verdict, refusal });
+        self.group.push(Pending { offer, reserved, samples, verdict, refusal });
     }
 
     fn commit(&mut self) {
@@ -226,8 +226,10 @@ impl Keeper {
             // Before the answers: who has one may look at the books.
             self.ledger.accepted(self.spool.next(), accepted);
         }
+        // Memory first: who gets the answer may send the next batch at once.
+        memory::give_back(self.group.iter_mut().map(|pending| &mut pending.reserved));
         for pending in self.group.drain(..) {
-            let Pending { offer, _reserved: reserved, samples, verdict, mut refusal } = pending;
+            let Pending { offer, samples, verdict, mut refusal, .. } = pending;
             let name = Name { client: &offer.client, session: offer.session, seq: offer.seq };
             if refusal.is_none() && failed.is_some() {
                 // A duplicate may be one of a batch in this very group.
@@ -250,9 +252,8 @@ impl Keeper {
                 }
             };
             self.admission.count(&offer.client, offer.protocol.byte(), decided);
-            // Memory first: who gets the answer may send the next batch at once.
-            drop(reserved);
-            drop(offer.answer.send(Answer { seq: offer.seq, outcome }));
+            let Offer { seq, answer, .. } = *offer;
+            drop(answer.send(Answer { seq, outcome }));
         }
     }
 
@@ -325,7 +326,7 @@ fn checkpoint_without(admission: &mut Admission, group: &[Pending]) -> Vec<u8> {
 
 impl Pending {
     fn name(&self) -> Name<'_> {
-        let Offer { client, session, seq, .. } = &self.offer;
+        let Offer { client, session, seq, .. } = &*self.offer;
         Name { client, session: *session, seq: *seq }
     }
 }

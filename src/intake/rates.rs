@@ -2,6 +2,7 @@
 
 use crate::config::LimitsConfig;
 use crate::model::ClientId;
+use foldhash::fast::RandomState;
 use governor::clock::{Clock, DefaultClock};
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
@@ -11,7 +12,7 @@ use std::time::Duration;
 /// How many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 10;
 
-type Limiter = RateLimiter<ClientId, HashMapStateStore<ClientId>, DefaultClock>;
+type Limiter = RateLimiter<ClientId, HashMapStateStore<ClientId, RandomState>, DefaultClock>;
 
 /// The rate limits of all clients.
 pub(super) struct Rates {
@@ -23,8 +24,8 @@ pub(super) struct Rates {
 impl Rates {
     pub fn new(limits: &LimitsConfig) -> Rates {
         Rates {
-            batches: RateLimiter::hashmap(quota(limits.batches_per_second)),
-            samples: RateLimiter::hashmap(quota(limits.samples_per_second)),
+            batches: limiter(limits.batches_per_second),
+            samples: limiter(limits.samples_per_second),
             clock: DefaultClock::default(),
         }
     }
@@ -47,6 +48,10 @@ impl Rates {
         self.batches.retain_recent();
         self.samples.retain_recent();
     }
+}
+
+fn limiter(per_second: u32) -> Limiter {
+    RateLimiter::hashmap_with_hasher(quota(per_second), RandomState::default())
 }
 
 fn quota(per_second: u32) -> Quota {

@@ -38,6 +38,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Time for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// While something is ready, so many events pass between two looks at whether to stop: a look takes a
+/// lock that all connections share. Who waits for something is woken at once.
+const LOOK_EVERY: u32 = 16;
 /// Clients come back after a restart spread over this time.
 const RECONNECT_SPREAD_MS: u32 = 2000;
 
@@ -155,12 +158,14 @@ struct Conversation<'a, S> {
     heard_at: Instant,
     batch_at: Instant,
     pinged: bool,
+    /// Events since the last look at whether to stop.
+    unlooked: u32,
 }
 
 /// What happened next.
 enum Event {
     Message(Option<Result<Message, Error>>),
-    Room(Result<Reserved, crate::gate::Closed>),
+    Room(Result<Reserved, gate::Closed>),
     Answer(Option<Answer>),
     Terms,
     Tick,
@@ -186,6 +191,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             heard_at: now,
             batch_at: now,
             pinged: false,
+            unlooked: 0,
         }
     }
 
@@ -201,8 +207,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             };
             let handled = match event {
                 Event::Message(message) => self.on_message(message).await,
-                Event::Room(Ok(reserved)) => self.on_room(reserved).await,
-                Event::Room(Err(_)) => Err(restart()),
+                Event::Room(room) => match self.unread.take() {
+                    Some((message, _)) => self.on_room(message, room, clock::monotonic()).await,
+                    None => Ok(()),
+                },
                 Event::Answer(Some(answer)) => self.on_answers(answer).await,
                 // We hold a sender ourselves.
                 Event::Answer(None) => Ok(()),
@@ -226,11 +234,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     /// What is there already, looked for in the order of [`Self::wait`]. Under load something always
     /// is; to be woken by all the others would then cost more than to read a small batch.
     fn ready(&mut self, stopping: bool) -> Option<Event> {
-        if !stopping && self.intake.stop.is_cancelled() {
-            return Some(Event::Stop);
-        }
-        if self.greeted.place.replaced.is_cancelled() {
-            return Some(Event::Replaced);
+        self.unlooked += 1;
+        if self.unlooked >= LOOK_EVERY {
+            self.unlooked = 0;
+            if !stopping && self.intake.stop.is_cancelled() {
+                return Some(Event::Stop);
+            }
+            if self.greeted.place.replaced.is_cancelled() {
+                return Some(Event::Replaced);
+            }
         }
         if let Ok(answer) = self.answers.try_recv() {
             return Some(Event::Answer(Some(answer)));
@@ -276,21 +288,32 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
         let message = binary(message)?;
-        self.heard_at = clock::monotonic();
+        let now = clock::monotonic();
+        self.heard_at = now;
         self.pinged = false;
-        if let Some(message) = message {
-            self.intake.metrics.received(Protocol::Ws, message.len());
-            // The message's memory is tungstenite's whole read buffer: what waits is a copy.
-            let room = self.intake.gate.reserve(&self.greeted.share, message.len());
-            self.unread = Some((Bytes::copy_from_slice(&message), room));
+        let Some(message) = message else { return Ok(()) };
+        self.intake.metrics.received(Protocol::Ws, message.len());
+        let mut room = self.intake.gate.reserve(&self.greeted.share, message.len());
+        // The message's memory is tungstenite's whole read buffer: what waits is a copy.
+        let message = Bytes::copy_from_slice(&message);
+        // Mostly there is room at once.
+        match (&mut room).now_or_never() {
+            Some(room) => self.on_room(message, room, now).await,
+            None => {
+                self.unread = Some((message, room));
+                Ok(())
+            }
         }
-        Ok(())
     }
 
-    /// There is room for the message that waits: read it.
-    async fn on_room(&mut self, reserved: Reserved) -> Result<(), End> {
-        let Some((message, _)) = self.unread.take() else { return Ok(()) };
-        let now = clock::monotonic();
+    /// There is room for a message: read it.
+    async fn on_room(
+        &mut self,
+        message: Bytes,
+        room: Result<Reserved, gate::Closed>,
+        now: Instant,
+    ) -> Result<(), End> {
+        let reserved = room.map_err(|_| restart())?;
         let received_at = clock::now();
         let greeted = &self.greeted;
         let read = reading::upstream(

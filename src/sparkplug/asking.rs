@@ -25,12 +25,13 @@ impl Asking {
     /// A birth is wanted: as soon as this node's interval and the pace of all allow.
     pub(super) fn want(&mut self, now: Timestamp, min: Duration, next_of_all: &mut Timestamp) {
         let own = self.last.map_or(now, |last| last.saturating_add(self.interval(min)));
-        let soonest = own.max(now);
-        if self.due.is_some_and(|due| due <= soonest.max(*next_of_all)) {
+        let at = if own > now { own } else { now.max(*next_of_all) };
+        if self.due.is_some_and(|due| due <= at) {
             return;
         }
-        let at = soonest.max(*next_of_all);
-        *next_of_all = at.saturating_add(PACE);
+        if own <= now {
+            *next_of_all = at.saturating_add(PACE);
+        }
         self.due = Some(at);
     }
 

@@ -81,3 +81,20 @@ impl fmt::Display for DataType {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sparkplug::proto;
+
+    #[test]
+    fn every_datatype_is_as_the_schema_has_it() {
+        for datatype in DataType::ALL {
+            let schema = proto::DataType::try_from(i32::from(datatype.number())).unwrap();
+            assert_eq!(datatype.name(), schema.as_str_name());
+            assert_eq!(DataType::from_number(datatype.number().into()), Some(*datatype));
+        }
+        assert_eq!((1..1000).filter_map(DataType::from_number).count(), 34);
+        assert_eq!((1..1000).filter(|n| proto::DataType::try_from(*n).is_ok()).count(), 34);
+    }
+}

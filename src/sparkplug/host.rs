@@ -27,10 +27,10 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Host {
     settings: Settings,
-    nodes: HashMap<NodeId, Node>,
+    pub(super) nodes: HashMap<NodeId, Node>,
     /// When nodes are to be looked at.
     alarms: BTreeSet<(Timestamp, NodeId)>,
-    shared: Shared,
+    pub(super) shared: Shared,
     /// Of the connection's will, in milliseconds.
     state_timestamp: i64,
     /// When nodes that are of no use were last looked for.

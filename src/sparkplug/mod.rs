@@ -22,6 +22,7 @@ mod datatype;
 mod heard;
 mod host;
 mod node;
+mod numbers;
 mod order;
 mod payload;
 mod properties;
@@ -47,3 +48,8 @@ pub use settings::{
     CONFIRM_INTERVAL, Caps, DEVICE, Naming, NamingError, ONLINE_METRIC, REBIRTH_INTERVAL_MIN,
     REORDER_TIMEOUT, Settings,
 };
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -16,16 +16,14 @@
 use super::Settings;
 use super::asking::Asking;
 use super::context::Context;
-use super::datatype::DataType;
 use super::heard::NodeId;
+use super::numbers::{bdseq, is_behind, seq};
 use super::order::{Held, Order};
 use super::payload::{self, Payload};
 use super::puzzle::{Puzzle, PuzzleKind};
 use super::scope::{Believed, Scope, Told};
-use super::table::{Aliased, Table};
+use super::table::Table;
 use super::topic::Verb;
-use super::value::plain;
-use crate::decode::Content;
 use crate::model::Timestamp;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -33,10 +31,9 @@ use std::time::Duration;
 
 /// Births come in bursts; a node's tables are written down once after so long.
 const REMEMBER_AFTER: Duration = Duration::from_secs(1);
-/// The metric that numbers a node's sessions (tck-id-payloads-nbirth-bdseq).
-pub(super) const BDSEQ: &str = "bdSeq";
 /// The metric by which a node is asked for a rebirth; its value tells nothing.
 pub(super) const REBIRTH: &str = "Node Control/Rebirth";
+
 /// See the top of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Life {
@@ -140,6 +137,14 @@ impl Node {
         context: &mut Context<'_>,
     ) -> Result<(), PuzzleKind> {
         let seq = seq(payload)?;
+        if self.life == Life::Born
+            && self.is_before_birth(payload)
+            && is_behind(bdseq(payload, &self.own.table), self.bdseq)
+        {
+            // Of an earlier connection, and overtaken by that of the one that runs.
+            context.shared.counts.dropped += 1;
+            return Ok(());
+        }
         let waited = self.order.restart(Some(seq));
         context.drop_held(&waited);
         self.asking.done();
@@ -218,7 +223,7 @@ impl Node {
             return Ok(());
         }
         if self.order.is_next(seq) {
-            self.order.taken(seq);
+            self.order.taken(seq, payload.timestamp);
             self.apply(verb, device, payload, context.now, context);
             self.apply_held(context);
             return Ok(());
@@ -228,6 +233,17 @@ impl Node {
             // then a message is missing as well.
             context.shared.counts.dropped += 1;
             self.order.missing(context.now);
+            return Ok(());
+        }
+        if self.order.missing_before(seq) > context.settings.caps.held_messages {
+            if self.order.is_overtaken(payload.timestamp) {
+                // It came twice.
+                context.shared.counts.dropped += 1;
+                return Ok(());
+            }
+            // The numbers began anew: there was a birth, and it was lost.
+            self.lose(context);
+            self.unordered(verb, device, payload, context.now, context);
             return Ok(());
         }
         let held = Held {
@@ -260,9 +276,10 @@ impl Node {
             && let Some(held) = self.order.next_held()
         {
             context.shared.held_bytes -= held.bytes();
-            self.order.taken(held.seq);
             // It was read before it was held.
-            if let Ok(payload) = read(&held.payload, context.settings, &mut scratch) {
+            let payload = read(&held.payload, context.settings, &mut scratch).ok();
+            self.order.taken(held.seq, payload.as_ref().and_then(|payload| payload.timestamp));
+            if let Some(payload) = payload {
                 self.apply(held.verb, held.device.as_deref(), &payload, held.received_at, context);
             }
         }
@@ -345,11 +362,16 @@ impl Node {
         let Some(device) = self.devices.get_mut(id) else { return Ok(()) };
         let max = caps.node_metrics.saturating_sub(others - device.table.entries.len());
         let table = context.table(&payload.metrics, max, &device.table)?;
+        let contradicts = self.life == Life::Recalled && table.differs_from(&device.table);
         device.take(table, context.shared);
         device.born = true;
         context.shared.counts.births += 1;
         device.set_online(true, at, context);
         device.tell(payload, Believed::All, at, context);
+        if contradicts {
+            // The node was born anew while nobody listened.
+            self.lose(context);
+        }
         Ok(())
     }
 
@@ -466,27 +488,4 @@ fn read<'a>(
     scratch: &'a mut Vec<u8>,
 ) -> Result<Payload<'a>, PuzzleKind> {
     payload::read(bytes, settings.caps.message_metrics, &settings.limits, scratch)
-}
-
-/// The number of a message. Absent is 0, as an encoder of proto3 leaves it out.
-fn seq(payload: &Payload<'_>) -> Result<u8, PuzzleKind> {
-    u8::try_from(payload.seq.unwrap_or_default()).map_err(|_| PuzzleKind::Seq)
-}
-
-/// The number of a session, which comes as Int64 or UInt64.
-fn bdseq(payload: &Payload<'_>, table: &Table) -> Option<u64> {
-    let metric = payload.metrics.iter().find(|metric| match (metric.name, metric.alias) {
-        (Some(name), _) => name == BDSEQ,
-        (None, Some(alias)) => {
-            matches!(table.aliased(alias), Some(Aliased::One(index))
-                if table.named(BDSEQ) == Some(index))
-        }
-        (None, None) => false,
-    })?;
-    let raw = metric.value?;
-    let number = plain(DataType::Int64, raw).or_else(|_| plain(DataType::UInt64, raw));
-    match number {
-        Ok(Content::Int(number)) => u64::try_from(number).ok(),
-        _ => None,
-    }
 }

@@ -24,6 +24,8 @@ pub(super) struct Order {
     held: Vec<Held>,
     /// Since when something has been missing.
     missing_since: Option<Timestamp>,
+    /// When the last message that was taken was sent, by the node's clock.
+    last_sent: Option<u64>,
 }
 
 impl Order {
@@ -31,6 +33,7 @@ impl Order {
     pub(super) fn restart(&mut self, after: Option<u8>) -> Vec<Held> {
         self.expected = after.map(|seq| seq.wrapping_add(1));
         self.missing_since = None;
+        self.last_sent = None;
         std::mem::take(&mut self.held)
     }
 
@@ -39,9 +42,20 @@ impl Order {
         self.expected.is_none_or(|expected| expected == seq)
     }
 
+    /// How many messages are missing before that one; many, if its number was taken already.
+    pub(super) fn missing_before(&self, seq: u8) -> usize {
+        self.expected.map_or(0, |expected| seq.wrapping_sub(expected)).into()
+    }
+
+    /// Whether a message was sent before the last one that was taken.
+    pub(super) fn is_overtaken(&self, sent: Option<u64>) -> bool {
+        matches!((sent, self.last_sent), (Some(sent), Some(last)) if sent < last)
+    }
+
     /// That message was taken.
-    pub(super) fn taken(&mut self, seq: u8) {
+    pub(super) fn taken(&mut self, seq: u8, sent: Option<u64>) {
         self.expected = Some(seq.wrapping_add(1));
+        self.last_sent = sent;
     }
 
     /// Who waited for its turn and has it now.

@@ -196,3 +196,86 @@ fn is_zlib(bytes: &[u8]) -> bool {
     matches!(bytes, [method, flags, ..]
         if method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sparkplug::proto;
+    use crate::sparkplug::proto::payload::metric::Value as Field;
+    use proptest::prelude::*;
+    use prost::Message;
+
+    fn fixtures() -> Vec<Vec<u8>> {
+        let lines = concat!(
+            include_str!("../../tests/fixtures/sparkplug/pysparkplug.jsonl"),
+            include_str!("../../tests/fixtures/sparkplug/tahu.jsonl"),
+            include_str!("../../tests/fixtures/sparkplug/mqtt-spb-wrapper.jsonl"),
+            include_str!("../../tests/fixtures/sparkplug/sparkplug-client.jsonl"),
+        );
+        let bytes = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let hex = line["payload"].as_str().unwrap().to_owned();
+            let at = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            (0..hex.len()).step_by(2).map(at).collect()
+        };
+        lines.lines().map(bytes).collect()
+    }
+
+    /// What prost takes is taken, and means the same.
+    fn check(bytes: &[u8]) {
+        let Ok(theirs) = proto::Payload::decode(bytes) else { return };
+        let ours = plain(bytes, usize::MAX).unwrap();
+        assert_eq!((ours.timestamp, ours.seq), (theirs.timestamp, theirs.seq));
+        assert_eq!((ours.uuid, ours.body), (theirs.uuid(), theirs.body()));
+        assert_eq!(ours.metrics.len(), theirs.metrics.len());
+        for (our, their) in ours.metrics.iter().zip(&theirs.metrics) {
+            assert_eq!((our.name, our.alias), (their.name.as_deref(), their.alias));
+            assert_eq!((our.timestamp, our.datatype), (their.timestamp, their.datatype));
+            assert_eq!(our.is_historical, their.is_historical());
+            assert_eq!((our.is_transient, our.is_null), (their.is_transient(), their.is_null()));
+            match (our.value, &their.value) {
+                (None, None) | (Some(Raw::Extension), Some(Field::ExtensionValue(_))) => {}
+                (Some(Raw::Int(our)), Some(Field::IntValue(their))) => assert_eq!(our, *their),
+                (Some(Raw::Long(our)), Some(Field::LongValue(their))) => assert_eq!(our, *their),
+                (Some(Raw::Float(our)), Some(Field::FloatValue(their))) => {
+                    assert_eq!(our.to_bits(), their.to_bits());
+                }
+                (Some(Raw::Double(our)), Some(Field::DoubleValue(their))) => {
+                    assert_eq!(our.to_bits(), their.to_bits());
+                }
+                (Some(Raw::Bool(our)), Some(Field::BooleanValue(their))) => assert_eq!(our, *their),
+                (Some(Raw::Text(our)), Some(Field::StringValue(their))) => assert_eq!(our, their),
+                (Some(Raw::Bytes(our)), Some(Field::BytesValue(their))) => assert_eq!(our, their),
+                // Told twice, prost puts the two together; the last is enough.
+                (Some(Raw::DataSet(_)), Some(Field::DatasetValue(_)))
+                | (Some(Raw::Template(_)), Some(Field::TemplateValue(_))) => {}
+                (our, their) => panic!("{our:?} is {their:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn payloads_are_read_as_prost_reads_them() {
+        let fixtures = fixtures();
+        assert_eq!(fixtures.len(), 16);
+        for payload in &fixtures {
+            assert!(proto::Payload::decode(&payload[..]).is_ok());
+            check(payload);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_payloads_are_read_as_prost_reads_them(
+            which in 0_usize..16,
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut payload = fixtures().swap_remove(which);
+            for (at, byte) in damage {
+                let at = at.index(payload.len());
+                payload[at] = byte;
+            }
+            check(&payload);
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use super::Settings;
 use super::context::{Context, Shared};
 use super::heard::{HeardReading, NodeId, Presence};
-use super::node::{BDSEQ, REBIRTH};
+use super::node::REBIRTH;
+use super::numbers::BDSEQ;
 use super::payload::Payload;
 use super::puzzle::PuzzleKind;
 use super::table::Table;
@@ -26,6 +27,9 @@ pub(super) struct Scope {
     /// `None`: not known since the daemon started.
     pub(super) online: Option<bool>,
 }
+
+/// The most that learning one metric costs, and what is left when nothing is learnt any more.
+const LEARNT_BYTES: usize = 1024;
 
 /// What of a message is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,10 +92,12 @@ impl Scope {
         let mut telling = Telling::new(&self.device, context.settings, at, sent_at, context.heard);
         let mut told = Told::Understood;
         let (mut learnt, bytes) = (false, self.table.bytes());
+        let room = context.settings.caps.table_bytes.saturating_sub(context.shared.table_bytes);
+        let room = room.saturating_sub(LEARNT_BYTES);
         for metric in &payload.metrics {
             let entry = self.table.entry_of(metric, believed == Believed::All);
             let entry = match entry {
-                Err(PuzzleKind::NotBorn) => {
+                Err(PuzzleKind::NotBorn) if self.table.bytes() - bytes < room => {
                     learnt = true;
                     self.table.learn(metric, context.settings.limits.name_bytes)
                 }

@@ -9,7 +9,7 @@ use tidegate::clock;
 use tidegate::ledger::Outcomes;
 use tidegate::model::{Batch, BatchBuilder, Position, Timestamp};
 use tidegate::sinks::book::{
-    Book, Bounds, Counts, Filter, NewLetter, Shed, Standing, Summary, Which,
+    Book, Bounds, Counts, Filter, NewLetter, News, Shed, Standing, Summary, Which,
 };
 use tidegate::sinks::influx::progress::Progress;
 
@@ -28,6 +28,7 @@ fn new_letter(position: u64, batch: Batch, words: &str) -> NewLetter {
         received_at: clock::now(),
         protocol: "ws".to_owned(),
         client: "gateway-1".to_owned(),
+        samples: batch.samples() as u64,
         batch,
         words: words.into(),
     }
@@ -48,9 +49,10 @@ fn settle(book: &mut Book, sink: &str, letters: &[NewLetter], now: Timestamp) {
     let samples: usize = letters.iter().map(|letter| letter.batch.samples()).sum();
     let progress = Progress::begin(Position(100));
     let counts = Counts { dead_lettered: samples as u64, ..Counts::default() };
-    let standing = Standing { spool_id: 1, progress, counts };
+    let standing = Standing { spool_id: 1, progress, counts, windows: None };
+    let news = News { letters: letters.to_vec(), ..News::default() };
     let mut clients = Outcomes::new(0, []);
-    let shed = book.settle(sink, &standing, &mut clients, letters, now).unwrap();
+    let shed = book.settle(sink, &standing, &mut clients, &news, now).unwrap();
     assert_eq!(shed, Shed::default());
 }
 

@@ -312,3 +312,60 @@ fn a_sink_that_comes_late_knows_who_sent_what_was_before_it() {
     assert!(daemon.stop().success());
     assert_balanced(&daemon, &["history", "influx"]);
 }
+
+#[test]
+fn damage_in_the_spool_is_lost_and_told_of_whom_once_the_log_says_so() {
+    let store = store();
+    let mut daemon = start(&settings(&store.url()));
+    // Nothing is written yet when the spool is damaged.
+    daemon.kill();
+    let settings = settings(&store.url());
+    let slow =
+        ["history.flush_interval=1000 s", "sinks.influx.0.batch_age=1000 s"].map(str::to_owned);
+    let slow: Vec<_> = settings.iter().chain(&slow).map(String::as_str).collect();
+    daemon.set(&slow);
+    daemon.restart();
+    let mut clients = ["pump-1", "pump-2"].map(|name| (name, Client::greet(&daemon, name, 1).0));
+    for seq in 1..=40 {
+        for (name, client) in &mut clients {
+            client.batch(seq, &notes(name));
+            client.acked(seq);
+        }
+    }
+    daemon.kill();
+    let files = daemon.spool_files();
+    assert!(files.len() > 2, "{files:?}");
+    let mut bytes = std::fs::read(&files[1]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&files[1], bytes).unwrap();
+    let (code, printed) = audit(&daemon);
+    assert!(code == 0 && printed.contains("damaged 1\n"), "{printed}");
+    daemon.set(&settings.iter().map(String::as_str).collect::<Vec<_>>());
+    daemon.restart();
+    let (mut pump, _) = Client::greet(&daemon, "pump-1", 1);
+    pump.batch(41, &notes("pump-1"));
+    pump.acked(41);
+    for sink in ["history", "influx"] {
+        daemon.until_sink(sink, |sink| sink["lag_samples"] == 0);
+    }
+    // The next start reads it from the checkpoint after the damage.
+    assert!(daemon.stop().success());
+    daemon.restart();
+    for sink in ["history", "influx"] {
+        let told = told(&daemon.json("/api/v1/ledger"), sink);
+        let lost: u64 = told.values().map(|told| told["lost"]).sum();
+        assert_eq!(lost, 1, "{sink}: {told:#?}");
+    }
+    pump = Client::greet(&daemon, "pump-1", 1).0;
+    pump.batch(42, &notes("pump-1"));
+    pump.acked(42);
+    for sink in ["history", "influx"] {
+        let told = told_at_rest(&daemon, sink);
+        let lost = |name: &str| told[&(name.to_owned(), "ws".to_owned())]["lost"];
+        assert_eq!(lost("pump-1") + lost("pump-2"), 1, "{sink}: {told:#?}");
+    }
+    assert!(daemon.stop().success());
+    let printed = assert_balanced(&daemon, &["history", "influx"]);
+    assert!(printed.contains("damaged 1\n"), "{printed}");
+}

@@ -28,8 +28,12 @@ mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
 #[cfg(feature = "mqtt")]
+mod mqtt_publishers;
+#[cfg(feature = "mqtt")]
 mod mqtt_quarantine;
 mod operator;
+#[cfg(feature = "mqtt")]
+mod publisher;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
@@ -37,8 +41,11 @@ mod sink_neighbours;
 mod sink_outage;
 mod sink_pressure;
 mod sink_refusals;
+mod sink_rollups;
 mod sinks_checked;
 mod small_spool;
+#[cfg(feature = "mqtt")]
+mod sparkplug_nodes;
 mod store;
 mod trouble;
 mod victoria;

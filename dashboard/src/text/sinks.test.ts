@@ -25,6 +25,15 @@ const status = (sinks: SinkStatus[], change: Partial<Status> = {}): Status =>
     ...change,
   }) as Status;
 
+describe('a sink of rollups', () => {
+  it('says so, and what came late', () => {
+    expect(say.rollups(sink({ send: 'raw' }))).toBeNull();
+    expect(say.rollups(history)).toBeNull();
+    expect(say.rollups(sink({ send: 'rollups', rollup_window_s: 60, late: 0 }))).toBe('rollups of 1 min');
+    expect(say.rollups(sink({ send: 'rollups', rollup_window_s: 10, late: 3 }))).toBe('rollups of 10 s, 3 samples came late');
+  });
+});
+
 describe('a breaker', () => {
   it('is held before it is open', () => {
     expect([influx, broken, sink({ breaker: 'half_open' }), held].map((one) => say.BREAKER_WORDS[say.breakerState(one)])).toEqual([

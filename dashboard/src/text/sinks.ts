@@ -105,6 +105,13 @@ export function requests(sink: SinkStatus): string | null {
   return `${count(under_way)} of ${count(allowed)} ${allowed === 1 ? 'request' : 'requests'}`;
 }
 
+/** What a sink gets, where that is not every sample. */
+export function rollups(sink: SinkStatus): string | null {
+  if (sink.send !== 'rollups') return null;
+  const late = sink.late ? `, ${samplesText(sink.late)} came late` : '';
+  return `rollups of ${span(sink.rollup_window_s)}${late}`;
+}
+
 export const samplesText = (n: number | null | undefined): string => `${count(n)} ${n === 1 ? 'sample' : 'samples'}`;
 export const lettersText = (n: number | null | undefined): string =>
   n === 0 ? 'no dead letters' : `${count(n)} dead ${n === 1 ? 'letter' : 'letters'}`;

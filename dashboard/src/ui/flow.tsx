@@ -104,9 +104,13 @@ function Sink({ sink }: { sink: SinkStatus }) {
   const requests = say.requests(sink);
   const letters = sink.dead_letters?.letters;
   const backlog = say.backlog(sink);
+  const rollups = say.rollups(sink);
   return (
     <li class={`sink ${judge.sinkLevel(sink)}`} data-sink={sink.name} data-breaker={state}>
-      <h3>{sink.name}</h3>
+      <h3>
+        {sink.name}
+        {rollups !== null && <small class="rollups">{rollups}</small>}
+      </h3>
       <span class="lamped breaker">
         <BreakerLamp state={state} />
         <span class={`word ${judge.breakerLevel(state)}`}>{say.BREAKER_WORDS[state]}</span>

@@ -45,6 +45,7 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
     let history = config.state_dir.join("history.db");
     let read = read_only(&history).map_err(|error| format!("{}: {error}", history.display()))?;
     let counts = read.counts();
+    // The position of the outcomes: a daemon that runs may have gone on since the file was opened.
     let (durable, outcomes) =
         read.outcomes().map_err(|error| format!("{}: {error}", history.display()))?;
     let mut by_client = SinkClients::new(format!("sink {HISTORY}"), &outcomes);
@@ -58,60 +59,51 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
 
     let limits = SeriesLimits { new_per_minute: 0, max: 0, seed: 0 };
     let mut admission = Admission::new(config.limits.sessions_max, limits);
-    let (mut spooled, mut unread) = (0, 0);
+    let (mut spooled, mut unread, mut folded) = (0, 0, Position(0));
     let each = &mut |position: Position, record: &Record<'_>| {
         fold(&mut admission, record);
-        if record.kind == Kind::Batch {
-            let samples = u64::from(record.samples);
-            log.add(position, samples);
-            sinks.iter_mut().for_each(|sink| sink.add(position, record));
-            if clients && position >= durable {
-                by_client.add_to_do(record.client, record.protocol, samples);
-            }
-            if position >= counts.durable {
-                spooled += samples;
-                unread += 1;
-            }
+        if record.kind == Kind::Checkpoint {
+            folded = position;
+            return;
+        }
+        let samples = u64::from(record.samples);
+        log.add(position, samples);
+        sinks.iter_mut().for_each(|sink| sink.add(position, record));
+        if position >= durable {
+            spooled += samples;
+            unread += 1;
+            by_client.add_to_do(record.client, record.protocol, samples);
         }
     };
     let inspection = spool::scan(&dir, each).map_err(|error| error.to_string())?;
     log.add_damage(&inspection);
     sinks.iter_mut().for_each(|sink| sink.add_damage(&inspection));
+    // As a start counts it: no later checkpoint says whose it was.
+    admission.tally_mut().of(Protocol::Ws.byte()).samples += damaged(&inspection, folded);
 
     // Given up while the history stood still, and not written down there yet.
-    let unseen = if counts.durable < inspection.shed.to {
+    let unseen = if durable < inspection.shed.to {
         inspection.shed.samples.saturating_sub(counts.stored + counts.skipped + counts.shed)
     } else {
         0
     };
-    let shed = counts.shed + unseen;
-    let damaged: u64 = inspection.damage.iter().map(|extent| extent.samples).sum();
+    let unreadable = damaged(&inspection, durable);
+    by_client.add_unknown(unseen + unreadable);
     let total = admission.tally().total();
     println!(
         "batches: accepted {}, duplicates {}, refused {}",
         total.batches, total.duplicates, total.refused
     );
+    let lost = outcomes.iter().map(|line| line.outcome.lost).sum::<u64>() + unreadable;
+    let shed = counts.shed + unseen;
     println!(
         "samples: accepted {}, stored {}, spooled {spooled} (in {unread} batches), live only {}, \
-         shed {shed}, damaged {damaged}",
+         shed {shed}, damaged {lost}",
         total.samples, counts.stored, counts.skipped
     );
-    println!("log: ends at {}; history: durable up to {}", inspection.next, counts.durable);
-    let imbalance = i128::from(total.samples)
-        - i128::from(counts.stored)
-        - i128::from(spooled)
-        - i128::from(counts.skipped)
-        - i128::from(shed);
-    let excess = imbalance.unsigned_abs();
-    match imbalance {
-        0 => println!("balanced"),
-        1.. => println!("NOT balanced: {excess} samples were accepted and are nowhere"),
-        _ => println!(
-            "NOT balanced: {excess} samples are stored that the log knows nothing of: its end was \
-             lost after they were (a power cut with spool.durability = \"os\", or a deleted spool)"
-        ),
-    }
-    let mut balanced = imbalance == 0;
+    println!("log: ends at {}; history: durable up to {durable}", inspection.next);
+    let known = [counts.stored, spooled, counts.skipped, shed, lost].map(i128::from);
+    let mut balanced = tell_balance(i128::from(total.samples) - known.iter().sum::<i128>());
     for sink in &sinks {
         balanced &= sink.tell(&log, inspection.spool);
     }
@@ -121,18 +113,7 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
     }
     if clients {
         let clients = admission.clients().cloned().collect();
-        let mut tally = admission.tally().clone();
-        for extent in inspection.damage.iter().filter(|extent| extent.cause != Cause::Torn) {
-            if extent.positions.start >= log.newest {
-                // As a start counts it: no later checkpoint says whose it was.
-                tally.of(Protocol::Ws.byte()).samples += extent.samples;
-            }
-            if extent.positions.start >= durable {
-                by_client.add_unknown(extent.samples);
-            }
-        }
-        by_client.add_unknown(unseen);
-        let lines = ledger_lines(ClientLedger { clients, tally });
+        let lines = ledger_lines(ClientLedger { clients, tally: admission.tally().clone() });
         print_clients(&lines);
         balanced &= by_client.tell(&lines);
         for mut sink in sinks.into_iter().filter(|sink| sink.is_of(inspection.spool)) {
@@ -141,6 +122,26 @@ fn compare(config: &Config, clients: bool) -> Result<bool, String> {
         }
     }
     Ok(balanced)
+}
+
+/// Samples of batches from this position on that can't be read any more.
+fn damaged(inspection: &Inspection, from: Position) -> u64 {
+    let extents = inspection.damage.iter().filter(|extent| extent.cause != Cause::Torn);
+    extents.filter(|extent| extent.positions.start >= from).map(|extent| extent.samples).sum()
+}
+
+/// Whether the history has all that it should.
+fn tell_balance(imbalance: i128) -> bool {
+    let excess = imbalance.unsigned_abs();
+    match imbalance {
+        0 => println!("balanced"),
+        1.. => println!("NOT balanced: {excess} samples were accepted and are nowhere"),
+        _ => println!(
+            "NOT balanced: {excess} samples are stored that the log knows nothing of: its end was \
+             lost after they were (a power cut with spool.durability = \"os\", or a deleted spool)"
+        ),
+    }
+    imbalance == 0
 }
 
 fn print_clients(lines: &[LedgerLine]) {
@@ -263,13 +264,13 @@ impl SinkAudit {
     }
 
     fn tell_log(&self, name: &str, standing: &Standing, log: &Log) -> bool {
-        let Counts { before, written, dead_lettered, skipped, lost } = standing.counts;
+        let Counts { before, written, dead_lettered, skipped, lost, late, open } = standing.counts;
         let (to_do, batches) = (self.to_do, self.batches);
         let known = i128::from(standing.counts.accounted()) + i128::from(to_do);
         let imbalance = i128::from(log.samples) - known;
         let excess = imbalance.unsigned_abs();
         // While it was not in the configuration nothing was kept for it.
-        let gone = log.first > standing.progress.first_undone();
+        let gone = log.first > standing.keep_from();
         let verdict = match imbalance {
             0 => "balanced".to_owned(),
             1.. if gone => {
@@ -278,9 +279,13 @@ impl SinkAudit {
             1.. => format!("NOT balanced: {excess} samples were accepted and are nowhere"),
             _ => format!("NOT balanced: {excess} samples more than the log ever had"),
         };
+        let windows = match standing.windows {
+            Some(_) => format!("late {late} + in open windows {open} + "),
+            None => String::new(),
+        };
         println!(
             "{name}: log {} = before {before} + written {written} + dead-lettered {dead_lettered} + \
-             skipped {skipped} + lost {lost} + to do {to_do} (in {batches} batches): {verdict}",
+             skipped {skipped} + lost {lost} + {windows}to do {to_do} (in {batches} batches): {verdict}",
             log.samples
         );
         imbalance == 0 || (imbalance > 0 && gone)

@@ -39,10 +39,20 @@ pub(super) async fn drill(drill: &mut Drill<'_>, sink: &Sink, config: Option<&In
         },
     };
     drill.tell(&format!("{name}: reached"), reached);
+    let gets_rollups = sink.rollup_window_s.is_some();
+    let config = config.filter(|_| !gets_rollups);
     let store = config.and_then(|config| Store::new(config, &drill.device.name));
     let is_lost = |sink: &Sink| sink.breaker == "open";
     let written = written(drill, sink, store.as_ref(), WRITTEN_MAX, is_lost).await;
     let works = written.is_ok();
+    if gets_rollups {
+        let folded = written.map(|_| "it gets rollups: the windows have taken it all".to_owned());
+        drill.tell(&format!("{name}: written"), folded);
+        let not_tried =
+            "not tried: while no window ends, a sink of rollups has nothing to wait with";
+        drill.tell(&format!("{name}: breaker"), Ok(not_tried.to_owned()));
+        return;
+    }
     drill.tell(&format!("{name}: written"), written);
     let held = match works {
         false => Err("not tried, because nothing is written".to_owned()),

@@ -9,11 +9,12 @@
 //! tally   sink, letters, samples, bytes               held now; kept by triggers
 //!         shed, dropped, replayed                     samples ever
 //! client  what became of each client's samples, see ../outcomes.rs; since version 2
+//! windows, floor  of sinks that get rollups, see windows.rs; since version 3
 //! ```
 //!
 //! Times are nanoseconds since the epoch; numbers of 64 bits without a sign are stored as signed.
 
-use super::{BookError, Bounds};
+use super::{BookError, Bounds, windows};
 use crate::sinks::outcomes;
 use crate::sqlite::{self, Format, SetAside, Unfit, data_version, is_damage};
 use rusqlite::Connection;
@@ -24,7 +25,7 @@ use std::path::Path;
 const FORMAT: Format = Format {
     application_id: 0x5444_424B,
     schema: SCHEMA,
-    upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE]],
+    upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE], &[windows::TABLES]],
 };
 
 const SCHEMA: &str = "

@@ -22,7 +22,8 @@
 //! - An id is never used for another letter.
 //!
 //! The rooms: `file` tables and opening; `settle` what a sink writes; `letters` what people and the
-//! replay do with dead letters; `recount` what an audit compares.
+//! replay do with dead letters; `windows` what a sink of rollups remembers; `recount` what an audit
+//! compares.
 
 mod file;
 mod letters;
@@ -30,10 +31,12 @@ mod recount;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 pub use file::{Book, Opened};
 pub use recount::Recounted;
 
+use super::influx::fold::{Floor, Rules};
 use super::influx::progress::Progress;
 use crate::model::{Batch, Position, Timestamp};
 use std::sync::Arc;
@@ -66,6 +69,44 @@ pub struct Standing {
     pub progress: Progress,
     /// What became of them.
     pub counts: Counts,
+    /// The windows of a sink that gets rollups; `None` for one that gets every sample.
+    pub windows: Option<OpenWindows>,
+}
+
+impl Standing {
+    /// The log must be kept from here.
+    #[must_use]
+    pub fn keep_from(&self) -> Position {
+        let windows = self.windows.as_ref().map(|windows| windows.keep_from);
+        windows.unwrap_or_else(|| self.progress.first_undone())
+    }
+}
+
+/// What makes the open windows anew: folded by these rules from there to the head of the progress,
+/// the log gives what they were (`influx::fold`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenWindows {
+    /// The first record that told of one of them, or the head.
+    pub keep_from: Position,
+    /// How they were folded.
+    pub rules: Rules,
+}
+
+/// What a settlement brings beside the standing.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// What was refused for good.
+    pub letters: Vec<NewLetter>,
+    /// What was closed of devices.
+    pub floors: Vec<Floor>,
+}
+
+impl News {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.letters.is_empty() && self.floors.is_empty()
+    }
 }
 
 /// Samples, since the sink began. Exact, because they change with the progress in one transaction.
@@ -81,13 +122,18 @@ pub struct Counts {
     pub skipped: u64,
     /// Damaged in the log, or trimmed from it before the sink came to them.
     pub lost: u64,
+    /// Came when their window was closed: no rollup tells of them.
+    pub late: u64,
+    /// In windows that are open, and so in no rollup that was written yet.
+    pub open: u64,
 }
 
 impl Counts {
-    /// All samples of the log that the sink is through with.
+    /// All samples of the log below the head of the sink's progress, but for its gaps.
     #[must_use]
     pub fn accounted(&self) -> u64 {
-        self.before + self.written + self.dead_lettered + self.skipped + self.lost
+        let Counts { before, written, dead_lettered, skipped, lost, late, open } = *self;
+        before + written + dead_lettered + skipped + lost + late + open
     }
 }
 
@@ -111,6 +157,8 @@ pub struct NewLetter {
     pub client: String,
     /// The refused rows and columns, nothing else.
     pub batch: Batch,
+    /// How many samples it stands for: those in it, or those that its rollups tell of.
+    pub samples: u64,
     /// What the server said.
     pub words: Arc<str>,
 }

@@ -1,7 +1,7 @@
 //! What a sink writes at the end of a round, and the bounds that are kept with it.
 
 use super::file::Book;
-use super::{BookError, Bounds, Counts, LETTER_BYTES, NewLetter, Shed, Standing};
+use super::{BookError, Bounds, Counts, LETTER_BYTES, NewLetter, News, Shed, Standing, windows};
 use crate::decode;
 use crate::ledger::{OutcomeLine, Outcomes};
 use crate::model::{Position, Timestamp};
@@ -29,7 +29,7 @@ impl Book {
     }
 
     /// Ends a round: puts down where the sink stands now, what became of each client's samples up to
-    /// there, and the letters that this made, then sheds the oldest letters past the bounds. All in one
+    /// there, and what is new with that, then sheds the oldest letters past the bounds. All in one
     /// transaction, which is on disk at return.
     ///
     /// A settlement that was in before (an error may come after it was made) is not made again.
@@ -41,12 +41,12 @@ impl Book {
         sink: &str,
         standing: &Standing,
         outcomes: &mut Outcomes,
-        letters: &[NewLetter],
+        news: &News,
         now: Timestamp,
     ) -> Result<Shed, BookError> {
         let bounds = self.bounds;
         // Before the transaction, because others wait for its end.
-        let rows: Vec<_> = letters.iter().filter_map(NewRow::of).collect();
+        let rows: Vec<_> = news.letters.iter().filter_map(NewRow::of).collect();
         let transaction = begin(&mut self.connection)?;
         let before = self::standing(&transaction, sink)?;
         if before.as_ref().is_none_or(|before| before.spool_id != standing.spool_id) {
@@ -55,6 +55,8 @@ impl Book {
         outcomes::put(&transaction, sink, outcomes.changed())?;
         if before.as_ref() != Some(standing) {
             put_standing(&transaction, sink, standing)?;
+            windows::put(&transaction, sink, standing)?;
+            windows::put_floors(&transaction, sink, &news.floors)?;
             for row in &rows {
                 row.put(&transaction, sink, standing.spool_id, now)?;
             }
@@ -81,7 +83,8 @@ impl Book {
 pub(super) fn standing(connection: &Connection, name: &str) -> rusqlite::Result<Option<Standing>> {
     let sql = "SELECT spool, progress, before, written, dead_lettered, skipped, lost
                FROM sink WHERE name=?";
-    connection.prepare_cached(sql)?.query_row([name], read_standing).optional()
+    let standing = connection.prepare_cached(sql)?.query_row([name], read_standing).optional()?;
+    standing.map(|standing| windows::complete(connection, name, standing)).transpose()
 }
 
 fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
@@ -96,8 +99,9 @@ fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
         dead_lettered: count(4)?,
         skipped: count(5)?,
         lost: count(6)?,
+        ..Counts::default()
     };
-    Ok(Standing { spool_id: count(0)?, progress, counts })
+    Ok(Standing { spool_id: count(0)?, progress, counts, windows: None })
 }
 
 fn put_standing(connection: &Connection, sink: &str, standing: &Standing) -> rusqlite::Result<()> {
@@ -168,7 +172,7 @@ impl NewRow<'_> {
             letter.protocol,
             device,
             metrics,
-            letter.batch.samples() as i64,
+            letter.samples.cast_signed(),
             bytes.cast_signed(),
             &*letter.words,
             crc32c::crc32c(batch),

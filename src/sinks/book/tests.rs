@@ -41,13 +41,18 @@ fn letter(position: u64, samples: usize) -> NewLetter {
         protocol: "ws".into(),
         client: "gateway-1".into(),
         batch: builder.finish(),
+        samples: samples as u64,
         words: "field type conflict".into(),
     }
 }
 
 fn standing(head: u64, dead_lettered: u64) -> Standing {
     let counts = Counts { dead_lettered, written: head * 10, ..Counts::default() };
-    Standing { spool_id: SPOOL, progress: Progress::begin(Position(head)), counts }
+    Standing { spool_id: SPOOL, progress: Progress::begin(Position(head)), counts, windows: None }
+}
+
+fn news(letters: &[NewLetter]) -> News {
+    News { letters: letters.to_vec(), ..News::default() }
 }
 
 /// Counts of no client.
@@ -57,7 +62,7 @@ fn nobody() -> Outcomes {
 
 /// Settles a round after which there is room for all.
 fn settle(book: &mut Book, sink: &str, standing: &Standing, letters: &[NewLetter], now: Timestamp) {
-    let shed = book.settle(sink, standing, &mut nobody(), letters, now).unwrap();
+    let shed = book.settle(sink, standing, &mut nobody(), &news(letters), now).unwrap();
     assert_eq!(shed, Shed::default());
 }
 
@@ -81,10 +86,20 @@ fn what_was_settled_is_read_back() {
     let batch = builder.finish();
     let mut progress = Progress::begin(Position(3));
     assert!(progress.leave(Position(9)));
-    let counts = Counts { before: 1, written: 2, dead_lettered: 11, skipped: 4, lost: u64::MAX };
-    let standing = Standing { spool_id: SPOOL, progress, counts };
-    let new = NewLetter { batch: batch.clone(), column: 2, first_row: 8, ..letter(5, 1) };
-    let shed = book.settle("influx", &standing, &mut nobody(), &[new], Timestamp(99)).unwrap();
+    let counts = Counts {
+        before: 1,
+        written: 2,
+        dead_lettered: 11,
+        skipped: 4,
+        lost: u64::MAX,
+        late: 0,
+        open: 0,
+    };
+    let standing = Standing { spool_id: SPOOL, progress, counts, windows: None };
+    let samples = batch.samples() as u64;
+    let new = NewLetter { batch: batch.clone(), samples, column: 2, first_row: 8, ..letter(5, 1) };
+    let news = news(&[new]);
+    let shed = book.settle("influx", &standing, &mut nobody(), &news, Timestamp(99)).unwrap();
     assert_eq!(shed, Shed::default());
     drop(book);
 
@@ -182,13 +197,13 @@ fn past_the_bounds_the_oldest_are_shed_and_counted() {
     let mut book = open(&folder, bounds);
     for (at, sink) in [(1, "b"), (2, "a")] {
         let now = Timestamp(at as i64 * SECOND);
-        let shed =
-            book.settle(sink, &standing(at + 1, 2), &mut nobody(), &[letter(at, 2)], now).unwrap();
+        let (standing, news) = (standing(at + 1, 2), news(&[letter(at, 2)]));
+        let shed = book.settle(sink, &standing, &mut nobody(), &news, now).unwrap();
         assert_eq!(shed, Shed::default(), "there is just room");
     }
     let now = Timestamp(3 * SECOND);
     let round = [letter(3, 2), letter(4, 2)];
-    let shed = book.settle("a", &standing(5, 8), &mut nobody(), &round, now).unwrap();
+    let shed = book.settle("a", &standing(5, 8), &mut nobody(), &news(&round), now).unwrap();
     assert_eq!(shed, Shed { letters: 2, samples: 4 });
     let times: Vec<_> = all(&book).iter().map(|letter| letter.refused_at.0 / SECOND).collect();
     assert_eq!(times, [2, 3, 3], "the oldest are gone, whosever they were");
@@ -198,19 +213,14 @@ fn past_the_bounds_the_oldest_are_shed_and_counted() {
     // By age; exactly as old as allowed is not too old.
     assert_eq!(book.shed(Timestamp(102 * SECOND)).unwrap(), Shed::default());
     assert_eq!(book.shed(Timestamp(102 * SECOND + 1)).unwrap(), Shed { letters: 1, samples: 2 });
-    let settled =
-        book.settle("a", &standing(9, 8), &mut nobody(), &[], Timestamp(900 * SECOND)).unwrap();
+    let now = Timestamp(900 * SECOND);
+    let settled = book.settle("a", &standing(9, 8), &mut nobody(), &news(&[]), now).unwrap();
     assert_eq!(settled, Shed { letters: 2, samples: 4 });
     assert_eq!(book.totals(None).unwrap(), Totals { shed: 10, ..Totals::default() });
 
     // One that alone is larger than the bound is counted like any other.
-    let shed = book.settle(
-        "a",
-        &standing(10, 1008),
-        &mut nobody(),
-        &[letter(9, 1000)],
-        Timestamp(900 * SECOND),
-    );
+    let large = news(&[letter(9, 1000)]);
+    let shed = book.settle("a", &standing(10, 1008), &mut nobody(), &large, now);
     assert_eq!(shed.unwrap(), Shed { letters: 1, samples: 1000 });
     assert_eq!(book.totals(None).unwrap(), Totals { shed: 1010, ..Totals::default() });
 }
@@ -316,7 +326,8 @@ fn each_clients_counts_are_those_of_the_standing() {
         outcomes.of(&"b".into(), 2).skipped += 1;
         for sink in ["influx", "other"] {
             let standing = standing(round, 0);
-            let shed = book.settle(sink, &standing, &mut outcomes, &[], Timestamp(0)).unwrap();
+            let shed =
+                book.settle(sink, &standing, &mut outcomes, &news(&[]), Timestamp(0)).unwrap();
             assert_eq!(shed, Shed::default());
             outcomes.of(&"a".into(), 1);
             outcomes.of(&"b".into(), 2);
@@ -345,10 +356,11 @@ fn each_clients_counts_are_those_of_the_standing() {
 fn a_file_from_before_clients_were_counted_goes_on() {
     let folder = folder();
     let mut book = open(&folder, WIDE);
-    let counts = Counts { before: 1, written: 20, dead_lettered: 300, skipped: 4000, lost: 50_000 };
+    let (before, written, dead_lettered, skipped, lost) = (1, 20, 300, 4000, 50_000);
+    let counts = Counts { before, written, dead_lettered, skipped, lost, late: 0, open: 0 };
     let standing = Standing { counts, ..standing(7, 0) };
     settle(&mut book, "influx", &standing, &[letter(0, 1)], Timestamp(0));
-    let sql = "DROP TABLE client; PRAGMA user_version=1; PRAGMA wal_checkpoint(TRUNCATE);";
+    let sql = "DROP TABLE client; DROP TABLE windows; DROP TABLE floor; PRAGMA user_version=1; PRAGMA wal_checkpoint(TRUNCATE);";
     book.connection.execute_batch(sql).unwrap();
     drop(book);
     // Who only looks leaves it as it is.

@@ -15,6 +15,9 @@ const YIELDS_MAX: usize = 64;
 pub(super) struct Shared {
     head: Mutex<Head>,
     applied: Condvar,
+    /// Who waits for `applied`; changes under the lock only. Nobody mostly, and to wake nobody would
+    /// cost a system call for each batch.
+    waiting: AtomicUsize,
     /// Readers that wait for the lock. A lock of the standard library is not fair, and a writer that
     /// takes it again at once would starve them.
     readers_waiting: AtomicUsize,
@@ -25,6 +28,7 @@ impl Shared {
         Shared {
             head: Mutex::new(head),
             applied: Condvar::new(),
+            waiting: AtomicUsize::new(0),
             readers_waiting: AtomicUsize::new(0),
         }
     }
@@ -48,9 +52,12 @@ impl Shared {
         head
     }
 
-    /// Tells those who wait that more of the log has been applied.
+    /// Tells those who wait that more of the log has been applied: after the lock was given back, so
+    /// that who looked before it began to wait is counted.
     pub(super) fn notify(&self) {
-        self.applied.notify_all();
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.applied.notify_all();
+        }
     }
 
     /// Waits until the log has been applied up to `position`; returns whether it has.
@@ -62,8 +69,10 @@ impl Shared {
             if left.is_zero() {
                 return false;
             }
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             let (back, _) =
                 self.applied.wait_timeout(head, left).unwrap_or_else(PoisonError::into_inner);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             head = back;
         }
         true

@@ -132,10 +132,6 @@ impl Writer {
         self.shared.for_writer().applied
     }
 
-    fn load(&self) -> u64 {
-        self.shared.for_writer().load()
-    }
-
     fn flush_due(&mut self, now: Timestamp) -> bool {
         if let Some(failed) = self.failed_at {
             return now.0.saturating_sub(failed.0) >= RETRY_NS || now < failed;
@@ -325,13 +321,17 @@ impl Sink for Writer {
     }
 
     fn write(&mut self, batch: &Batch, next: Position) -> Result<(), SinkError> {
-        if self.load() >= self.options.head_samples_max as u64 {
+        let mut head = self.shared.for_writer();
+        if head.load() >= self.options.head_samples_max as u64 {
+            drop(head);
             if self.stalled() {
                 return Err(unavailable(HistoryError::Full));
             }
             self.flush(crate::clock::now())?;
+            head = self.shared.for_writer();
         }
-        let stored = self.shared.for_writer().apply(batch, next);
+        let stored = head.apply(batch, next);
+        drop(head);
         let skipped = batch.samples() as u64 - stored;
         self.uncredited = Outcome { stored, skipped, ..Outcome::default() };
         self.shared.notify();

@@ -7,9 +7,12 @@
 //!
 //! Full case: the lanes wait with two rounds each, and the log keeps the rest.
 
+mod lanes;
+
 use super::bisect::GivenUp;
 use super::deliver::Courier;
-use super::lane::{Lane, Means, Taken};
+use super::fold_lane::Folding;
+use super::lane::{Means, Taken};
 use super::letters;
 use super::round::Round;
 use super::shares;
@@ -18,12 +21,12 @@ use super::valve::Stopped;
 use super::view::Tally;
 use crate::clock;
 use crate::ledger::Outcomes;
-use crate::model::{Batch, Position, Table};
-use crate::sinks::book::{Book, BookError, NewLetter, Shed, Standing};
+use crate::model::{Batch, Table};
+use crate::sinks::book::{Book, BookError, News, Shed, Standing};
 use crate::spool::Follower;
+use lanes::Backlog;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -57,8 +60,8 @@ pub(super) struct Driver<T> {
     outcomes: Outcomes,
     /// The standing that is in the book.
     settled: Option<Standing>,
-    /// Dead letters that are not in the book yet.
-    letters: Vec<NewLetter>,
+    /// What is not in the book yet.
+    news: News,
     tally: Arc<Tally>,
     backlog_share: f64,
     /// Time that the lanes had of the store lately.
@@ -76,12 +79,6 @@ pub(super) struct Driver<T> {
     /// When refused readings were logged last, and how many samples there were since then.
     refused_noted: Option<Instant>,
     refused: u64,
-}
-
-/// The lane that works on a gap.
-struct Backlog {
-    rounds: mpsc::Receiver<Taken>,
-    thread: JoinHandle<()>,
 }
 
 enum Turn {
@@ -112,7 +109,7 @@ impl<T: Transport> Driver<T> {
             standing,
             outcomes,
             settled: None,
-            letters: Vec::new(),
+            news: News::default(),
             tally,
             backlog_share,
             live_used: none,
@@ -128,8 +125,9 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Until the log ends and all that was taken is written, or the store is not well and the daemon
-    /// stops. `follower` stands at the head of the sink's progress.
-    pub async fn run(mut self, follower: Follower) {
+    /// stops. `follower` stands at the head of the sink's progress; if it is rollups that are written,
+    /// where the open windows need it.
+    pub async fn run(mut self, follower: Follower, folding: Option<Folding>) {
         let (live_rounds, mut live) = mpsc::channel(1);
         if follower.position() > self.standing.progress.head() {
             // Deleted before this sink had it.
@@ -137,8 +135,7 @@ impl<T: Transport> Driver<T> {
             self.standing.progress.advance(self.standing.progress.head()..follower.position());
         }
         self.name_unknown();
-        let lane = self.lane(follower, None, live_rounds);
-        let live_thread = self.spawn(lane, "live");
+        let live_thread = self.begin_live(follower, folding, live_rounds);
         let mut backlog = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,13 +170,6 @@ impl<T: Transport> Driver<T> {
         self.join(backlog.map(|Backlog { thread, .. }| thread));
     }
 
-    /// Waits for a lane that has nothing more to do.
-    fn join(&self, lane: Option<JoinHandle<()>>) {
-        if lane.is_some_and(|lane| lane.join().is_err()) {
-            log::error!(sink = self.name.as_str(); "a lane of the sink panicked");
-        }
-    }
-
     /// New data first, unless the backlog has not had its share.
     async fn next_turn(
         &self,
@@ -211,7 +201,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    async fn live(&mut self, taken: Taken) -> Result<(), Stopped> {
+    async fn live(&mut self, mut taken: Taken) -> Result<(), Stopped> {
         if let Some(left) = &taken.left {
             log::info!(
                 sink = self.name.as_str(), from:% = left.start, to:% = left.end;
@@ -227,6 +217,7 @@ impl<T: Transport> Driver<T> {
         self.live_used += charge(began);
         self.count(&taken, &refused);
         self.standing.progress.advance(taken.range.clone());
+        self.remember(&mut taken);
         self.tally.live.pop();
         self.check(taken.samples_before_end);
         self.took().await
@@ -246,13 +237,18 @@ impl<T: Transport> Driver<T> {
 
     /// Adds what became of a round, and keeps what was refused for good.
     fn count(&mut self, taken: &Taken, refused: &[Vec<GivenUp>]) {
-        let (round, before) = (&taken.round, self.letters.len());
+        let (round, before) = (&taken.round, self.news.letters.len());
         for (part, given_up) in round.parts.iter().zip(refused) {
-            self.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
+            self.news.letters.extend(letters::of(round, part, given_up, &self.means.shape.naming));
         }
-        let fresh = &self.letters[before..];
-        shares::count(&mut self.outcomes, round, fresh);
-        let dead: u64 = fresh.iter().map(|letter| letter.batch.samples() as u64).sum();
+        let fresh = &self.news.letters[before..];
+        match &taken.windows {
+            None => shares::count(&mut self.outcomes, round, fresh),
+            Some(windows) => {
+                shares::count_folded(&mut self.outcomes, &windows.shares, round, fresh);
+            }
+        }
+        let dead: u64 = fresh.iter().map(|letter| letter.samples).sum();
         self.refused += dead;
         let now = clock::monotonic();
         if let Some(letter) = fresh.first()
@@ -265,11 +261,26 @@ impl<T: Transport> Driver<T> {
             );
             (self.refused, self.refused_noted) = (0, Some(now));
         }
-        let counts = &mut self.standing.counts;
+        let (counts, fate) = (&mut self.standing.counts, taken.fate);
+        let accounted = counts.accounted() + fate.samples;
         counts.dead_lettered += dead;
-        counts.skipped += round.skipped;
-        counts.written += round.samples - round.skipped - dead;
-        self.lose(taken.lost);
+        counts.skipped = counts.skipped.saturating_add_signed(fate.skipped);
+        counts.late += fate.late;
+        counts.lost += fate.lost_of_open;
+        counts.open = fate.open;
+        // All else of what was read, or was in open windows.
+        counts.written += accounted.saturating_sub(counts.accounted());
+        self.lose(fate.lost);
+    }
+
+    /// What the fold needs after a crash; settled with the counts.
+    fn remember(&mut self, taken: &mut Taken) {
+        if let (Some(fresh), Some(windows)) = (taken.windows.take(), &mut self.standing.windows) {
+            windows.keep_from = fresh.keep_from;
+            windows.rules = fresh.rules;
+            self.news.floors.extend(fresh.floors);
+            self.recount |= fresh.recount;
+        }
     }
 
     /// So many samples will never be had.
@@ -323,7 +334,7 @@ impl<T: Transport> Driver<T> {
         }
         self.name_unknown();
         self.tally.tell(&self.standing);
-        while !self.letters.is_empty() && !self.settle() {
+        while !self.news.letters.is_empty() && !self.settle() {
             if self.courier.valve.is_stopping() {
                 return Err(Stopped);
             }
@@ -354,21 +365,21 @@ impl<T: Transport> Driver<T> {
     /// Makes the standing durable, and the letters with it. False if that failed; then it is tried
     /// again at the next tick.
     fn settle(&mut self) -> bool {
-        let first_undone = self.standing.progress.first_undone();
-        let unchanged = self.letters.is_empty() && self.outcomes.changed().next().is_none();
+        let keep_from = self.standing.keep_from();
+        let unchanged = self.news.is_empty() && self.outcomes.changed().next().is_none();
         if unchanged && self.settled.as_ref() == Some(&self.standing) {
             return true;
         }
-        let Driver { name, book, standing, outcomes, letters, .. } = self;
-        let done = book.settle(name, standing, outcomes, letters, clock::now());
+        let Driver { name, book, standing, outcomes, news, .. } = self;
+        let done = book.settle(name, standing, outcomes, news, clock::now());
         match done {
             Ok(shed) => {
                 self.note_shed(shed);
-                self.letters.clear();
+                self.news = News::default();
                 self.settled = Some(self.standing.clone());
                 let backlog = self.backlog_name();
                 for follower in [&self.name, &backlog] {
-                    self.means.spool.commit(follower, first_undone);
+                    self.means.spool.commit(follower, keep_from);
                 }
                 true
             }
@@ -414,60 +425,6 @@ impl<T: Transport> Driver<T> {
                 return Ok(Err(error));
             }
         }
-    }
-
-    /// Sends a lane into the first gap.
-    fn begin_backlog(&mut self) -> Option<Backlog> {
-        loop {
-            let gap = self.standing.progress.gaps().first()?.clone();
-            let follower = self.means.spool.follow(&self.backlog_name(), gap.start);
-            if follower.position() > gap.start {
-                // Deleted meanwhile, in part or as a whole.
-                self.recount = true;
-                self.standing.progress.fill(gap.start..follower.position());
-                self.gaps_changed();
-                continue;
-            }
-            let (sender, rounds) = mpsc::channel(1);
-            let lane = self.lane(follower, Some(gap.end), sender);
-            return Some(Backlog { rounds, thread: self.spawn(lane, "backlog")? });
-        }
-    }
-
-    fn end_backlog(&mut self) {
-        self.tally.backlog.clear();
-        if self.standing.progress.gaps().is_empty() {
-            self.means.spool.forget(&self.backlog_name());
-            log::info!(sink = self.name.as_str(); "the backlog is written");
-        }
-    }
-
-    fn lane(
-        &self,
-        follower: Follower,
-        until: Option<Position>,
-        rounds: mpsc::Sender<Taken>,
-    ) -> Lane {
-        let waiting = match until {
-            None => &self.tally.live,
-            Some(_) => &self.tally.backlog,
-        };
-        Lane { means: self.means.clone(), follower, until, waiting: waiting.clone(), rounds }
-    }
-
-    fn spawn(&mut self, lane: Lane, kind: &str) -> Option<JoinHandle<()>> {
-        let name = format!("{} {kind}", self.name);
-        match std::thread::Builder::new().name(name).spawn(move || lane.run()) {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                self.note("a thread can't be started; it is tried again", &error);
-                None
-            }
-        }
-    }
-
-    fn backlog_name(&self) -> String {
-        format!("{} backlog", self.name)
     }
 
     fn note(&mut self, what: &str, error: &dyn std::error::Error) {

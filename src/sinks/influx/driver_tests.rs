@@ -1,8 +1,9 @@
 //! A whole sink over a real spool and a real book, against a store in memory that misbehaves.
 
+use super::fold::Rules;
 use super::round::Shape;
 use super::transport::{Reply, Transport};
-use super::{Options, answers::Unreached, names::Naming, open};
+use super::{OpenError, Options, Rollups, answers::Unreached, names::Naming, open as open_sink};
 use crate::clock;
 use crate::decode::{self, Stamp, Upstream, encode};
 use crate::ledger::{AcceptedBelow, Outcome};
@@ -103,6 +104,7 @@ struct Log {
     directory: tempfile::TempDir,
     expected: BTreeMap<String, Vec<String>>,
     samples: u64,
+    batches: i64,
 }
 
 /// One batch: rows of some devices, some of them poisonous.
@@ -111,9 +113,17 @@ type Rows = Vec<(u8, bool)>;
 impl Log {
     fn new(batches: &[Rows]) -> Log {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = Log { directory, expected: BTreeMap::new(), samples: 0 };
+        let mut log = Log { directory, expected: BTreeMap::new(), samples: 0, batches: 0 };
+        log.append(batches);
+        log
+    }
+
+    fn append(&mut self, batches: &[Rows]) {
+        let log = self;
         let (mut writer, _, _) = log.open_spool();
-        for (at, rows) in (1..).zip(batches) {
+        for rows in batches {
+            log.batches += 1;
+            let at = log.batches;
             let mut builder = BatchBuilder::new();
             let mut seen = BTreeSet::new();
             for (device, poison) in rows.iter().filter(|(device, _)| seen.insert(*device)) {
@@ -140,7 +150,6 @@ impl Log {
             writer.commit(&mut Vec::new).unwrap();
         }
         writer.close(&mut Vec::new).unwrap();
-        log
     }
 
     /// As the next process does. The lanes of a sink that "crashed" in this one may take a moment to
@@ -165,26 +174,11 @@ impl Log {
     }
 
     /// Runs a sink over all of the log; returns when its thread has ended.
-    fn run(&self, store: &Memory, shape: &Shape) {
+    fn run(&self, store: &Memory, shape: &Shape, rollups: Option<&Rollups>) {
         let (writer, spool, _) = self.open_spool();
-        let ms = Duration::from_millis(1);
-        let options = Options {
-            name: "store".to_owned(),
-            shape: shape.clone(),
-            batch_age: Duration::ZERO,
-            requests_max: 4,
-            backlog_share: 0.5,
-            breaker: breaker::Settings {
-                backoff: ms,
-                backoff_max: ms,
-                misconfigured_interval: ms,
-                ..breaker::Settings::default()
-            },
-            accepted: AcceptedBelow::default(),
-        };
         let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
         store.0.lock().unwrap().crash = Some(hurry.clone());
-        let opened = open(options, &spool, self.book()).unwrap();
+        let opened = open_sink(options(shape, rollups), &spool, self.book()).unwrap();
         writer.close(&mut Vec::new).unwrap();
         let (_, thread) = opened.start(store.clone(), &stop, &hurry).unwrap();
         thread.join().unwrap();
@@ -201,6 +195,25 @@ fn decoded(record: &Record<'_>) -> Result<Batch, Box<dyn Error + Send + Sync>> {
     let (received_at, client) = (record.received_at, record.client);
     let stamp = Stamp { received_at, booted_at: None, client };
     Ok(decode::batch(batch, &Limits::READ_BACK, &stamp)?.batch)
+}
+
+fn options(shape: &Shape, rollups: Option<&Rollups>) -> Options {
+    let ms = Duration::from_millis(1);
+    Options {
+        name: "store".to_owned(),
+        shape: shape.clone(),
+        rollups: rollups.cloned(),
+        batch_age: Duration::ZERO,
+        requests_max: 4,
+        backlog_share: 0.5,
+        breaker: breaker::Settings {
+            backoff: ms,
+            backoff_max: ms,
+            misconfigured_interval: ms,
+            ..breaker::Settings::default()
+        },
+        accepted: AcceptedBelow::default(),
+    }
 }
 
 fn shape() -> Shape {
@@ -239,7 +252,7 @@ proptest! {
         let store = Memory(Arc::default());
         store.0.lock().unwrap().script = script;
         for _ in 0..60 {
-            log.run(&store, &shape());
+            log.run(&store, &shape(), None);
             if store.0.lock().unwrap().crash.is_some() {
                 break;
             }
@@ -266,5 +279,91 @@ proptest! {
         let stored = counts.written;
         let expected = Outcome { stored, dead_lettered: lettered, ..Outcome::default() };
         prop_assert_eq!(its[0].outcome, expected);
+    }
+}
+
+const WIDTH: i64 = 5;
+const LATENESS: i64 = 2;
+
+/// The rollups that must be in the store at the end; samples of the windows that have poison; and of
+/// those that are open. Each device sends at most once per batch, the number of which is time and value.
+fn rollups_of(batches: &[Rows]) -> (BTreeSet<String>, u64, u64) {
+    let mut windows = BTreeMap::<(u8, i64), Vec<(i64, bool)>>::new();
+    let mut watermarks = BTreeMap::<u8, i64>::new();
+    for (at, rows) in (1..).zip(batches) {
+        let mut seen = BTreeSet::new();
+        for (device, poison) in rows.iter().filter(|(device, _)| seen.insert(*device)) {
+            windows.entry((*device, at / WIDTH * WIDTH)).or_default().push((at, *poison));
+            watermarks.insert(*device, at);
+        }
+    }
+    let (mut lines, mut dead, mut open) = (BTreeSet::new(), 0, 0);
+    for ((device, start), samples) in windows {
+        let count = samples.len() as u64;
+        if start + WIDTH > watermarks[&device] - LATENESS {
+            open += count;
+        } else if samples.iter().any(|(_, poison)| *poison) {
+            dead += count;
+        } else {
+            let (first, last) = (samples[0].0, samples[samples.len() - 1].0);
+            let mean = samples.iter().map(|(at, _)| *at as f64).sum::<f64>() / count as f64;
+            lines.insert(format!(
+                "m,device=d{device} ok_count={count}i,ok_min={first}i,ok_max={last}i,\
+                 ok_first={first}i,ok_last={last}i,ok_mean={mean:?} {start}"
+            ));
+        }
+    }
+    (lines, dead, open)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The same for rollups: every window that is over is stored as all its samples make it, or it is a
+    /// dead letter once; and the counts say of which samples that was. The daemon ends in order, too,
+    /// and goes on with more of the log.
+    #[test]
+    fn every_window_is_stored_whole_or_a_dead_letter(
+        starts in prop::collection::vec(prop::collection::vec(
+            prop::collection::vec((0..5_u8, prop::bool::weighted(0.05)), 1..6), 1..30), 1..4),
+        script in prop::collection::vec(any_doing(), 0..40),
+    ) {
+        let mut log = Log::new(&[]);
+        let store = Memory(Arc::default());
+        store.0.lock().unwrap().script = script;
+        let all = || vec!["*".to_owned()];
+        let rules = Rules { width: WIDTH, lateness: LATENESS, devices: all(), metrics: all() };
+        let rollups = Rollups { rules, silence: Duration::from_secs(3600) };
+        for batches in &starts {
+            log.append(batches);
+            for _ in 0..60 {
+                log.run(&store, &shape(), Some(&rollups));
+                if store.0.lock().unwrap().crash.is_some() {
+                    break;
+                }
+            }
+        }
+        let batches = starts.concat();
+        let stored: BTreeSet<_> = store.0.lock().unwrap().lines.iter().cloned().collect();
+        let (lines, dead, open) = rollups_of(&batches);
+        prop_assert_eq!(stored, lines);
+        let letters = log.book().letters(&Filter::default(), 0, 1000).unwrap();
+        prop_assert!(letters.iter().all(|letter| letter.protocol == "ws" && letter.client == "c"));
+        prop_assert_eq!(letters.iter().map(|letter| letter.samples).sum::<u64>(), dead);
+        let Standing { counts, .. } = log.standing();
+        prop_assert_eq!(counts.accounted(), log.samples);
+        prop_assert_eq!((counts.dead_lettered, counts.open), (dead, open));
+        prop_assert_eq!((counts.late, counts.lost, counts.skipped), (0, 0, 0));
+        // For the client, what is in open windows counts as stored.
+        let outcomes = log.book().outcomes("store").unwrap();
+        let its: Vec<_> = outcomes.iter().filter(|line| line.client.is_some()).collect();
+        let stored = counts.written + open;
+        let expected = Outcome { stored, dead_lettered: dead, ..Outcome::default() };
+        prop_assert_eq!((its.len(), its[0].outcome), (1, expected));
+        // The same book can't go on with another kind.
+        let (_, spool, _) = log.open_spool();
+        let options = options(&shape(), None);
+        let changed = open_sink(options, &spool, log.book());
+        prop_assert!(matches!(changed, Err(OpenError::Changed { .. })), "it is another kind");
     }
 }

@@ -12,6 +12,7 @@
 //! At most two rounds of a lane are made and not taken: one in the channel, one in its hands. Then it
 //! waits, and the log keeps what comes.
 
+use super::fold_lane::Remember;
 use super::progress::GAPS_MAX;
 use super::round::{Round, Shape, Source};
 use super::valve::Valve;
@@ -27,11 +28,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Records read from the log at a time: small, because they unpack to many times that.
-const READ_BYTES_MAX: usize = 64 << 10;
+pub(super) const READ_BYTES_MAX: usize = 64 << 10;
 /// How often a lane looks whether it is still wanted when nothing comes.
-const IDLE: Duration = Duration::from_millis(500);
+pub(super) const IDLE: Duration = Duration::from_millis(500);
 /// After the log could not be read: how long until it is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 /// The live lane leaves a gap if what it reads waited longer than this …
 const LATE: Duration = Duration::from_secs(4);
 /// … and so many rounds, of the size that is allowed now, are before the end of the log.
@@ -46,10 +47,29 @@ pub(super) struct Taken {
     pub round: Round,
     /// What the live lane left out just before `range`.
     pub left: Option<Range<Position>>,
-    /// Samples in `range` that were damaged in the log, or shed from it.
-    pub lost: u64,
+    /// What becomes of the samples in `range`, but for those that the store refuses.
+    pub fate: Fate,
     /// Samples in all batches of the log below the end of `range`.
     pub samples_before_end: u64,
+    /// What to remember of windows, if it is rollups that are written.
+    pub windows: Option<Remember>,
+}
+
+/// Samples of a stretch of the log.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// All that could be read.
+    pub samples: u64,
+    /// Those that are not selected; fewer than none if some of before turn out to be selected.
+    pub skipped: i64,
+    /// Those that came when their window was closed.
+    pub late: u64,
+    /// Those that were damaged in the log, or shed from it: not among all.
+    pub lost: u64,
+    /// The same of windows that were open at its beginning.
+    pub lost_of_open: u64,
+    /// Those in windows that are open at the end of it, also from before.
+    pub open: u64,
 }
 
 /// When the batches came that a lane has taken and that are not done: the first of each round.
@@ -57,7 +77,7 @@ pub(super) struct Taken {
 pub(super) struct Waiting(Mutex<VecDeque<Timestamp>>);
 
 impl Waiting {
-    fn push(&self, since: Timestamp) {
+    pub fn push(&self, since: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(since);
     }
 
@@ -160,13 +180,11 @@ impl Lane {
         }
         entries.retain(|entry| entry.position < end);
         let sources = entries.iter().map(|entry| source(entry)).collect();
-        Some(Taken {
-            range,
-            round: Round::encode(sources, &self.means.shape, parts),
-            left: None,
-            lost: self.lost() - lost_before,
-            samples_before_end: self.follower.samples_before(),
-        })
+        let round = Round::encode(sources, &self.means.shape, parts);
+        let (samples, skipped) = (round.samples, round.skipped.cast_signed());
+        let fate = Fate { samples, skipped, lost: self.lost() - lost_before, ..Fate::default() };
+        let samples_before_end = self.follower.samples_before();
+        Some(Taken { range, round, left: None, fate, samples_before_end, windows: None })
     }
 
     /// Samples that the log had and no longer has, so far.
@@ -192,13 +210,14 @@ impl Lane {
             range: to..to,
             round: Round::encode(Vec::new(), &self.means.shape, 1),
             left: Some(from..to),
-            lost: 0,
+            fate: Fate::default(),
             samples_before_end: self.follower.samples_before(),
+            windows: None,
         }
     }
 }
 
-fn source(entry: &Entry) -> Source {
+pub(super) fn source(entry: &Entry) -> Source {
     Source {
         position: entry.position,
         received_at: entry.received_at,

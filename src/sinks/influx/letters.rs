@@ -1,6 +1,7 @@
 //! Dead letters out of what a store refused, and rounds out of dead letters. Pure.
 
 use super::bisect::GivenUp;
+use super::fold::samples_of;
 use super::lines::columns;
 use super::names::Naming;
 use super::round::{Part, Round, Source};
@@ -26,6 +27,7 @@ pub(super) fn of(
             let source = round.source(origin.position);
             let table = source.and_then(|source| source.batch.tables().nth(origin.table as usize));
             let (Some(source), Some(table)) = (source, table) else { continue };
+            let batch = select(table, origin.rows.clone(), columns(naming, table, &origin));
             letters.push(NewLetter {
                 position: origin.position,
                 table: origin.table,
@@ -34,7 +36,11 @@ pub(super) fn of(
                 received_at: source.received_at,
                 protocol: source.protocol.name().to_owned(),
                 client: source.client.to_string(),
-                batch: select(table, origin.rows.clone(), columns(naming, table, &origin)),
+                samples: match naming.is_of_rollups() {
+                    true => samples_of(&batch),
+                    false => batch.samples() as u64,
+                },
+                batch,
                 words: words.clone(),
             });
         }

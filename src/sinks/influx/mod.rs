@@ -7,8 +7,10 @@
 //!                                          └──► book: progress, counts, dead letters
 //! ```
 //!
-//! What decides is pure (`answers bisect concurrency lines names progress round`, and the breaker);
-//! what does is `lane` (a thread that reads the log), `driver` (the thread that owns the standing),
+//! A sink that gets rollups has one lane, in the order of the log, which folds it on the way.
+//!
+//! What decides is pure (`answers bisect concurrency fold lines names progress round`, and the
+//! breaker); what does is `lane` or `fold_lane` (a thread that reads the log), `driver` (the thread that owns the standing),
 //! `deliver`, `valve` and `transport`. How it behaves is told to people in `docs/sinks.md`.
 
 pub mod answers;
@@ -16,6 +18,8 @@ pub mod bisect;
 pub mod concurrency;
 mod deliver;
 mod driver;
+pub mod fold;
+mod fold_lane;
 #[cfg(feature = "influx")]
 mod http;
 mod lane;
@@ -33,7 +37,7 @@ mod view;
 pub use valve::{ValveView, Wish};
 pub use view::View;
 
-use super::book::{Book, BookError, Counts, Standing};
+use super::book::{Book, BookError, Counts, OpenWindows, Standing};
 use super::breaker;
 use crate::clock;
 use crate::ledger::{AcceptedBelow, CLIENTS_MAX, Outcomes};
@@ -41,6 +45,8 @@ use crate::model::Timestamp;
 use crate::spool::{Follower, Spool};
 use deliver::Courier;
 use driver::{Account, Driver};
+use fold::{Fold, Rules};
+use fold_lane::Folding;
 use lane::Means;
 use progress::Progress;
 use round::Shape;
@@ -58,8 +64,10 @@ use view::Tally;
 pub struct Options {
     /// Names it for people, in the log's followers and in the book.
     pub name: String,
-    /// What is written, and in requests of which size.
+    /// What is written, and in requests of which size. Its filters are not used for rollups.
     pub shape: Shape,
+    /// Rollups instead of every sample.
+    pub rollups: Option<Rollups>,
     /// How long the first batch of a request waits for others.
     pub batch_age: Duration,
     /// Requests at the same time, at most.
@@ -72,18 +80,61 @@ pub struct Options {
     pub accepted: AcceptedBelow,
 }
 
+/// What makes rollups of samples.
+#[derive(Debug, Clone)]
+pub struct Rollups {
+    /// Which samples, and which windows.
+    pub rules: Rules,
+    /// How long a device sends nothing until its open windows are closed.
+    pub silence: Duration,
+}
+
+impl Rollups {
+    fn window(&self) -> Duration {
+        Duration::from_nanos(self.rules.width.unsigned_abs())
+    }
+}
+
+/// Why a sink can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Where it was is not known.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// It was another kind of sink: in its place in the log samples or windows would be torn.
+    #[error(
+        "the sink {name} got {before} so far, and can't go on with {now}: give it another name in \
+         the configuration (it then begins with what the spool still has), or leave send and \
+         rollup_window as they were"
+    )]
+    Changed {
+        /// Of the sink.
+        name: String,
+        /// What it got.
+        before: String,
+        /// What it is to get.
+        now: String,
+    },
+    /// A filter is none.
+    #[error("the filters of a sink can't be used")]
+    Filter(#[from] globset::Error),
+}
+
 /// A sink that has its place in the log and does not write yet.
 pub struct Opened {
     options: Options,
     spool: Spool,
     account: Account,
     follower: Follower,
+    folding: Option<Folding>,
 }
 
 /// Whoever wants to know of a sink, or to set its breaker. Cheap to clone.
 #[derive(Clone)]
 pub struct Influx {
     name: Arc<str>,
+    /// The width of windows.
+    rollups: Option<Duration>,
     spool: Spool,
     valve: Arc<Valve>,
     tally: Arc<Tally>,
@@ -93,9 +144,10 @@ pub struct Influx {
 /// with the oldest batch that the log still has.
 ///
 /// # Errors
-/// If the book can't be read.
-pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, BookError> {
+/// If the book can't be read, or the sink was of another kind.
+pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenError> {
     let name = options.name.as_str();
+    let rules = options.rollups.as_ref().map(|rollups| &rollups.rules);
     let mut outcomes = Outcomes::new(CLIENTS_MAX, []);
     // Under the sink's name the log is kept from the first position that is not done.
     let (mut follower, mut standing) = match book.sink(name, spool.id())? {
@@ -103,15 +155,21 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, BookE
             let follower = spool.follow(name, spool.first());
             let counts = Counts { before: follower.samples_before(), ..Counts::default() };
             let progress = Progress::begin(follower.position());
+            let windows = rules
+                .map(|rules| OpenWindows { keep_from: follower.position(), rules: rules.clone() });
             outcomes.unknown().before += counts.before;
-            (follower, Standing { spool_id: spool.id(), progress, counts })
+            (follower, Standing { spool_id: spool.id(), progress, counts, windows })
         }
         Some(known) => {
+            let before = known.windows.as_ref().map(|windows| &windows.rules);
+            if before.map(|rules| rules.width) != rules.map(|rules| rules.width) {
+                let name = name.to_owned();
+                return Err(OpenError::Changed { name, before: kind(before), now: kind(rules) });
+            }
             outcomes = Outcomes::new(CLIENTS_MAX, book.outcomes(name)?);
-            let (progress, before) = (&known.progress, known.counts.accounted());
-            let follower = match progress.gaps().is_empty() {
-                true => spool.follow_from(name, progress.head(), before),
-                false => spool.follow(name, progress.first_undone()),
+            let follower = match known.keep_from() {
+                from if from < known.progress.head() => spool.follow(name, from),
+                head => spool.follow_from(name, head, known.counts.accounted()),
             };
             (follower, known)
         }
@@ -121,9 +179,33 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, BookE
         outcomes.unknown().lost += follower.samples_shed();
         standing.progress.advance(standing.progress.head()..follower.position());
     }
-    follower.skip_to(standing.progress.head());
+    let folding = match (&options.rollups, &standing.windows) {
+        (Some(rollups), Some(windows)) => {
+            Some(Folding {
+                fold: Fold::new(windows.rules.clone(), book.floors(name)?)?,
+                rules: rollups.rules.clone(),
+                // What was deleted before that the driver counts.
+                head: standing.progress.head().max(follower.position()),
+                open: standing.counts.open,
+                closed: standing.counts.written + standing.counts.dead_lettered,
+                silence: rollups.silence,
+            })
+        }
+        _ => {
+            follower.skip_to(standing.progress.head());
+            None
+        }
+    };
     let account = Account { book, standing, outcomes };
-    Ok(Opened { options, spool: spool.clone(), account, follower })
+    Ok(Opened { options, spool: spool.clone(), account, follower, folding })
+}
+
+/// What a sink gets, for people.
+fn kind(rules: Option<&Rules>) -> String {
+    match rules {
+        None => "every sample (send = \"raw\")".to_owned(),
+        Some(rules) => format!("rollups of {} s", rules.width / crate::model::NANOS_PER_SECOND),
+    }
 }
 
 impl Opened {
@@ -145,19 +227,33 @@ impl Opened {
         stop: &CancellationToken,
         hurry: &CancellationToken,
     ) -> std::io::Result<(Influx, JoinHandle<()>)> {
-        let Opened { options, spool, account, follower } = self;
-        let Options { name, shape, batch_age, requests_max, backlog_share, breaker, accepted } =
-            options;
+        let Opened { options, spool, account, follower, folding } = self;
+        let Options {
+            name,
+            shape,
+            rollups,
+            batch_age,
+            requests_max,
+            backlog_share,
+            breaker,
+            accepted,
+        } = options;
         let valve = Arc::new(Valve::new(&name, breaker, requests_max, stop.clone()));
         let tally = Arc::new(Tally::default());
         let influx = Influx {
             name: name.as_str().into(),
+            rollups: rollups.as_ref().map(Rollups::window),
             spool: spool.clone(),
             valve: valve.clone(),
             tally: tally.clone(),
         };
         let request_bytes = AtomicUsize::new(shape.request_bytes);
         let courier = Courier { valve: valve.clone(), transport, request_bytes };
+        // What is not selected has no rollups.
+        let shape = match &rollups {
+            Some(_) => Shape { naming: shape.naming.of_rollups(), devices: None, ..shape },
+            None => shape,
+        };
         let (shape, gaps) = (Arc::new(shape), Arc::default());
         let means = Means { spool, shape, valve, batch_age, gaps, accepted };
         let driver = Driver::new(name.clone(), means, courier, account, tally, backlog_share);
@@ -166,7 +262,7 @@ impl Opened {
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = driver.run(follower) => {}
+                    () = driver.run(follower, folding) => {}
                     () = hurry.cancelled() => {}
                 }
             });
@@ -205,6 +301,7 @@ impl Influx {
         let drained = told.drained.per_s(monotonic);
         View {
             name: self.name.to_string(),
+            rollups: self.rollups,
             valve: self.valve.view(),
             lag_samples,
             lag,

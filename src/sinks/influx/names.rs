@@ -32,19 +32,37 @@ pub struct Naming {
     default_measurement: String,
     /// Nothing = all.
     metrics: Option<GlobSet>,
+    /// The names have a suffix, as in `speed_mean`: that comes from no metric.
+    of_rollups: bool,
 }
 
 impl Naming {
     /// `default_measurement` is for metrics without a dot; it must not be empty.
     #[must_use]
     pub fn new(default_measurement: &str) -> Naming {
-        Naming { default_measurement: default_measurement.to_owned(), metrics: None }
+        Naming {
+            default_measurement: default_measurement.to_owned(),
+            metrics: None,
+            of_rollups: false,
+        }
     }
 
     /// The same, of these metrics only.
     #[must_use]
     pub fn only(self, metrics: GlobSet) -> Naming {
         Naming { metrics: Some(metrics), ..self }
+    }
+
+    /// The same for rollups of metrics: of all, because what is not selected has none.
+    #[must_use]
+    pub fn of_rollups(self) -> Naming {
+        Naming { metrics: None, of_rollups: true, ..self }
+    }
+
+    /// Whether it is for rollups.
+    #[must_use]
+    pub fn is_of_rollups(&self) -> bool {
+        self.of_rollups
     }
 
     /// Whether this metric is written.
@@ -57,9 +75,14 @@ impl Naming {
     /// no dot, or nothing before or after it, is a field of the default measurement.
     #[must_use]
     pub fn split<'a>(&'a self, metric: &'a str) -> (&'a str, &'a str) {
-        match metric.rsplit_once('.') {
+        let suffix = match self.of_rollups {
+            true => metric.rfind('_').map_or(0, |at| metric.len() - at),
+            false => 0,
+        };
+        let whole = &metric[..metric.len() - suffix];
+        match whole.rsplit_once('.') {
             Some((measurement, field)) if !measurement.is_empty() && !field.is_empty() => {
-                (measurement, field)
+                (measurement, &metric[measurement.len() + 1..])
             }
             _ if metric.is_empty() => (&self.default_measurement, NAMELESS_FIELD),
             _ => (&self.default_measurement, metric),
@@ -187,6 +210,20 @@ mod tests {
             (".", ("telemetry", ".")),
             ("a..b", ("a.", "b")),
             ("", ("telemetry", "value")),
+        ] {
+            assert_eq!(naming.split(metric), expected, "{metric}");
+        }
+    }
+
+    #[test]
+    fn the_suffix_of_a_rollup_is_split_off_from_no_metric() {
+        let naming = Naming::new("telemetry").of_rollups();
+        for (metric, expected) in [
+            ("motor.speed_mean", ("motor", "speed_mean")),
+            ("running_count", ("telemetry", "running_count")),
+            ("open._count", ("telemetry", "open._count")),
+            (".hidden_max", ("telemetry", ".hidden_max")),
+            ("a.b_c.d_e_last", ("a.b_c", "d_e_last")),
         ] {
             assert_eq!(naming.split(metric), expected, "{metric}");
         }

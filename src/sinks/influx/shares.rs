@@ -23,6 +23,37 @@ pub(super) fn count(outcomes: &mut Outcomes, round: &Round, letters: &[NewLetter
     }
 }
 
+/// What became of a client's samples when they were folded.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Share {
+    /// In windows: they count as stored from then on, and as refused if their rollup is.
+    pub folded: u64,
+    /// Not selected, or late.
+    pub apart: u64,
+}
+
+/// A round of rollups is decided. A window may have samples of several clients: a letter is counted for
+/// the one who sent the last of them, as far as that one has sent as many.
+pub(super) fn count_folded(
+    outcomes: &mut Outcomes,
+    shares: &BTreeMap<(ClientId, u8), Share>,
+    round: &Round,
+    letters: &[NewLetter],
+) {
+    for ((client, protocol), share) in shares {
+        let outcome = outcomes.of(client, *protocol);
+        outcome.stored += share.folded;
+        outcome.skipped += share.apart;
+    }
+    for letter in letters {
+        let Some(source) = round.source(letter.position) else { continue };
+        let outcome = outcomes.of(&source.client, source.protocol.byte());
+        let refused = letter.samples.min(outcome.stored);
+        outcome.stored -= refused;
+        outcome.dead_lettered += refused;
+    }
+}
+
 /// Finds out whose the samples are that the sink never saw, from what the log says of the positions that
 /// are done.
 pub(super) fn name(outcomes: &mut Outcomes, accepted: &AcceptedBelow, progress: &Progress) {

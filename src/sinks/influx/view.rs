@@ -14,6 +14,8 @@ const OLD_SHARE: f64 = 0.8;
 pub struct View {
     /// Its name in the configuration.
     pub name: String,
+    /// The width of windows, if it gets rollups; `None` = it gets every sample.
+    pub rollups: Option<Duration>,
     /// Breaker and requests.
     pub valve: ValveView,
     /// Accepted samples that it has not dealt with.

@@ -8,11 +8,11 @@ use std::fs;
 fn settle_rounds(book: &mut Book, rounds: std::ops::RangeInclusive<u64>) {
     let mut outcomes = Outcomes::new(10, book.outcomes("influx").unwrap());
     for round in rounds {
-        let letters = [letter(2 * round, 2), letter(2 * round + 1, 3)];
+        let news = news(&[letter(2 * round, 2), letter(2 * round + 1, 3)]);
         let now = Timestamp(round as i64);
         outcomes.of(&"gateway-1".into(), 1).dead_lettered += 5;
         let standing = standing(round, 5 * round);
-        let shed = book.settle("influx", &standing, &mut outcomes, &letters, now).unwrap();
+        let shed = book.settle("influx", &standing, &mut outcomes, &news, now).unwrap();
         assert_eq!(shed, Shed::default());
     }
 }

@@ -203,10 +203,11 @@ proptest! {
                     }
                     model.heads[sink] += letters.len() as u64 + 1;
                     let standing = standing(model.heads[sink], model.dead_lettered[sink]);
-                    let shed = book.settle(SINKS[sink], &standing, &mut nobody(), &round, now).unwrap();
+                    let news = news(&round);
+                    let shed = book.settle(SINKS[sink], &standing, &mut nobody(), &news, now).unwrap();
                     prop_assert_eq!(shed, model.shed(bounds));
                     if again {
-                        let shed = book.settle(SINKS[sink], &standing, &mut nobody(), &round, now).unwrap();
+                        let shed = book.settle(SINKS[sink], &standing, &mut nobody(), &news, now).unwrap();
                         prop_assert_eq!(shed, Shed::default());
                     }
                     prop_assert_eq!(book.sink(SINKS[sink], SPOOL).unwrap(), Some(standing));
