@@ -167,7 +167,7 @@ impl Checker<'_> {
             messages_max: u64::from(self.count(
                 "quarantine.messages_max",
                 file.messages_max,
-                1..=10_000_000,
+                1..=100_000,
             )),
             bytes_max,
             age_max: (!age_max.is_zero()).then_some(age_max),

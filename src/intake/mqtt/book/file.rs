@@ -5,7 +5,8 @@
 //!          be tried again), attempts, bytes (what it takes), code, reason, content_type,
 //!          properties (JSON array of pairs), seal (CRC-32C of payload), payload
 //! topic    bridge, topic, count, first_seen, last_seen, code, reason
-//! tally    bridge, came, missed, shed, dropped, understood          messages ever
+//! tally    bridge, held, bytes (what these take)                    now; kept by triggers
+//!          came, missed, shed, dropped, understood                  messages ever
 //! node     bridge, node, written (a rising number), bytes, seal (CRC-32C of birth), birth
 //! mark     key, value         round: the number of the last round; written: the highest so far
 //! ```
@@ -35,9 +36,20 @@ CREATE TABLE topic(bridge TEXT NOT NULL, topic TEXT NOT NULL, count INTEGER NOT 
   first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, code TEXT NOT NULL,
   reason TEXT NOT NULL, PRIMARY KEY(bridge, topic)) WITHOUT ROWID;
 CREATE INDEX topic_seen ON topic(last_seen);
-CREATE TABLE tally(bridge TEXT PRIMARY KEY, came INTEGER NOT NULL DEFAULT 0,
+CREATE TABLE tally(bridge TEXT PRIMARY KEY, held INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0, came INTEGER NOT NULL DEFAULT 0,
   missed INTEGER NOT NULL DEFAULT 0, shed INTEGER NOT NULL DEFAULT 0,
   dropped INTEGER NOT NULL DEFAULT 0, understood INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TRIGGER message_comes AFTER INSERT ON message BEGIN
+  INSERT OR IGNORE INTO tally(bridge) VALUES(new.bridge);
+  UPDATE tally SET held=held+1, bytes=bytes+new.bytes WHERE bridge=new.bridge;
+END;
+CREATE TRIGGER message_changes AFTER UPDATE OF bytes ON message BEGIN
+  UPDATE tally SET bytes=bytes-old.bytes+new.bytes WHERE bridge=new.bridge;
+END;
+CREATE TRIGGER message_goes AFTER DELETE ON message BEGIN
+  UPDATE tally SET held=held-1, bytes=bytes-old.bytes WHERE bridge=old.bridge;
+END;
 CREATE TABLE node(id INTEGER PRIMARY KEY, bridge TEXT NOT NULL, node TEXT NOT NULL,
   written INTEGER NOT NULL, bytes INTEGER NOT NULL, seal INTEGER NOT NULL, birth BLOB NOT NULL,
   UNIQUE(bridge, node));

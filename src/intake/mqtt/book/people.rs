@@ -81,26 +81,25 @@ impl Book {
         let number = |row: &Row<'_>, at| row.get(at).map(i64::cast_unsigned);
         let sql = format!(
             "SELECT coalesce(sum(came), 0), coalesce(sum(missed), 0), coalesce(sum(shed), 0),
-               coalesce(sum(dropped), 0), coalesce(sum(understood), 0) FROM tally {condition}"
+               coalesce(sum(dropped), 0), coalesce(sum(understood), 0), coalesce(sum(held), 0),
+               coalesce(sum(bytes), 0) FROM tally {condition}"
         );
-        let ever = self.connection.prepare_cached(&sql)?.query_row([bridge], |row| {
+        let totals = self.connection.prepare_cached(&sql)?.query_row([bridge], |row| {
             Ok(Totals {
                 came: number(row, 0)?,
                 missed: number(row, 1)?,
                 shed: number(row, 2)?,
                 dropped: number(row, 3)?,
                 understood: number(row, 4)?,
-                ..Totals::default()
+                held: number(row, 5)?,
+                bytes: number(row, 6)?,
+                topics: 0,
             })
-        })?;
-        let sql = format!("SELECT count(*), coalesce(sum(bytes), 0) FROM message {condition}");
-        let held = self.connection.prepare_cached(&sql)?.query_row([bridge], |row| {
-            Ok(Totals { held: number(row, 0)?, bytes: number(row, 1)?, ..ever })
         })?;
         let sql = format!("SELECT count(*) FROM topic {condition}");
         let topics =
             self.connection.prepare_cached(&sql)?.query_row([bridge], |row| number(row, 0))?;
-        Ok(Totals { topics, ..held })
+        Ok(Totals { topics, ..totals })
     }
 
     /// Marks messages to be tried again; their bridge takes them up when it next looks. Those of which

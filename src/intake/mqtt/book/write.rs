@@ -8,7 +8,6 @@ use super::{
 use crate::model::Timestamp;
 use crate::sqlite::begin;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeSet;
 
 impl Book {
     /// Writes a round, then sheds what is past the bounds: all in one transaction. A round that was in
@@ -27,7 +26,7 @@ impl Book {
             put(&transaction, round)?;
             set_mark(&transaction, "round", round.number.cast_signed())?;
         }
-        shed(&transaction, bounds, now)?;
+        shed(&transaction, bounds, round, now)?;
         transaction.commit()?;
         Ok(())
     }
@@ -194,62 +193,84 @@ fn put_node(connection: &Connection, remember: &Remember) -> rusqlite::Result<()
     Ok(())
 }
 
-/// Deletes what is past the bounds.
-fn shed(connection: &Connection, bounds: Bounds, now: Timestamp) -> rusqlite::Result<()> {
-    let mut past = BTreeSet::new();
+/// Deletes what is past the bounds; `round` tells of which topics there may be too many messages.
+fn shed(
+    connection: &Connection,
+    bounds: Bounds,
+    round: &Round,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     if let Some(age_max) = bounds.age_max {
         let floor = now.saturating_sub(age_max).0;
-        let mut statement =
-            connection.prepare_cached("SELECT id FROM message WHERE received_at<?")?;
-        past = statement.query_map([floor], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        forget_topics_seen_before(connection, floor)?;
+        shed_ids(connection, "SELECT id FROM message WHERE received_at<?1", params![floor])?;
+        connection.prepare_cached("DELETE FROM topic WHERE last_seen<?")?.execute([floor])?;
     }
-    for id in past.union(&past_bounds(connection, bounds, &past)?) {
-        let sql = "DELETE FROM message WHERE id=? RETURNING bridge";
-        let bridge: String = connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
-        count(connection, &bridge, "shed", 1)?;
+    for Seen { bridge, topic, .. } in &round.seen {
+        let sql = "SELECT id FROM message WHERE bridge=?1 AND topic=?2
+                   ORDER BY id DESC LIMIT -1 OFFSET ?3";
+        shed_ids(connection, sql, params![&**bridge, topic, TOPIC_MESSAGES_MAX as i64])?;
     }
+    shed_past(connection, bounds)?;
     let sql = "DELETE FROM topic WHERE (bridge, topic) IN
                  (SELECT bridge, topic FROM topic ORDER BY last_seen DESC LIMIT -1 OFFSET ?)";
     connection.prepare_cached(sql)?.execute([TOPICS_MAX as i64])?;
     forget_nodes(connection)
 }
 
-/// One that was seen long ago, and of which nothing newer is held.
-fn forget_topics_seen_before(connection: &Connection, floor: i64) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM topic WHERE last_seen<?";
-    connection.prepare_cached(sql)?.execute([floor])?;
+/// Deletes the messages whose ids a query gives, and counts them.
+fn shed_ids(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    let ids: Vec<i64> = {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(parameters, |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for id in ids {
+        shed_one(connection, id)?;
+    }
     Ok(())
 }
 
-/// The messages that are too many of a topic, or of all; without those that go anyway.
-fn past_bounds(
-    connection: &Connection,
-    bounds: Bounds,
-    gone: &BTreeSet<i64>,
-) -> rusqlite::Result<BTreeSet<i64>> {
-    // The newest of each topic come last, else the oldest are first. The index has all that is asked.
-    let sql = "SELECT id, bytes, rank FROM
+fn shed_one(connection: &Connection, id: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM message WHERE id=? RETURNING bridge";
+    let bridge: String = connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
+    count(connection, &bridge, "shed", 1)
+}
+
+/// Deletes messages until those that stay are within the bounds: the oldest first, but the newest of
+/// each topic last.
+fn shed_past(connection: &Connection, bounds: Bounds) -> rusqlite::Result<()> {
+    let sql = "SELECT coalesce(sum(held), 0), coalesce(sum(bytes), 0) FROM tally";
+    let number = |row: &rusqlite::Row<'_>, at| row.get(at).map(i64::cast_unsigned);
+    let (mut messages, mut bytes) = connection
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((number(row, 0)?, number(row, 1)?)))?;
+    let is_over = |messages, bytes| messages > bounds.messages_max || bytes > bounds.bytes_max;
+    if !is_over(messages, bytes) {
+        return Ok(());
+    }
+    // The index has all that is asked.
+    let sql = "SELECT id, bytes FROM
                  (SELECT id, bytes, row_number() OVER
                    (PARTITION BY bridge, topic ORDER BY id DESC) AS rank FROM message)
                ORDER BY rank=1, id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let all: Vec<(i64, i64, i64)> = rows.collect::<rusqlite::Result<_>>()?;
-    let (crowded, held): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .filter(|(id, ..)| !gone.contains(id))
-        .partition(|(_, _, rank)| *rank > TOPIC_MESSAGES_MAX as i64);
-    let mut messages = held.len() as u64;
-    let mut bytes: u64 = held.iter().map(|(_, bytes, _)| bytes.cast_unsigned()).sum();
-    let over = held.iter().take_while(|(_, its_bytes, _)| {
-        let over = messages > bounds.messages_max || bytes > bounds.bytes_max;
-        messages = messages.saturating_sub(1);
-        bytes = bytes.saturating_sub(its_bytes.cast_unsigned());
-        over
-    });
-    let over: Vec<i64> = over.map(|(id, ..)| *id).collect();
-    Ok(crowded.into_iter().map(|(id, ..)| id).chain(over).collect())
+    let order: Vec<(i64, u64)> = {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, number(row, 1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for (id, its_bytes) in order {
+        if !is_over(messages, bytes) {
+            break;
+        }
+        shed_one(connection, id)?;
+        messages -= 1;
+        bytes = bytes.saturating_sub(its_bytes);
+    }
+    Ok(())
 }
 
 /// Keeps [`REMEMBERED_BYTES_MAX`].
