@@ -245,6 +245,7 @@ fn hand_on(
 fn unheard(end: End) -> Unheard {
     Unheard(match end {
         End::Closed => "the connection was closed".to_owned(),
+        End::Dropped => "the broker closed the connection".to_owned(),
         End::Full => "messages come faster than they can be told".to_owned(),
         End::Refused(why) | End::Lost(why) => why,
     })
