@@ -546,7 +546,10 @@ fn our_state_has_the_timestamp_of_our_will() {
     };
     assert_eq!(state("scada", r#"{"online":true,"timestamp":7}"#, false), []);
     assert_eq!(state("other", r#"{"online":false,"timestamp":7}"#, false), []);
-    assert_eq!(state("scada", r#"{"online":false,"timestamp":7}"#, true), std::slice::from_ref(&online));
+    assert_eq!(
+        state("scada", r#"{"online":false,"timestamp":7}"#, true),
+        std::slice::from_ref(&online)
+    );
     assert_eq!(state("scada", "OFFLINE", false), [online]);
     // Nodes would not believe an older one.
     let newer = format!(r#"{{"online":false,"timestamp":{}}}"#, NOW + 10);

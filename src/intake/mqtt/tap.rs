@@ -104,7 +104,12 @@ impl Tap {
     }
 
     /// The same way as a message of the bridge.
-    fn formed(&self, route: usize, meaning: Meaning, sample: &Sample) -> Result<Box<Batch>, String> {
+    fn formed(
+        &self,
+        route: usize,
+        meaning: Meaning,
+        sample: &Sample,
+    ) -> Result<Box<Batch>, String> {
         let (receipt, replay, message) = (None, None, delivered(sample));
         let waiting = Waiting { number: 0, route, message, receipt, replay, meaning, samples: 0 };
         let Formed { group, hopeless, .. } =
