@@ -88,7 +88,7 @@ async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Bo
         AsyncClient::builder(options("publisher", port)).capacity(64).build();
     let start = clock::now().0;
     let kind = kind.to_owned();
-    let sending = tokio::spawn(async move {
+    let sending = async move {
         if kind == "sparkplug" {
             for device in 0..DEVICES {
                 let topic = format!("spBv1.0/bench/NBIRTH/node-{device}");
@@ -110,19 +110,20 @@ async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Bo
             client.publish(topic, payload, PublishOptions::new(qos)).await?;
         }
         client.disconnect().await?;
-        Ok::<_, rumqttc_v5::ClientError>(())
-    });
-    let (mut sent, mut answered) = (0, 0);
-    loop {
-        match events.poll().await {
-            Ok(Event::Outgoing(Outgoing::Publish(_))) => sent += 1,
-            Ok(Event::Incoming(Incoming::PubAck(_))) => answered += 1,
-            Ok(Event::Outgoing(Outgoing::Disconnect)) => break,
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        Ok::<_, Box<dyn Error>>(())
+    };
+    let polling = async move {
+        let (mut sent, mut answered) = (0, 0);
+        loop {
+            match events.poll().await? {
+                Event::Outgoing(Outgoing::Publish(_)) => sent += 1,
+                Event::Incoming(Incoming::PubAck(_)) => answered += 1,
+                Event::Outgoing(Outgoing::Disconnect) => return Ok((sent, answered)),
+                _ => {}
+            }
         }
-    }
-    sending.await??;
+    };
+    let ((), (sent, answered)) = tokio::try_join!(sending, polling)?;
     println!("{sent} sent, {answered} acknowledged");
     Ok(())
 }
