@@ -279,6 +279,9 @@ fn set(settings: &mut Table, path: &str, text: &str, shape: &Shape) -> Result<()
         Value::Float(value) => {
             *value = text.parse().map_err(|_| format!("\"{text}\" is not a number"))?;
         }
+        Value::Boolean(value) => {
+            *value = text.parse().map_err(|_| format!("\"{text}\" is neither true nor false"))?;
+        }
         Value::Array(value) if shape.template(path).is_none() => {
             *value = text.split(',').map(|item| Value::String(item.trim().to_owned())).collect();
         }

@@ -2,7 +2,7 @@
 
 use super::{Captures, Message, Puzzle, Route};
 use crate::decode::{self, Stamp, Upstream};
-use crate::model::{Batch, Seq, SessionId};
+use crate::model::{Batch, Seq, SessionId, check_name};
 use crate::wire::{COMPRESS_BYTES_MIN, Compression, Limits, Writer, compress, inflate};
 use std::borrow::Cow;
 
@@ -51,6 +51,9 @@ pub fn native<'a>(
         })
     };
     let client = told("client").filter(|client| !client.is_empty());
+    if let Some(client) = client {
+        check_name(client, limits.name_bytes).map_err(Puzzle::Client)?;
+    }
     let session = match (client, told("session")) {
         (Some(_), Some(text)) => {
             text.parse().map_err(|_| Puzzle::Session { text: super::puzzle::start(text) })?
@@ -65,7 +68,12 @@ pub fn native<'a>(
     };
     let plain = inflate(message.payload, limits, scratch)?;
     let (decoded, wrapped) = batch_of(plain, limits, &stamp)?;
-    let record = if wrapped { record_of(plain) } else { Cow::Borrowed(message.payload) };
+    let record = match (&device, wrapped) {
+        // Read back, tables without a name would be of the client.
+        (Some(_), _) => packed(decode::encode(&decoded.batch, decoded.seq)),
+        (None, true) => packed(upstream_of(plain)),
+        (None, false) => Cow::Borrowed(message.payload),
+    };
     Ok(Native {
         client: client.map(Cow::Borrowed),
         session: SessionId(session),
@@ -102,10 +110,13 @@ fn batch_of(
     }
 }
 
-fn record_of<'a>(batch: &[u8]) -> Cow<'a, [u8]> {
+fn upstream_of(batch: &[u8]) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.delimited(2, batch);
-    let message = writer.finish();
+    writer.finish()
+}
+
+fn packed<'a>(message: Vec<u8>) -> Cow<'a, [u8]> {
     let (compression, level) = RECORD_COMPRESSION;
     Cow::Owned(match message.len() < COMPRESS_BYTES_MIN {
         true => message,

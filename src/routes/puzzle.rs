@@ -2,6 +2,7 @@
 
 use super::Decoder;
 use crate::decode::{Counted, Fault, UpstreamError};
+use crate::model::NameError;
 use crate::wire::{InflateError, RefusalCode};
 use std::fmt;
 use thiserror::Error;
@@ -131,6 +132,9 @@ pub enum Puzzle {
     /// A native batch is at fault.
     #[error(transparent)]
     Batch(Box<Fault>),
+    /// The client that the topic or a user property tells can't be one.
+    #[error("the client: {0}")]
+    Client(NameError),
     /// The session that the topic or a user property tells is not a number of 64 bits.
     #[error("the session \"{text}\" is not a number from 0 to 2^64 - 1")]
     Session {
@@ -160,7 +164,9 @@ impl Puzzle {
             | Puzzle::NoBatch { .. }
             | Puzzle::OtherDoor { .. } => RefusalCode::Malformed,
             Puzzle::TooDeep { .. } | Puzzle::TooMany { .. } => RefusalCode::LimitExceeded,
-            Puzzle::Missing { .. } | Puzzle::DuplicateMetric { .. } => RefusalCode::BadName,
+            Puzzle::Missing { .. } | Puzzle::DuplicateMetric { .. } | Puzzle::Client(_) => {
+                RefusalCode::BadName
+            }
             Puzzle::NotWhole { .. } => RefusalCode::BadShape,
             Puzzle::Nothing { .. } | Puzzle::NoPayload => RefusalCode::Empty,
             Puzzle::Inflate(error) => error.code(),

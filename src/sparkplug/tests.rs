@@ -377,7 +377,7 @@ fn too_many_that_wait_are_not_waited_for() {
     let mut story = Story::new(Settings { caps, ..Settings::default() });
     story.births(0);
     let long = named("m", DataType::String, Field::StringValue("x".repeat(900)));
-    let heard = story.tell("NDATA/N", Some(9), &[long.clone()]);
+    let heard = story.tell("NDATA/N", Some(9), std::slice::from_ref(&long));
     assert!(!heard.acts.is_empty(), "there is no room for it");
 }
 
@@ -546,7 +546,10 @@ fn our_state_has_the_timestamp_of_our_will() {
     };
     assert_eq!(state("scada", r#"{"online":true,"timestamp":7}"#, false), []);
     assert_eq!(state("other", r#"{"online":false,"timestamp":7}"#, false), []);
-    assert_eq!(state("scada", r#"{"online":false,"timestamp":7}"#, true), [online.clone()]);
+    assert_eq!(
+        state("scada", r#"{"online":false,"timestamp":7}"#, true),
+        std::slice::from_ref(&online)
+    );
     assert_eq!(state("scada", "OFFLINE", false), [online]);
     // Nodes would not believe an older one.
     let newer = format!(r#"{{"online":false,"timestamp":{}}}"#, NOW + 10);

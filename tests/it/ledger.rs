@@ -259,7 +259,8 @@ fn files_from_before_clients_were_counted_learn_it_from_the_log() {
     assert!(daemon.stop().success());
     for file in ["sinks.db", "history.db"] {
         let file = rusqlite::Connection::open(daemon.state_dir.path().join(file)).unwrap();
-        file.execute_batch("DROP TABLE client; PRAGMA user_version=1").unwrap();
+        let later = "DROP TABLE client; DROP TABLE IF EXISTS windows; DROP TABLE IF EXISTS floor";
+        file.execute_batch(&format!("{later}; PRAGMA user_version=1")).unwrap();
     }
     let (code, printed) = audit(&daemon);
     assert!(code == 1 && printed.contains("are nowhere"), "{printed}");

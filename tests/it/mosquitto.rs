@@ -159,7 +159,8 @@ impl Mosquitto {
         assert!(child.wait().unwrap().success(), "{topic}");
     }
 
-    fn publisher(&self, topic: &str, form: &[&str], arguments: &[&str]) -> Child {
+    /// `mosquitto_pub`, which reads from its standard input.
+    pub fn publisher(&self, topic: &str, form: &[&str], arguments: &[&str]) -> Child {
         let port = self.port.to_string();
         Command::new("mosquitto_pub")
             .args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic])
@@ -169,6 +170,40 @@ impl Mosquitto {
             .stdin(Stdio::piped())
             .spawn()
             .expect("mosquitto_pub; tests/setup installs it")
+    }
+
+    /// Publishes many messages over one connection; returns when the broker has all of them.
+    pub fn publish_many(
+        &self,
+        messages: impl IntoIterator<Item = (String, String)>,
+        qos: u8,
+        retain: bool,
+    ) {
+        use rumqttc_v4::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let options = MqttOptions::builder("many", ("127.0.0.1", self.port)).build();
+        let level = if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        runtime.block_on(async {
+            let (client, mut events) = AsyncClient::builder(options).capacity(100).build();
+            let publish = async {
+                for (topic, payload) in messages {
+                    let how = PublishOptions::new(level).retain(retain);
+                    client.publish(topic, payload, how).await.unwrap();
+                }
+                // Acknowledged after all that came before it.
+                client.publish("done", "", PublishOptions::at_least_once()).await.unwrap();
+            };
+            let poll = async {
+                loop {
+                    if let Event::Incoming(Packet::PubAck(_)) = events.poll().await.unwrap()
+                        && qos == 0
+                    {
+                        break;
+                    }
+                }
+            };
+            tokio::join!(publish, poll);
+        });
     }
 }
 

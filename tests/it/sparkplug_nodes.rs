@@ -9,6 +9,7 @@ use crate::publisher::{
     SPARKPLUG_CLIENT_GZIP, SPB_WRAPPER, TAHU,
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tidegate::clock;
 
@@ -325,21 +326,22 @@ fn what_is_historical_is_stored_and_not_shown_and_what_is_transient_the_other_wa
         let mut node = site.node(program);
         site.until_has("state", "idle");
         let mut viewer = Events::open(&site.daemon, "?device=plant/n1/meter&metric=state", None);
-        viewer.next(&["snapshot"]);
         node.tell("historical state=past");
         node.tell("transient state=seen");
         node.tell("data state=last");
-        let mut shown = Vec::new();
-        while shown.last() != Some(&json!("last")) {
-            let frame = viewer.next(&["rollups"]);
+        // How many texts are in each window, and the last of them.
+        let mut shown: BTreeMap<i64, (u64, Value)> = BTreeMap::new();
+        while shown.last_key_value().is_none_or(|(_, (_, last))| last != "last") {
+            let frame = viewer.next(&["snapshot", "rollups"]);
             for device in frame["data"]["devices"].as_array().unwrap() {
                 for rollup in device["rollups"]["state"].as_array().unwrap_or(&Vec::new()) {
-                    // Its windows hold the last text, and how many there were.
-                    shown.push(rollup[3].clone());
-                    assert_ne!(rollup[3], "past", "{frame}");
+                    let (start, count) = (rollup[0].as_i64().unwrap(), rollup[1].as_u64().unwrap());
+                    shown.insert(start, (count, rollup[3].clone()));
                 }
             }
         }
+        let count: u64 = shown.values().map(|(count, _)| count).sum();
+        assert_eq!(count, 3, "idle, seen and last: {shown:?}");
         site.until_has("state", "last");
         let stored = site.values(METER, "state");
         assert!(stored.contains(&"past".into()), "{stored:?}");

@@ -150,6 +150,23 @@ fn tables_without_a_device_are_of_route_client_or_bridge() {
             let native = native.unwrap();
             let table = native.batch.tables().next().unwrap();
             assert_eq!((table.device(), table.times()), (expected, &[NOW][..]));
+            // Read back from the spool, which knows the client only, it is the same.
+            let (limits, mut scratch) = (Limits::READ_BACK, Vec::new());
+            let plain = inflate(&native.record, &limits, &mut scratch).unwrap();
+            let Ok(Upstream::Batch(batch)) = decode::upstream(plain) else { panic!() };
+            let client = native.client.as_deref().unwrap_or("mqtt:site");
+            let stamp = Stamp { received_at: Timestamp(NOW), booted_at: None, client };
+            assert_eq!(decode::batch(batch, &limits, &stamp).unwrap().batch, native.batch);
+        });
+    }
+}
+
+#[test]
+fn a_client_has_a_name_as_over_other_ways_in() {
+    let (_, plain) = upstream(1);
+    for client in ["x".repeat(129), "a\u{7}b".to_owned()] {
+        check(&route("in", ""), "in", &plain, &[said("client", &client)], |native| {
+            assert_eq!(native.unwrap_err().code(), RefusalCode::BadName);
         });
     }
 }
