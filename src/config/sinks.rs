@@ -3,8 +3,9 @@
 use super::checked::Checker;
 use super::file;
 use crate::sinks::breaker;
+use crate::sinks::influx::globs::Globs;
 use crate::sinks::influx::target::{Target, write_url};
-use globset::{Glob, GlobSet};
+use globset::Glob;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -51,9 +52,9 @@ pub struct InfluxConfig {
     pub timeout: Duration,
     pub measurement: String,
     /// `None` = all.
-    pub devices: Option<GlobSet>,
+    pub devices: Option<Globs>,
     /// `None` = all.
-    pub metrics: Option<GlobSet>,
+    pub metrics: Option<Globs>,
     /// The same two lists as they were written.
     pub globs: (Vec<String>, Vec<String>),
     /// `None` = every sample is sent.
@@ -187,30 +188,24 @@ impl Checker<'_> {
         url.map_err(|mistake| self.wrong(path, mistake.to_string())).ok()
     }
 
-    fn globs(&mut self, path: &str, globs: &[String]) -> Option<GlobSet> {
+    fn globs(&mut self, path: &str, globs: &[String]) -> Option<Globs> {
         if globs.is_empty() {
             self.wrong(path, "nothing fits an empty list; [\"*\"] is everything".to_owned());
         }
-        let mut set = GlobSet::builder();
         for glob in globs {
-            match Glob::new(glob) {
-                _ if glob.len() > GLOB_BYTES_MAX => {
-                    self.wrong(path, format!("a glob may have {GLOB_BYTES_MAX} bytes"));
-                }
-                Ok(glob) => drop(set.add(glob)),
-                Err(error) => {
-                    self.wrong(path, format!("\"{glob}\" is not a glob: {}", error.kind()));
-                }
+            if glob.len() > GLOB_BYTES_MAX {
+                self.wrong(path, format!("a glob may have {GLOB_BYTES_MAX} bytes"));
+                return None;
+            }
+            if let Err(error) = Glob::new(glob) {
+                self.wrong(path, format!("\"{glob}\" is not a glob: {}", error.kind()));
+                return None;
             }
         }
-        match set.build() {
-            _ if globs.iter().any(|glob| glob == "*") => None,
-            Ok(set) => Some(set),
-            Err(error) => {
-                self.wrong(path, format!("can't be used together: {error}"));
-                None
-            }
-        }
+        Globs::new(globs).unwrap_or_else(|error| {
+            self.wrong(path, format!("can't be used together: {error}"));
+            None
+        })
     }
 
     fn breaker(&mut self, path: &str, file: &file::Breaker) -> breaker::Settings {

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tidegate::clock;
 
 const MESSAGES: i64 = 900;
+/// What the broker logs with each keep-alive.
+const PING: &str = "Sending PINGRESP to tidegate-site";
 
 /// A daemon whose spool is full soon, because its store takes nothing.
 fn blocked(store: &Store, broker: &Mosquitto, settings: &[&str]) -> Daemon {
@@ -56,21 +58,27 @@ fn while_the_spool_is_full_the_broker_keeps_its_messages_and_the_connection_hold
     broker.publish_lines("plant/pump-1", (0..MESSAGES).map(|n| message(n, start)));
     let bridge = daemon.until_bridge(|bridge| bridge["state"] == "holding");
     assert!(bridge["cause"].as_str().unwrap().contains("spool"), "{bridge:#}");
-    let held = daemon.until_bridge(|bridge| bridge["unacked"] == 100);
-    assert_eq!(held["connections"], 1, "{held:#}");
+    assert_eq!(bridge["connections"], 1, "{bridge:#}");
 
-    let pings = broker.logged("Sending PINGRESP to tidegate-site").len();
+    // Two keep-alives later everything that is sent ahead has come. (Mosquitto 2.0.11 sends more ahead
+    // than receive_maximum allows.)
+    let pings = broker.logged(PING).len();
+    broker.until_logged(PING, pings + 2);
+    let held = daemon.bridge();
+    assert!(held["unacked"].as_u64() > Some(0), "{held:#}");
+    let pings = broker.logged(PING).len();
     let wanted = usize::try_from(hold.as_secs()).unwrap();
     let deadline = clock::monotonic() + 5 * hold;
-    while broker.logged("Sending PINGRESP to tidegate-site").len() < pings + wanted {
+    while broker.logged(PING).len() < pings + wanted {
         assert!(clock::monotonic() < deadline, "keep-alives do not go on");
         std::thread::sleep(Duration::from_millis(50));
     }
     let still = daemon.bridge();
     assert_eq!(still["state"], "holding", "{still:#}");
-    assert_eq!(still["unacked"], 100, "no more than that comes: {still:#}");
-    let acked = broker.logged("Received PUBACK from tidegate-site").len();
-    assert!(acked < usize::try_from(MESSAGES).unwrap() - 100, "{acked}");
+    assert_eq!(still["unacked"], held["unacked"], "nothing is acknowledged: {still:#}");
+    assert_eq!(still["messages"], held["messages"], "nothing more comes: {still:#}");
+    let acked = broker.logged("Received PUBACK from tidegate-site").len() as u64;
+    assert_eq!(acked + held["unacked"].as_u64().unwrap(), held["messages"].as_u64().unwrap());
 
     store.script(|_| Reaction::stored());
     assert_whole(&daemon);

@@ -2,6 +2,7 @@
 
 use super::device::METRIC;
 use crate::config::InfluxConfig;
+use crate::sinks::influx::globs::Globs;
 use crate::sinks::influx::transport::Http;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ impl Store {
         let mut query = sink.write_url.clone();
         query.set_path(&format!("{base}/api/v2/query"));
         query.query_pairs_mut().clear().append_pair("org", &sink.org);
-        let fits = |globs: &Option<globset::GlobSet>, name: &str| {
+        let fits = |globs: &Option<Globs>, name: &str| {
             globs.as_ref().is_none_or(|globs| globs.is_match(name))
         };
         let selected = fits(&sink.devices, device) && fits(&sink.metrics, METRIC);

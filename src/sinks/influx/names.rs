@@ -17,7 +17,7 @@
 //! Nothing else is ever changed. Control characters are refused at admission in names, so that they
 //! can only come from a log that was written under other rules.
 
-use globset::GlobSet;
+use super::globs::Globs;
 
 /// The tag that carries the device's name.
 pub const DEVICE_TAG: &str = "device";
@@ -31,7 +31,7 @@ const NAMELESS_FIELD: &str = "value";
 pub struct Naming {
     default_measurement: String,
     /// Nothing = all.
-    metrics: Option<GlobSet>,
+    metrics: Option<Globs>,
     /// The names have a suffix, as in `speed_mean`: that comes from no metric.
     of_rollups: bool,
 }
@@ -49,7 +49,7 @@ impl Naming {
 
     /// The same, of these metrics only.
     #[must_use]
-    pub fn only(self, metrics: GlobSet) -> Naming {
+    pub fn only(self, metrics: Globs) -> Naming {
         Naming { metrics: Some(metrics), ..self }
     }
 

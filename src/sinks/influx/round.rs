@@ -9,13 +9,13 @@
 //! of a series reach the store in the order of the log. When all parts are decided the positions are
 //! done. Pure: no socket, no clock.
 
+use super::globs::Globs;
 use super::lines::{Body, Resume, Room};
 use super::names::Naming;
 use crate::model::{Batch, ClientId, Position, Timestamp};
 use crate::spool::Protocol;
 use crate::wire::{Compression, compress};
 use bytes::Bytes;
-use globset::GlobSet;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub struct Shape {
     /// Which metrics are written, and as what.
     pub naming: Naming,
     /// Which devices are written; nothing = all.
-    pub devices: Option<GlobSet>,
+    pub devices: Option<Globs>,
     /// As many samples make a part, if there are enough.
     pub part_samples: usize,
     /// Line protocol of one request, at most (but at least one line).
@@ -96,7 +96,7 @@ impl Round {
         for source in &mut sources {
             source.skipped = source.batch.samples() as u64;
             for (index, table) in (0..).zip(source.batch.tables()) {
-                let is_other = |only: &GlobSet| !only.is_match(table.device());
+                let is_other = |only: &Globs| !only.is_match(table.device());
                 if !table.keep().in_stores() || shape.devices.as_ref().is_some_and(is_other) {
                     continue;
                 }

@@ -2,10 +2,10 @@
 
 use super::{Round, Shape, Source};
 use crate::model::{BatchBuilder, Keep, Position, Timestamp};
+use crate::sinks::influx::globs::Globs;
 use crate::sinks::influx::names::Naming;
 use crate::spool::Protocol;
 use crate::wire::{Limits, inflate};
-use globset::{Glob, GlobSet};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -101,7 +101,7 @@ fn little_goes_in_one_request_however_many_may_be_sent() {
 
 #[test]
 fn what_is_not_selected_is_counted_and_not_sent() {
-    let only = |glob: &str| GlobSet::builder().add(Glob::new(glob).unwrap()).build().unwrap();
+    let only = |glob: &str| Globs::new(&[glob.to_owned()]).unwrap().unwrap();
     let sources = vec![source(1, &[1, 2, 3]), source(2, &[2])];
     let mut shape = shape(10_000, 1 << 20);
     shape.devices = Some(only("d[12]"));

@@ -1,6 +1,6 @@
 //! By which rules samples become rollups: as they are remembered, and ready for use.
 
-use globset::{Glob, GlobSet};
+use super::super::globs::Globs;
 use serde::{Deserialize, Serialize};
 
 /// What is folded, and how.
@@ -10,9 +10,9 @@ pub struct Rules {
     pub width: i64,
     /// How long after its end a window takes samples, in its device's own time; nanoseconds.
     pub lateness: i64,
-    /// Which devices: what fits one of these globs.
+    /// Which devices: what fits these globs.
     pub devices: Vec<String>,
-    /// Which metrics: what fits one of these globs.
+    /// Which metrics: what fits these globs.
     pub metrics: Vec<String>,
 }
 
@@ -20,14 +20,14 @@ pub struct Rules {
 #[derive(Debug)]
 pub(super) struct Selection {
     /// Nothing = all.
-    devices: Option<GlobSet>,
+    devices: Option<Globs>,
     /// Nothing = all.
-    metrics: Option<GlobSet>,
+    metrics: Option<Globs>,
 }
 
 impl Selection {
     pub fn of(rules: &Rules) -> Result<Selection, globset::Error> {
-        Ok(Selection { devices: globs(&rules.devices)?, metrics: globs(&rules.metrics)? })
+        Ok(Selection { devices: Globs::new(&rules.devices)?, metrics: Globs::new(&rules.metrics)? })
     }
 
     pub fn has_device(&self, name: &str) -> bool {
@@ -37,15 +37,4 @@ impl Selection {
     pub fn has_metric(&self, name: &str) -> bool {
         self.metrics.as_ref().is_none_or(|metrics| metrics.is_match(name))
     }
-}
-
-fn globs(globs: &[String]) -> Result<Option<GlobSet>, globset::Error> {
-    if globs.iter().any(|glob| glob == "*") {
-        return Ok(None);
-    }
-    let mut set = GlobSet::builder();
-    for glob in globs {
-        set.add(Glob::new(glob)?);
-    }
-    set.build().map(Some)
 }
