@@ -31,6 +31,8 @@ mod mqtt_pressure;
 mod mqtt_publishers;
 #[cfg(feature = "mqtt")]
 mod mqtt_quarantine;
+#[cfg(feature = "mqtt")]
+mod mqtt_retained;
 mod operator;
 #[cfg(feature = "mqtt")]
 mod publisher;
