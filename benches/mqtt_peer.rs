@@ -8,7 +8,7 @@ use rumqttc_v5::{
     AsyncClient, Broker, Event, Incoming, MqttOptions, Outgoing, PublishOptions, QoS,
 };
 use std::error::Error;
-use std::time::Instant;
+use tidegate::clock;
 use tidegate::decode;
 use tidegate::model::{BatchBuilder, NANOS_PER_SECOND};
 use tidegate::wire::Writer;
@@ -33,7 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             runtime.block_on(floor(port.parse()?, self::qos(qos), count.parse()?))
         }
         // `cargo bench` without arguments: there is nothing to measure without a broker.
-        _ => Ok(println!("see benches/mqtt.py")),
+        _ => {
+            println!("see benches/mqtt.py");
+            Ok(())
+        }
     }
 }
 
@@ -53,14 +56,14 @@ async fn floor(port: u16, qos: QoS, count: usize) -> Result<(), Box<dyn Error>> 
     for filter in ["bench/#", "spBv1.0/#"] {
         client.subscribe(filter, qos).await?;
     }
-    let (mut messages, mut started) = (0, Instant::now());
+    let (mut messages, mut started) = (0, clock::monotonic());
     let mut before = cpu_us()?;
     while messages < count {
         match events.poll().await? {
             Event::Incoming(Incoming::SubAck(_)) => println!("subscribed"),
             Event::Incoming(Incoming::Publish(_)) => {
                 if messages == 0 {
-                    (started, before) = (Instant::now(), cpu_us()?);
+                    (started, before) = (clock::monotonic(), cpu_us()?);
                 }
                 messages += 1;
             }
@@ -83,10 +86,9 @@ fn cpu_us() -> Result<f64, Box<dyn Error>> {
 async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Box<dyn Error>> {
     let (client, mut events) =
         AsyncClient::builder(options("publisher", port)).capacity(64).build();
-    let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
-    let start = i64::try_from(start)?;
+    let start = clock::now().0;
     let kind = kind.to_owned();
-    let sending = tokio::spawn(async move {
+    let sending = async move {
         if kind == "sparkplug" {
             for device in 0..DEVICES {
                 let topic = format!("spBv1.0/bench/NBIRTH/node-{device}");
@@ -108,19 +110,20 @@ async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Bo
             client.publish(topic, payload, PublishOptions::new(qos)).await?;
         }
         client.disconnect().await?;
-        Ok::<_, rumqttc_v5::ClientError>(())
-    });
-    let (mut sent, mut answered) = (0, 0);
-    loop {
-        match events.poll().await {
-            Ok(Event::Outgoing(Outgoing::Publish(_))) => sent += 1,
-            Ok(Event::Incoming(Incoming::PubAck(_))) => answered += 1,
-            Ok(Event::Outgoing(Outgoing::Disconnect)) => break,
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        Ok::<_, Box<dyn Error>>(())
+    };
+    let polling = async move {
+        let (mut sent, mut answered) = (0, 0);
+        loop {
+            match events.poll().await? {
+                Event::Outgoing(Outgoing::Publish(_)) => sent += 1,
+                Event::Incoming(Incoming::PubAck(_)) => answered += 1,
+                Event::Outgoing(Outgoing::Disconnect) => return Ok((sent, answered)),
+                _ => {}
+            }
         }
-    }
-    sending.await??;
+    };
+    let ((), (sent, answered)) = tokio::try_join!(sending, polling)?;
     println!("{sent} sent, {answered} acknowledged");
     Ok(())
 }

@@ -50,6 +50,10 @@ pub use settings::{
 };
 
 #[cfg(test)]
+mod broker_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_tests;

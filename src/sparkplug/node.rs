@@ -22,7 +22,6 @@ use super::order::{Held, Order};
 use super::payload::{self, Payload};
 use super::puzzle::{Puzzle, PuzzleKind};
 use super::scope::{Believed, Scope, Told};
-use super::table::Table;
 use super::topic::Verb;
 use crate::model::Timestamp;
 use hashbrown::HashMap;

@@ -110,7 +110,7 @@ fn a_tap_tells_what_routes_make_of_messages_and_takes_none_away() {
         "  {\"t\":1}\n  route 1 (plant/{device}, json):\n    {\"device\":\"kept\",",
         "\n\nplant/pump-1  11 bytes, QoS 0\n  {\"t\":21.50}\n  route 1 (plant/{device}, json):\n    {",
         "\"values\":{\"t\":21.5}",
-        "\n    not understood: the payload is not valid JSON",
+        "\n    not understood: not valid JSON at line 1",
         "\n\nelse/pump-1  2 bytes, QoS 0\n  on\n  no route takes it; one that would:\n",
         "\n[[intake.mqtt.routes]]\n",
     ] {

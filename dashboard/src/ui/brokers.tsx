@@ -85,11 +85,9 @@ function Routes({ broker }: { broker: BrokerStatus }) {
             <tr role="row">
               <td role="cell">no route takes it</td>
               <td role="cell" />
-              <td role="cell" class="end">
-                {count(broker.unrouted)}
-              </td>
-              <td role="cell" />
-              <td role="cell" class="end">
+              <td role="cell" class="end" />
+              <td role="cell" class="end" />
+              <td role="cell" class="end watch" data-unit="not understood">
                 {count(broker.unrouted)}
               </td>
               <td role="cell" />
@@ -109,13 +107,13 @@ function Route({ route }: { route: RouteStatus }) {
         {route.topic}
       </td>
       <td role="cell">{route.decoder}</td>
-      <td role="cell" class="end">
+      <td role="cell" class="end" data-unit={route.messages === 1 ? 'message' : 'messages'}>
         {count(route.messages)}
       </td>
-      <td role="cell" class="end">
+      <td role="cell" class="end" data-unit={route.samples === 1 ? 'sample' : 'samples'}>
         {count(route.samples)}
       </td>
-      <td role="cell" class={`end ${route.refused > 0 ? 'watch' : ''}`}>
+      <td role="cell" class={`end ${route.refused > 0 ? 'watch' : ''}`} data-unit="not understood">
         {count(route.refused)}
       </td>
       <td role="cell" class="reason">

@@ -31,6 +31,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Events taken at once, before others have their turn.
 const EVENTS_AT_ONCE: usize = 1024;
+/// A connection that the broker drops sooner is one that it did not want.
+const SOON: Duration = Duration::from_secs(30);
+/// So many of them in a row are no accident.
+const DROPPED_MAX: u32 = 2;
 /// When the daemon stops: time for what is under way, and for a farewell.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -69,6 +73,8 @@ pub(super) struct Bridge {
     /// Filters in the order of the subscriptions that are not answered yet.
     subscribing: Vec<String>,
     has_subscribed: bool,
+    /// How often in a row the broker took a connection and dropped it soon.
+    dropped: u32,
     number: u64,
 }
 
@@ -117,6 +123,7 @@ impl Bridge {
             running: JoinSet::new(),
             subscribing: Vec::new(),
             has_subscribed: false,
+            dropped: 0,
             number: 0,
             name,
             config,
@@ -289,7 +296,10 @@ impl Bridge {
         }
         match self.phase {
             Phase::Connected { since } => {
-                self.backoff.held(clock::monotonic().saturating_duration_since(since));
+                let held = clock::monotonic().saturating_duration_since(since);
+                self.backoff.held(held);
+                let soon = end == End::Dropped && held < SOON;
+                self.dropped = if soon { self.dropped + 1 } else { 0 };
             }
             Phase::Stopping { .. } => return,
             Phase::Connecting | Phase::Away { .. } | Phase::Full => {}
@@ -308,6 +318,13 @@ impl Bridge {
             }
             End::Closed => (State::Away, "the connection was closed".to_owned(), false),
             End::Lost(cause) => (State::Away, cause, false),
+            // A broker that speaks 3.1.1, and Mosquitto 2.0 always, says no more than that.
+            End::Dropped if self.dropped >= DROPPED_MAX => {
+                let cause = "the broker takes the connection and closes it again: does another client \
+                             have the same client_id?";
+                (State::Refused, cause.to_owned(), true)
+            }
+            End::Dropped => (State::Away, "the broker closed the connection".to_owned(), false),
             End::Refused(cause) => (State::Refused, cause, true),
         };
         let wait = self.backoff.after_failure(refused, rand::random());

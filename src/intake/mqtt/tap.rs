@@ -7,7 +7,6 @@ use super::group::{Formed, Meaning, Waiting, Why, form, route_of};
 use super::link::{self, Connect, Delivered, End, Event, Inbox, Link};
 use super::room::Room;
 use crate::config::{Broker, MqttConfig};
-use crate::decode::Gather;
 use crate::model::{Batch, Timestamp};
 use crate::routes::{Decoder, Route};
 use crate::sparkplug::{Host, Settings};
@@ -52,7 +51,7 @@ pub enum Told {
         /// Which, counted from 0.
         number: usize,
         /// What it makes of it.
-        readings: Result<Batch, String>,
+        readings: Result<Box<Batch>, String>,
         /// What it leaves out of it, and why.
         left_out: Option<String>,
     },
@@ -94,7 +93,7 @@ impl Tap {
             None => return Told::NoRoute,
             Some((number, Decoder::Sparkplug)) => return self.heard(number, sample),
             Some((number, Decoder::Ignore)) => {
-                let readings = Ok(Gather::new(&self.limits).finish());
+                let readings = Ok(Box::default());
                 return Told::Route { number, readings, left_out: None };
             }
             Some((number, Decoder::Tidegate)) => (number, Meaning::Native),
@@ -105,15 +104,20 @@ impl Tap {
     }
 
     /// The same way as a message of the bridge.
-    fn formed(&self, route: usize, meaning: Meaning, sample: &Sample) -> Result<Batch, String> {
+    fn formed(
+        &self,
+        route: usize,
+        meaning: Meaning,
+        sample: &Sample,
+    ) -> Result<Box<Batch>, String> {
         let (receipt, replay, message) = (None, None, delivered(sample));
         let waiting = Waiting { number: 0, route, message, receipt, replay, meaning, samples: 0 };
         let Formed { group, hopeless, .. } =
             form(&self.routes, &self.limits, &self.name, vec![waiting]);
         match (group, hopeless.into_iter().next()) {
-            (Some(group), _) => Ok(group.batch),
+            (Some(group), _) => Ok(Box::new(group.batch)),
             (None, Some((_, Why { reason, .. }))) => Err(reason),
-            (None, None) => Ok(Gather::new(&self.limits).finish()),
+            (None, None) => Ok(Box::default()),
         }
     }
 
@@ -245,6 +249,7 @@ fn hand_on(
 fn unheard(end: End) -> Unheard {
     Unheard(match end {
         End::Closed => "the connection was closed".to_owned(),
+        End::Dropped => "the broker closed the connection".to_owned(),
         End::Full => "messages come faster than they can be told".to_owned(),
         End::Refused(why) | End::Lost(why) => why,
     })

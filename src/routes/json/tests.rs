@@ -1,4 +1,4 @@
-use crate::decode::Content::{self, Bool, Float, Int, Text};
+use crate::decode::Content::{Bool, Float, Int, Text};
 use crate::decode::Reading;
 use crate::model::Timestamp;
 use crate::routes::{Message, Puzzle, Route, RouteSpec};

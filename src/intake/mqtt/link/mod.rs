@@ -117,6 +117,8 @@ pub(super) enum End {
     Refused(String),
     /// It could not be reached, or is lost.
     Lost(String),
+    /// The broker closed the connection without a word.
+    Dropped,
 }
 
 /// What may be said on a connection. Nothing here waits; what comes after the end is dropped.

@@ -354,7 +354,7 @@ mod tests {
                 let payload = (0..size).map(|at| at as u8).collect();
                 packet("a/topic", qos, payload, properties(beside))
             }).collect();
-            let stream: Vec<u8> = sent.iter().flat_map(|publish| written(publish)).collect();
+            let stream: Vec<u8> = sent.iter().flat_map(written).collect();
             let mut out = trimmed(5, &stream, &pieces);
             for sent in sent {
                 let Packet::Publish(got) = Packet::read(&mut out, None).unwrap() else { panic!() };

@@ -119,8 +119,8 @@ fn end(error: ConnectionError) -> End {
             End::Lost(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
         }
         ConnectionError::Io(error) => End::Lost(error.to_string()),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => End::Dropped,
         ConnectionError::MqttState(error) => End::Lost(match error {
-            StateError::ConnectionAborted => "the broker closed the connection".to_owned(),
             StateError::AwaitPingResp => "the broker did not answer our ping".to_owned(),
             StateError::Io(error) => error.to_string(),
             other => other.to_string(),

@@ -137,8 +137,8 @@ fn end(error: ConnectionError) -> End {
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string }) => {
             disconnected(reason_code, reason_string)
         }
+        ConnectionError::MqttState(StateError::ConnectionAborted) => End::Dropped,
         ConnectionError::MqttState(error) => End::Lost(match error {
-            StateError::ConnectionAborted => "the broker closed the connection".to_owned(),
             StateError::AwaitPingResp => "the broker did not answer our ping".to_owned(),
             StateError::Io(error) => error.to_string(),
             other => other.to_string(),
