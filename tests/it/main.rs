@@ -28,6 +28,8 @@ mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
 #[cfg(feature = "mqtt")]
+mod mqtt_publish;
+#[cfg(feature = "mqtt")]
 mod mqtt_publishers;
 #[cfg(feature = "mqtt")]
 mod mqtt_quarantine;

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -130,8 +130,28 @@ pub(super) trait Link: Send + Sync {
     fn subscribe(&self, filters: &[(String, u8)]);
     /// Publishes.
     fn publish(&self, publication: Publication);
+    /// Publications that are not sent yet.
+    fn queued(&self) -> usize;
     /// Disconnects when what was said before is sent.
     fn disconnect(&self);
+}
+
+/// How many publications are in the client's queue, which has no bound of its own.
+#[derive(Debug, Clone, Default)]
+struct Queued(Arc<AtomicUsize>);
+
+impl Queued {
+    fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn one_less(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// The client's loop.
