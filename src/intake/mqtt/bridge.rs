@@ -9,7 +9,7 @@ mod publishing;
 
 use super::backoff::Backoff;
 use super::book::Message as Kept;
-use super::link::{self, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
+use super::link::{self, Brake, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
 use super::offers::{Desk, Offers, Turn};
 use super::publish::Publisher;
 use super::quarantine::{Quarantine, Replays};
@@ -251,6 +251,7 @@ impl Bridge {
             refused: self.no_room.clone(),
             keep_alive: broker.keep_alive,
             hopeless: false,
+            brake: Brake::default(),
         };
         let target = self.target.clone();
         let will = self.spark.as_mut().and_then(Spark::will);

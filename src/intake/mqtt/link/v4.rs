@@ -3,7 +3,7 @@
 use super::trim::Mark;
 use super::{
     CONNECT_TIMEOUT, Connect, DISCONNECT_TIMEOUT, End, Event, Inbox, Link, PACKETS_AT_ONCE,
-    Publication, Queued, Raw, Running, stream,
+    Publication, Queued, Raw, Running, Window, stream,
 };
 use rumqttc_v4::{
     AckMode, AsyncClient, Broker, ConnectReturnCode, ConnectionError, Event as Heard, EventLoop,
@@ -14,6 +14,7 @@ use rumqttc_v4::{
 struct V4 {
     client: AsyncClient,
     queued: Queued,
+    window: Window,
 }
 
 pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
@@ -48,7 +49,7 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     let mut network = events.network_options();
     network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
     events.set_network_options(network);
-    let queued = Queued::default();
+    let (queued, window) = (Queued::default(), inbox.brake.window.clone());
     let sent = queued.clone();
     let running = async move {
         loop {
@@ -57,7 +58,7 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
             }
         }
     };
-    (Box::new(V4 { client, queued }), Box::pin(running))
+    (Box::new(V4 { client, queued, window }), Box::pin(running))
 }
 
 async fn turn(
@@ -142,6 +143,7 @@ fn end(error: ConnectionError) -> End {
 
 impl Link for V4 {
     fn ack(&self, packet: u16) {
+        self.window.one_less();
         // Refused only when the connection has ended: the broker sends again what it acknowledges.
         drop(self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(packet))));
     }

@@ -3,7 +3,7 @@
 use super::trim::Mark;
 use super::{
     CONNECT_TIMEOUT, Connect, DISCONNECT_TIMEOUT, End, Event, Inbox, Link, PACKETS_AT_ONCE,
-    Publication, Queued, Raw, Running, stream,
+    Publication, Queued, Raw, Running, Window, stream,
 };
 use rumqttc_v5::{
     AckMode, AsyncClient, Broker, ConnectProperties, ConnectReturnCode, ConnectionError,
@@ -18,6 +18,7 @@ use std::pin::Pin;
 struct V5 {
     client: AsyncClient,
     queued: Queued,
+    window: Window,
 }
 
 pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
@@ -58,7 +59,7 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     }
     // At most one acknowledgement per packet identifier is ever in it.
     let (client, mut events) = AsyncClient::builder(options).unbounded().build();
-    let queued = Queued::default();
+    let (queued, window) = (Queued::default(), inbox.brake.window.clone());
     let sent = queued.clone();
     let running = async move {
         loop {
@@ -67,7 +68,7 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
             }
         }
     };
-    (Box::new(V5 { client, queued }), Box::pin(running))
+    (Box::new(V5 { client, queued, window }), Box::pin(running))
 }
 
 async fn turn(
@@ -193,6 +194,7 @@ fn disconnected(code: DisconnectReasonCode, told: Option<String>) -> End {
 
 impl Link for V5 {
     fn ack(&self, packet: u16) {
+        self.window.one_less();
         // Refused only when the connection has ended: the broker sends again what it acknowledges.
         drop(self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(packet, None))));
     }
