@@ -36,8 +36,8 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_AT_ONCE: usize = 1024;
 /// A connection that the broker drops sooner is one that it did not want.
 const SOON: Duration = Duration::from_secs(30);
-/// So many of them in a row are no accident.
-const DROPPED_MAX: u32 = 2;
+/// So many of them in a row, the broker being there all the time, are no accident.
+const DROPPED_MAX: u32 = 4;
 /// When the daemon stops: time for what is under way, and for a farewell.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -320,7 +320,9 @@ impl Bridge {
                 self.dropped = if soon { self.dropped + 1 } else { 0 };
             }
             Phase::Stopping { .. } => return,
-            Phase::Connecting | Phase::Away { .. } | Phase::Full => {}
+            // It is not there: then it did not drop us for another.
+            Phase::Connecting => self.dropped = 0,
+            Phase::Away { .. } | Phase::Full => {}
         }
         self.away(end);
     }
@@ -340,7 +342,8 @@ impl Bridge {
             End::Dropped if self.dropped >= DROPPED_MAX => {
                 let cause = "the broker takes the connection and closes it again: does another client \
                              have the same client_id?";
-                (State::Refused, cause.to_owned(), true)
+                // A guess: not a reason to come back any later.
+                (State::Refused, cause.to_owned(), false)
             }
             End::Dropped => (State::Away, "the broker closed the connection".to_owned(), false),
             End::Refused(cause) => (State::Refused, cause, true),

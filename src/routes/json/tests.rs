@@ -344,6 +344,7 @@ fn what_is_not_understood_is_told_with_its_place() {
         &format!("no value that the route takes is in it{nothing}"),
     );
     check("may_be_empty = true", "{}", "");
+    check("may_be_empty = true", "", "");
     check("", r#"{"a":null}"#, "");
     check_puzzle(
         "integers = [\"/*/n\"]",
