@@ -76,14 +76,14 @@ pub enum Objection {
     /// There are no samples in it.
     #[error("the batch has no samples")]
     Empty,
-    /// More new series than one minute may bring.
-    #[error("{new} new series in one batch, {left} more are taken this minute")]
+    /// More new series than may come now.
+    #[error("{new} new series in one batch, {left} are taken now (limits.new_series_per_minute)")]
     NewSeriesTooFast {
         /// New ones in this batch.
         new: usize,
-        /// Still allowed in this minute.
+        /// Allowed now.
         left: usize,
-        /// When the minute is over.
+        /// When so many as these are.
         retry_after: Duration,
     },
     /// More series than the daemon keeps.

@@ -1,7 +1,7 @@
 //! Which series are known, and how many new ones may come.
 
 use super::Objection;
-use crate::model::{Batch, NANOS_PER_SECOND, Timestamp};
+use crate::model::{Batch, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use std::hash::{BuildHasher, Hasher};
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Caps on new series.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesLimits {
-    /// New ones in any one minute.
+    /// New ones per minute; as many may come at once after a quiet minute.
     pub new_per_minute: usize,
     /// In all.
     pub max: usize,
@@ -18,7 +18,7 @@ pub struct SeriesLimits {
     pub seed: u64,
 }
 
-const MINUTE: i64 = 60 * NANOS_PER_SECOND;
+const MINUTE_S: f64 = 60.0;
 
 /// A set of 64-bit hashes of (device, tags, metric): 8 bytes a series. Two of a million series share
 /// a hash with a chance of 1 in 30 million; then one of them is not counted as new.
@@ -27,8 +27,11 @@ pub(super) struct KnownSeries {
     limits: SeriesLimits,
     hasher: FixedState,
     known: HashSet<u64, foldhash::fast::RandomState>,
-    minute: i64,
-    new_this_minute: usize,
+    /// How many new ones may come now. It grows all the time and not with each minute: who has to wait
+    /// waits a moment, and what waits behind it too.
+    left: f64,
+    /// When `left` was so.
+    left_at: Timestamp,
     /// New ones of the batch being looked at; kept for its capacity.
     fresh: Vec<u64>,
 }
@@ -39,8 +42,8 @@ impl KnownSeries {
             limits,
             hasher: FixedState::with_seed(limits.seed),
             known: HashSet::default(),
-            minute: i64::MIN,
-            new_this_minute: 0,
+            left: limits.new_per_minute as f64,
+            left_at: Timestamp(i64::MIN),
             fresh: Vec::new(),
         }
     }
@@ -73,23 +76,34 @@ impl KnownSeries {
         self.fresh.sort_unstable();
         self.fresh.dedup();
         let new = self.fresh.len();
-        let minute = now.0.div_euclid(MINUTE);
-        if minute != self.minute {
-            (self.minute, self.new_this_minute) = (minute, 0);
-        }
         if self.known.len() + new > self.limits.max {
             return Err(Objection::TooManySeries { known: self.known.len(), max: self.limits.max });
         }
-        let left = self.limits.new_per_minute.saturating_sub(self.new_this_minute);
-        // A batch with more new series than a whole minute takes enters at the start of one: it
-        // could never enter otherwise.
-        if new > left && self.new_this_minute > 0 {
-            let rest = MINUTE - now.0.rem_euclid(MINUTE);
-            let retry_after = Duration::from_nanos(rest.unsigned_abs());
-            return Err(Objection::NewSeriesTooFast { new, left, retry_after });
-        }
-        self.new_this_minute += new;
+        self.take(new, now)?;
         self.known.extend(self.fresh.drain(..));
+        Ok(())
+    }
+
+    /// Takes so many from what is left.
+    fn take(&mut self, new: usize, now: Timestamp) -> Result<(), Objection> {
+        let per_minute = self.limits.new_per_minute.max(1) as f64;
+        // The wall clock may be set back: then nothing comes for that time.
+        let seconds = now.since(self.left_at).as_secs_f64();
+        self.left = (self.left + per_minute * seconds / MINUTE_S).min(per_minute);
+        self.left_at = now;
+        // A batch with more new series than there ever are at once enters when all are left: it could
+        // never enter otherwise.
+        let needed = (new as f64).min(per_minute);
+        if needed > self.left {
+            let left = self.left as usize;
+            let wait = (needed - self.left) / per_minute * MINUTE_S;
+            return Err(Objection::NewSeriesTooFast {
+                new,
+                left,
+                retry_after: Duration::from_secs_f64(wait) + Duration::from_millis(1),
+            });
+        }
+        self.left -= needed;
         Ok(())
     }
 
@@ -109,7 +123,7 @@ impl KnownSeries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::BatchBuilder;
+    use crate::model::{BatchBuilder, NANOS_PER_SECOND};
 
     fn batch(device: &str, metrics: usize) -> Batch {
         let mut builder = BatchBuilder::new();
@@ -128,19 +142,24 @@ mod tests {
     fn new_series_are_limited_per_minute_and_known_ones_are_free() {
         let mut series = known(10, 1000);
         let second = |s: i64| Timestamp(s * NANOS_PER_SECOND);
+        let retry_after = |objection| match objection {
+            Err(Objection::NewSeriesTooFast { new, left, retry_after }) => {
+                (new, left, retry_after.as_secs())
+            }
+            other => panic!("{other:?}"),
+        };
         assert_eq!(series.admit(&batch("a", 8), second(60)), Ok(()));
         assert_eq!(series.admit(&batch("a", 8), second(61)), Ok(()));
-        assert_eq!(
-            series.admit(&batch("b", 3), second(70)),
-            Err(Objection::NewSeriesTooFast {
-                new: 3,
-                left: 2,
-                retry_after: Duration::from_secs(50)
-            })
-        );
-        assert_eq!(series.admit(&batch("b", 3), second(120)), Ok(()));
-        assert_eq!(series.admit(&batch("c", 11), second(180)), Ok(()), "alone in its minute");
-        assert_eq!(series.len(), 8 + 3 + 11);
+        // One comes every six seconds.
+        assert_eq!(retry_after(series.admit(&batch("b", 5), second(66))), (5, 3, 12));
+        assert_eq!(retry_after(series.admit(&batch("b", 5), second(77))), (5, 4, 1));
+        assert_eq!(series.admit(&batch("b", 4), second(77)), Ok(()));
+        assert_eq!(retry_after(series.admit(&batch("c", 11), second(131))), (11, 9, 1));
+        assert_eq!(series.admit(&batch("c", 11), second(140)), Ok(()), "more than ever at once");
+        // The clock was set back.
+        assert_eq!(retry_after(series.admit(&batch("d", 1), second(80))), (1, 0, 6));
+        assert_eq!(series.admit(&batch("d", 1), second(87)), Ok(()));
+        assert_eq!(series.len(), 8 + 4 + 11 + 1);
     }
 
     #[test]

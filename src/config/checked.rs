@@ -144,16 +144,17 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
     let before = mistakes.len();
     let mut check = Checker { mistakes };
     let limits = check.limits(&file.limits);
+    let live = check.live(&file.live);
     let config = Config {
         listen: check.listen(&file.listen),
         state_dir: file.state_dir.clone(),
-        intake: check.intake(&file.intake, &limits.wire),
+        intake: check.intake(&file.intake, &limits.wire, &live),
         limits,
         quarantine: check.quarantine(&file.quarantine),
         spool: check.spool(&file.spool),
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
-        live: check.live(&file.live),
+        live,
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

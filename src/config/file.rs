@@ -81,6 +81,18 @@ pub(super) struct Mqtt {
     pub in_flight_bytes: Quantity,
     pub message_bytes_max: Quantity,
     pub routes: Vec<RouteSpec>,
+    pub publish: Publish,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Publish {
+    pub rollups: String,
+    pub window: Quantity,
+    pub devices: Vec<String>,
+    pub metrics: Vec<String>,
+    pub presence: String,
+    pub qos: u32,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -59,6 +59,16 @@ fn open_windows(sink: &InfluxConfig, config: &Config) -> u64 {
     config.limits.series_max as u64 * (FOLDED_SERIES_BYTES + windows * OPEN_ROLLUP_BYTES)
 }
 
+/// A series of which rollups are published: its windows that are open, and its names.
+const PUBLISHED_SERIES_BYTES: u64 = 1200;
+
+/// What is held for publishing, by all bridges that do.
+fn published(config: &Config) -> u64 {
+    let published = config.intake.mqtt.iter().filter_map(|bridge| bridge.publish.as_ref());
+    let bridges = published.filter(|publish| publish.rollups.is_some()).count() as u64;
+    bridges * config.limits.series_max as u64 * PUBLISHED_SERIES_BYTES
+}
+
 /// What a bridge holds: messages under way, one more that is being read, the readings of a group and
 /// their encoding; the tables of a Sparkplug host.
 fn bridged(bridge: &MqttConfig) -> u64 {
@@ -96,6 +106,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "messages of brokers that are not durable yet",
             "each of intake.mqtt: in_flight_bytes, message_bytes_max",
             config.intake.mqtt.iter().map(bridged).sum(),
+        ),
+        line(
+            "windows to be published at brokers",
+            "limits.series_max, for each of intake.mqtt that publishes rollups",
+            published(config),
         ),
         line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
         line("group being written", "limits.gate_memory", limits.gate_memory as u64),

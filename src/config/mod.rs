@@ -9,6 +9,7 @@ mod file;
 mod layers;
 mod memory;
 mod mqtt;
+mod publish;
 mod sinks;
 
 pub use checked::parse_duration;
@@ -18,6 +19,7 @@ pub use checked::{
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
+pub use publish::{PublishConfig, TopicTemplate};
 pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
 
 /// The manual: every key with its default and a sentence.

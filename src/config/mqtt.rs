@@ -1,7 +1,8 @@
 //! `[[intake.mqtt]]` and its routes, and `[quarantine]`, checked.
 
-use super::checked::Checker;
+use super::checked::{Checker, LiveConfig};
 use super::file;
+use super::publish::PublishConfig;
 use crate::routes::{Decoder, Route, RouteSpec};
 use crate::sparkplug::{self, Naming};
 use crate::wire::Limits;
@@ -39,6 +40,8 @@ pub struct MqttConfig {
     pub routes: Arc<[Route]>,
     /// The route of a Sparkplug host, and how the host is set up.
     pub sparkplug: Option<(usize, sparkplug::Settings)>,
+    /// `None` = nothing is published.
+    pub publish: Option<PublishConfig>,
 }
 
 /// A broker, and who we are for it.
@@ -127,7 +130,12 @@ impl Broker {
 }
 
 impl Checker<'_> {
-    pub(super) fn intake(&mut self, file: &file::Intake, limits: &Limits) -> IntakeConfig {
+    pub(super) fn intake(
+        &mut self,
+        file: &file::Intake,
+        limits: &Limits,
+        live: &LiveConfig,
+    ) -> IntakeConfig {
         if !cfg!(feature = "mqtt") && !file.mqtt.is_empty() {
             let problem = "this tidegate was built without MQTT (feature \"mqtt\")";
             self.wrong("intake.mqtt", problem.to_owned());
@@ -139,7 +147,7 @@ impl Checker<'_> {
             .filter_map(|(number, bridge)| {
                 let earlier = &file.mqtt[..number];
                 self.bridge_name(&format!("intake.mqtt.{number}.name"), &bridge.name, earlier);
-                self.bridge(number, bridge, limits)
+                self.bridge(number, bridge, limits, live)
             })
             .collect();
         for (number, bridge) in mqtt.iter().enumerate() {
@@ -156,6 +164,7 @@ impl Checker<'_> {
                 );
             }
         }
+        self.no_circles(&mqtt);
         IntakeConfig { mqtt }
     }
 
@@ -185,7 +194,13 @@ impl Checker<'_> {
     }
 
     /// Nothing if there is nothing to connect to; then a mistake is noted.
-    fn bridge(&mut self, number: usize, file: &file::Mqtt, limits: &Limits) -> Option<MqttConfig> {
+    fn bridge(
+        &mut self,
+        number: usize,
+        file: &file::Mqtt,
+        limits: &Limits,
+        live: &LiveConfig,
+    ) -> Option<MqttConfig> {
         let key = |key: &str| format!("intake.mqtt.{number}.{key}");
         let routes = self.routes(&key("routes"), &file.routes);
         let in_flight_bytes =
@@ -205,6 +220,7 @@ impl Checker<'_> {
             group: (!group.is_empty()).then(|| group.clone()),
             in_flight_bytes,
             sparkplug: self.sparkplug(&key("routes"), &routes, limits),
+            publish: self.publish(&key("publish"), &file.publish, live),
             routes: routes.into(),
             // Last, so that the other keys are checked without it.
             broker: Arc::new(self.broker(&key, file)?),

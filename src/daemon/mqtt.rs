@@ -70,6 +70,8 @@ pub(super) struct MqttStatus {
     no_room: u64,
     unacked: usize,
     in_flight_bytes: usize,
+    published: u64,
+    not_published: u64,
     routes: Vec<RouteStatus>,
 }
 
@@ -108,6 +110,8 @@ impl Told {
                 redelivered: view.redelivered,
                 unacked: view.unacked as u64,
                 in_flight_bytes: view.in_flight_bytes as u64,
+                published: view.published,
+                not_published: view.not_published,
             };
             gauges.bridges.set(&view.name, &is);
             for (number, route) in view.routes.iter().enumerate() {
@@ -146,6 +150,8 @@ impl MqttStatus {
             no_room: view.no_room,
             unacked: view.unacked,
             in_flight_bytes: view.in_flight_bytes,
+            published: view.published,
+            not_published: view.not_published,
             routes: routes.collect(),
         }
     }

@@ -33,6 +33,8 @@ pub struct BridgeGauges {
     pub redelivered: u64,
     pub unacked: u64,
     pub in_flight_bytes: u64,
+    pub published: u64,
+    pub not_published: u64,
 }
 
 /// How a route is; likewise.
@@ -55,6 +57,8 @@ pub struct Bridges {
     redelivered: Family<ByBridge, Counter>,
     unacked: Family<ByBridge, Gauge>,
     in_flight_bytes: Family<ByBridge, Gauge>,
+    published: Family<ByBridge, Counter>,
+    not_published: Family<ByBridge, Counter>,
     route_messages: Family<ByRoute, Counter>,
     route_samples: Family<ByRoute, Counter>,
     route_refused: Family<ByRoute, Counter>,
@@ -92,6 +96,12 @@ impl Bridges {
                 "mqtt_in_flight_bytes",
                 "Bytes of messages that are not durable yet",
             ),
+            published: add(r, "mqtt_published", "Messages that were published at the broker"),
+            not_published: add(
+                r,
+                "mqtt_not_published",
+                "Rollups that were not published because the broker was away or slow",
+            ),
             route_messages: add(r, "mqtt_route_messages", "Messages that a route took"),
             route_samples: add(r, "mqtt_route_samples", "Samples of a route that are durable"),
             route_refused: add(
@@ -115,6 +125,8 @@ impl Bridges {
             (&self.too_long, is.too_long),
             (&self.no_room, is.no_room),
             (&self.redelivered, is.redelivered),
+            (&self.published, is.published),
+            (&self.not_published, is.not_published),
         ];
         for (counter, count) in counters {
             counter.get_or_create(&by).inner().store(count, Ordering::Relaxed);

@@ -28,9 +28,13 @@ mod mqtt_outage;
 #[cfg(feature = "mqtt")]
 mod mqtt_pressure;
 #[cfg(feature = "mqtt")]
+mod mqtt_publish;
+#[cfg(feature = "mqtt")]
 mod mqtt_publishers;
 #[cfg(feature = "mqtt")]
 mod mqtt_quarantine;
+#[cfg(feature = "mqtt")]
+mod mqtt_retained;
 mod operator;
 #[cfg(feature = "mqtt")]
 mod publisher;

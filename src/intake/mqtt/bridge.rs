@@ -5,11 +5,13 @@
 //! keep-alives go on whatever happens here.
 
 mod messages;
+mod publishing;
 
 use super::backoff::Backoff;
 use super::book::Message as Kept;
-use super::link::{self, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
+use super::link::{self, Brake, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
 use super::offers::{Desk, Offers, Turn};
+use super::publish::Publisher;
 use super::quarantine::{Quarantine, Replays};
 use super::room::Room;
 use super::spark::Spark;
@@ -18,6 +20,7 @@ use super::view::{Shown, State};
 use crate::clock;
 use crate::config::{Broker, MqttConfig, MqttVersion};
 use crate::gate::Gate;
+use crate::live::Frame;
 use crate::metrics::Metrics;
 use crate::model::ClientId;
 use futures_util::future::OptionFuture;
@@ -48,6 +51,7 @@ pub(super) struct Parts {
     pub shown: Shown,
     pub desk: Desk,
     pub spark: Option<Spark>,
+    pub publisher: Option<Publisher>,
 }
 
 pub(super) struct Bridge {
@@ -62,6 +66,7 @@ pub(super) struct Bridge {
     shown: Shown,
     offers: Offers,
     spark: Option<Spark>,
+    publisher: Option<Publisher>,
     unacked: Unacked,
     room: Arc<Room>,
     no_room: Arc<AtomicU64>,
@@ -101,13 +106,15 @@ enum Next {
     Event(Event),
     Turn(Turn),
     Replay(Kept),
+    Told(Arc<Frame>),
     Roomy,
     Tick,
 }
 
 impl Bridge {
     pub fn new(parts: Parts) -> Bridge {
-        let Parts { config, gate, client, metrics, quarantine, shown, desk, spark } = parts;
+        let Parts { config, gate, client, metrics, quarantine, shown, desk, spark, publisher } =
+            parts;
         let name: Arc<str> = config.name.as_str().into();
         Bridge {
             target: Arc::new(target(&config.broker)),
@@ -133,6 +140,7 @@ impl Bridge {
             quarantine,
             shown,
             spark,
+            publisher,
         }
     }
 
@@ -165,6 +173,10 @@ impl Bridge {
                     self.replay(message);
                     true
                 }
+                Next::Told(frame) => {
+                    self.publish(&frame);
+                    true
+                }
                 Next::Roomy | Next::Tick => {
                     self.tick();
                     true
@@ -193,6 +205,7 @@ impl Bridge {
         let due = due.into_iter().chain(alarm).min();
         let due = OptionFuture::from(due.map(|due| sleep_until(Deadline::from_std(due))));
         let event = OptionFuture::from(self.events.as_mut().map(mpsc::UnboundedReceiver::recv));
+        let told = OptionFuture::from(self.publisher.as_mut().map(Publisher::next));
         tokio::select! {
             biased;
             () = stop.cancelled(), if !stopping => Next::Stop,
@@ -202,6 +215,7 @@ impl Bridge {
             }
             Some(Some(event)) = event => Next::Event(event),
             message = self.replays.next(), if !stopping => Next::Replay(message),
+            Some(frame) = told, if !stopping => Next::Told(frame),
             () = self.room.roomy(), if full => Next::Roomy,
             Some(()) = due => Next::Tick,
         }
@@ -237,6 +251,7 @@ impl Bridge {
             refused: self.no_room.clone(),
             keep_alive: broker.keep_alive,
             hopeless: false,
+            brake: Brake::default(),
         };
         let target = self.target.clone();
         let will = self.spark.as_mut().and_then(Spark::will);
@@ -250,6 +265,9 @@ impl Bridge {
         self.phase = Phase::Connected { since: clock::monotonic() };
         self.shown.change(|view| view.connections += 1);
         self.enter(State::Connected, None);
+        if let Some(publisher) = &mut self.publisher {
+            publisher.connected();
+        }
         // Over version 5 that brings nothing that was seen before. Over 3.1.1 it brings what the broker
         // retains, so it is done when it must be: routes change only with a restart of ours.
         let again = self.config.broker.version == MqttVersion::V5 || !self.has_subscribed;

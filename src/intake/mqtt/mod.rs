@@ -20,6 +20,7 @@ mod group;
 mod link;
 mod offers;
 pub mod payload;
+mod publish;
 mod quarantine;
 mod room;
 mod spark;
@@ -36,6 +37,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use bridge::{Bridge, Parts};
 use offers::Desk;
+use publish::Publisher;
 use spark::Spark;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -77,7 +79,10 @@ impl Bridges {
                 .sparkplug
                 .clone()
                 .map(|settings| Spark::new(name, settings, quarantine.clone(), live.clone()));
-            Bridge::new(Parts { spark, ..parts(config, bridge, gate, metrics, quarantine, shown) })
+            let publisher =
+                bridge.publish.clone().map(|publish| Publisher::new(publish, live.clone()));
+            let parts = parts(config, bridge, gate, metrics, quarantine, shown);
+            Bridge::new(Parts { spark, publisher, ..parts })
         });
         let bridges = bridges.collect();
         (Bridges(bridges), Views(views))
@@ -123,5 +128,6 @@ fn parts(
         shown,
         desk,
         spark: None,
+        publisher: None,
     }
 }

@@ -4,7 +4,7 @@
 
 use super::bridge::{password, target};
 use super::group::{Formed, Meaning, Waiting, Why, form, route_of};
-use super::link::{self, Connect, Delivered, End, Event, Inbox, Link};
+use super::link::{self, Brake, Connect, Delivered, End, Event, Inbox, Link};
 use super::room::Room;
 use crate::config::{Broker, MqttConfig};
 use crate::model::{Batch, Timestamp};
@@ -195,6 +195,7 @@ pub async fn listen(
         refused: Arc::default(),
         keep_alive: broker.keep_alive,
         hopeless: false,
+        brake: Brake::default(),
     };
     let (target, will) = (Arc::new(target(&broker)), None);
     let (link, mut running) =

@@ -70,6 +70,10 @@ pub struct BridgeView {
     pub unacked: usize,
     /// Bytes of messages that are not durable yet.
     pub in_flight_bytes: usize,
+    /// Messages of ours.
+    pub published: u64,
+    /// Rollups that were not published because the broker was away or slow.
+    pub not_published: u64,
     /// Messages per second, of the last seconds.
     pub messages_per_s: f64,
 }
@@ -133,6 +137,8 @@ impl Shown {
             connections: 0,
             unacked: 0,
             in_flight_bytes: 0,
+            published: 0,
+            not_published: 0,
             messages_per_s: 0.0,
         };
         Shown(Arc::new(Mutex::new(Kept { view, measured: (clock::monotonic(), 0) })))

@@ -13,6 +13,7 @@ mod stream;
 mod trim;
 mod v4;
 mod v5;
+mod window;
 
 pub(super) use stream::{Target, TlsFiles};
 
@@ -24,11 +25,12 @@ use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use trim::Mark;
+use window::Window;
 
 /// To connect, from the first packet to the broker's answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,8 +132,28 @@ pub(super) trait Link: Send + Sync {
     fn subscribe(&self, filters: &[(String, u8)]);
     /// Publishes.
     fn publish(&self, publication: Publication);
+    /// Publications that are not sent yet.
+    fn queued(&self) -> usize;
     /// Disconnects when what was said before is sent.
     fn disconnect(&self);
+}
+
+/// How many publications are in the client's queue, which has no bound of its own.
+#[derive(Debug, Clone, Default)]
+struct Queued(Arc<AtomicUsize>);
+
+impl Queued {
+    fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn one_less(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// The client's loop.
@@ -164,6 +186,26 @@ pub(super) struct Inbox {
     pub keep_alive: Duration,
     /// There was no room for a while: what has no promise is refused until there is again.
     pub hopeless: bool,
+    pub brake: Brake,
+}
+
+/// Nothing is read while too many messages of QoS 1 wait for our acknowledgement.
+#[derive(Debug, Default)]
+pub(super) struct Brake {
+    window: Window,
+    /// So many messages pass, so that our ping goes out in time.
+    pass: usize,
+}
+
+impl Brake {
+    async fn wait(&mut self, keep_alive: Duration) {
+        if self.pass > 0 {
+            self.pass -= 1;
+        } else if timeout(keep_alive / BRAKE_PART, self.window.open()).await.is_err() {
+            self.pass = PACKETS_AT_ONCE;
+        }
+        self.window.one_more();
+    }
 }
 
 /// A message as the clients tell it.
@@ -186,6 +228,9 @@ impl Inbox {
 
     /// Hands a message on. Waits for room, if there is none, for a part of the keep-alive.
     async fn deliver(&mut self, raw: Raw, mark: Mark) -> Result<(), End> {
+        if raw.qos > 0 {
+            self.brake.wait(self.keep_alive).await;
+        }
         let received_at = clock::now();
         let (bytes, payload) = match mark.cut(&raw.payload) {
             Some(cut) => cut,

@@ -3,15 +3,19 @@
 use super::trim::Mark;
 use super::{
     CONNECT_TIMEOUT, Connect, DISCONNECT_TIMEOUT, End, Event, Inbox, Link, PACKETS_AT_ONCE,
-    Publication, Raw, Running, stream,
+    Publication, Queued, Raw, Running, Window, stream,
 };
 use rumqttc_v4::{
     AckMode, AsyncClient, Broker, ConnectReturnCode, ConnectionError, Event as Heard, EventLoop,
-    LastWill, ManualAck, MqttOptions, Packet, PubAck, Publish, PublishOptions, QoS, StateError,
-    SubscribeFilter, SubscribeReasonCode,
+    LastWill, ManualAck, MqttOptions, Outgoing, Packet, PubAck, Publish, PublishOptions, QoS,
+    StateError, SubscribeFilter, SubscribeReasonCode,
 };
 
-struct V4(AsyncClient);
+struct V4 {
+    client: AsyncClient,
+    queued: Queued,
+    window: Window,
+}
 
 pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     let Connect { broker, target, password, will, mut inbox } = connect;
@@ -45,17 +49,24 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     let mut network = events.network_options();
     network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
     events.set_network_options(network);
+    let (queued, window) = (Queued::default(), inbox.brake.window.clone());
+    let sent = queued.clone();
     let running = async move {
         loop {
-            if let Err(end) = turn(&mut events, &mut inbox, mark).await {
+            if let Err(end) = turn(&mut events, &mut inbox, mark, &sent).await {
                 return end;
             }
         }
     };
-    (Box::new(V4(client)), Box::pin(running))
+    (Box::new(V4 { client, queued, window }), Box::pin(running))
 }
 
-async fn turn(events: &mut EventLoop, inbox: &mut Inbox, mark: Mark) -> Result<(), End> {
+async fn turn(
+    events: &mut EventLoop,
+    inbox: &mut Inbox,
+    mark: Mark,
+    queued: &Queued,
+) -> Result<(), End> {
     match inbox.awaited(events.poll()).await?.map_err(end)? {
         Heard::Incoming(Packet::Publish(publish)) => {
             inbox.deliver(raw(publish), mark).await?;
@@ -70,6 +81,7 @@ async fn turn(events: &mut EventLoop, inbox: &mut Inbox, mark: Mark) -> Result<(
             });
             inbox.tell(Event::Subscribed(told.collect()));
         }
+        Heard::Outgoing(Outgoing::Publish(_)) => queued.one_less(),
         Heard::Incoming(_) | Heard::Outgoing(_) => {}
     }
     Ok(())
@@ -131,27 +143,32 @@ fn end(error: ConnectionError) -> End {
 
 impl Link for V4 {
     fn ack(&self, packet: u16) {
+        self.window.one_less();
         // Refused only when the connection has ended: the broker sends again what it acknowledges.
-        drop(self.0.try_manual_ack(ManualAck::PubAck(PubAck::new(packet))));
+        drop(self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(packet))));
     }
 
     fn subscribe(&self, filters: &[(String, u8)]) {
         let filters = filters
             .iter()
             .map(|(filter, qos)| SubscribeFilter::new(filter.clone(), of_number(*qos)));
-        drop(self.0.try_subscribe_many(filters));
+        drop(self.client.try_subscribe_many(filters));
     }
 
     fn publish(&self, publication: Publication) {
         let Publication { topic, payload, qos, retain } = publication;
-        drop(self.0.try_publish(
-            topic,
-            payload,
-            PublishOptions::new(of_number(qos)).retain(retain),
-        ));
+        let options = PublishOptions::new(of_number(qos)).retain(retain);
+        self.queued.one_more();
+        if self.client.try_publish(topic, payload, options).is_err() {
+            self.queued.one_less();
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.queued.count()
     }
 
     fn disconnect(&self) {
-        drop(self.0.try_disconnect_with_timeout(DISCONNECT_TIMEOUT));
+        drop(self.client.try_disconnect_with_timeout(DISCONNECT_TIMEOUT));
     }
 }

@@ -3,19 +3,23 @@
 use super::trim::Mark;
 use super::{
     CONNECT_TIMEOUT, Connect, DISCONNECT_TIMEOUT, End, Event, Inbox, Link, PACKETS_AT_ONCE,
-    Publication, Raw, Running, stream,
+    Publication, Queued, Raw, Running, Window, stream,
 };
 use rumqttc_v5::{
     AckMode, AsyncClient, Broker, ConnectProperties, ConnectReturnCode, ConnectionError,
-    DisconnectReasonCode, Event as Heard, EventLoop, LastWill, ManualAck, MqttOptions, Packet,
-    PersistedAckMode, PersistedSession, PubAck, Publish, PublishOptions, QoS, RetainForwardRule,
-    SessionStore, SessionStoreError, SessionStoreKey, StateError, SubscribeFilter,
-    SubscribeReasonCode,
+    DisconnectReasonCode, Event as Heard, EventLoop, LastWill, ManualAck, MqttOptions, Outgoing,
+    Packet, PersistedAckMode, PersistedSession, PubAck, Publish, PublishOptions, QoS,
+    RetainForwardRule, SessionStore, SessionStoreError, SessionStoreKey, StateError,
+    SubscribeFilter, SubscribeReasonCode,
 };
 use std::future::Future;
 use std::pin::Pin;
 
-struct V5(AsyncClient);
+struct V5 {
+    client: AsyncClient,
+    queued: Queued,
+    window: Window,
+}
 
 pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     let Connect { broker, target, password, will, mut inbox } = connect;
@@ -55,17 +59,24 @@ pub(super) fn open(connect: Connect) -> (Box<dyn Link>, Running) {
     }
     // At most one acknowledgement per packet identifier is ever in it.
     let (client, mut events) = AsyncClient::builder(options).unbounded().build();
+    let (queued, window) = (Queued::default(), inbox.brake.window.clone());
+    let sent = queued.clone();
     let running = async move {
         loop {
-            if let Err(end) = turn(&mut events, &mut inbox, mark).await {
+            if let Err(end) = turn(&mut events, &mut inbox, mark, &sent).await {
                 return end;
             }
         }
     };
-    (Box::new(V5(client)), Box::pin(running))
+    (Box::new(V5 { client, queued, window }), Box::pin(running))
 }
 
-async fn turn(events: &mut EventLoop, inbox: &mut Inbox, mark: Mark) -> Result<(), End> {
+async fn turn(
+    events: &mut EventLoop,
+    inbox: &mut Inbox,
+    mark: Mark,
+    queued: &Queued,
+) -> Result<(), End> {
     match inbox.awaited(events.poll()).await?.map_err(end)? {
         Heard::Incoming(Packet::Publish(publish)) => {
             inbox.deliver(raw(publish), mark).await?;
@@ -78,6 +89,7 @@ async fn turn(events: &mut EventLoop, inbox: &mut Inbox, mark: Mark) -> Result<(
         Heard::Incoming(Packet::SubAck(answer)) => {
             inbox.tell(Event::Subscribed(answer.return_codes.iter().map(why_not).collect()));
         }
+        Heard::Outgoing(Outgoing::Publish(_)) => queued.one_less(),
         Heard::Incoming(_) | Heard::Outgoing(_) | Heard::Auth(_) => {}
     }
     Ok(())
@@ -182,8 +194,9 @@ fn disconnected(code: DisconnectReasonCode, told: Option<String>) -> End {
 
 impl Link for V5 {
     fn ack(&self, packet: u16) {
+        self.window.one_less();
         // Refused only when the connection has ended: the broker sends again what it acknowledges.
-        drop(self.0.try_manual_ack(ManualAck::PubAck(PubAck::new(packet, None))));
+        drop(self.client.try_manual_ack(ManualAck::PubAck(PubAck::new(packet, None))));
     }
 
     fn subscribe(&self, filters: &[(String, u8)]) {
@@ -192,26 +205,31 @@ impl Link for V5 {
             retain_forward_rule: RetainForwardRule::OnNewSubscribe,
             ..SubscribeFilter::new(filter.clone(), of_number(*qos))
         });
-        drop(self.0.try_subscribe_many(filters));
+        drop(self.client.try_subscribe_many(filters));
     }
 
     fn publish(&self, publication: Publication) {
         let Publication { topic, payload, qos, retain } = publication;
-        drop(self.0.try_publish(
-            topic,
-            payload,
-            PublishOptions::new(of_number(qos)).retain(retain),
-        ));
+        let options = PublishOptions::new(of_number(qos)).retain(retain);
+        self.queued.one_more();
+        if self.client.try_publish(topic, payload, options).is_err() {
+            self.queued.one_less();
+        }
+    }
+
+    fn queued(&self) -> usize {
+        self.queued.count()
     }
 
     fn disconnect(&self) {
-        drop(self.0.try_disconnect_with_timeout(DISCONNECT_TIMEOUT));
+        drop(self.client.try_disconnect_with_timeout(DISCONNECT_TIMEOUT));
     }
 }
 
 /// What we remember of a session: that nothing of ours is under way in it. So it is: of QoS 1 we only
-/// publish what is true again after each connect, and what we receive is unknown to us until it is
-/// durable. Without this the client would not take up a session of the broker, or not subscribe in it.
+/// publish what is told again after each connect, and views that may be missed; and what we receive is
+/// unknown to us until it is durable. Without this the client would not take up a session of the broker,
+/// or not subscribe in it.
 #[derive(Debug)]
 struct NothingUnderWay {
     session_expiry: u32,
