@@ -41,6 +41,7 @@ mod publisher;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
+mod sink_crash_room;
 mod sink_neighbours;
 mod sink_outage;
 mod sink_pressure;
