@@ -108,7 +108,11 @@ fn one_line(text: &str) -> String {
 
 /// Levels as a pattern that matches them literally.
 fn escaped(levels: &[&str]) -> String {
-    let literal = |level: &&str| level.replace('{', "{{").replace('}', "}}");
+    // A pattern can't have control characters; the wildcard takes them.
+    let literal = |level: &&str| match level.contains(char::is_control) {
+        true => "+".to_owned(),
+        false => level.replace('{', "{{").replace('}', "}}"),
+    };
     levels.iter().map(literal).collect::<Vec<_>>().join("/")
 }
 
