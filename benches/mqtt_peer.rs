@@ -88,6 +88,8 @@ async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Bo
         AsyncClient::builder(options("publisher", port)).capacity(64).build();
     let start = clock::now().0;
     let kind = kind.to_owned();
+    let births = if kind == "sparkplug" { DEVICES } else { 0 };
+    let closing = client.clone();
     let sending = async move {
         if kind == "sparkplug" {
             for device in 0..DEVICES {
@@ -109,7 +111,6 @@ async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Bo
             };
             client.publish(topic, payload, PublishOptions::new(qos)).await?;
         }
-        client.disconnect().await?;
         Ok::<_, Box<dyn Error>>(())
     };
     let polling = async move {
@@ -119,7 +120,12 @@ async fn publish(port: u16, kind: &str, qos: QoS, count: usize) -> Result<(), Bo
                 Event::Outgoing(Outgoing::Publish(_)) => sent += 1,
                 Event::Incoming(Incoming::PubAck(_)) => answered += 1,
                 Event::Outgoing(Outgoing::Disconnect) => return Ok((sent, answered)),
-                _ => {}
+                _ => continue,
+            }
+            // Only then: a farewell passes messages that wait for their turn.
+            let is_answered = qos == QoS::AtMostOnce || answered == count;
+            if sent == count + births && is_answered {
+                closing.try_disconnect()?;
             }
         }
     };
