@@ -127,6 +127,17 @@ struct Intake {
     clients: u64,
     samples_per_s: f64,
     batches_per_s: f64,
+    mqtt: Vec<Bridge>,
+}
+
+/// A bridge to a broker.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Bridge {
+    name: String,
+    state: String,
+    cause: Option<String>,
+    messages_per_s: f64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -176,6 +187,11 @@ fn complaints(status: &Status) -> Vec<String> {
             complaints.push(format!("the ledger of {} is not balanced", sink.name));
         }
     }
+    for bridge in status.intake.mqtt.iter().filter(|bridge| bridge.state != "connected") {
+        let cause = bridge.cause.as_deref().map(|cause| format!(": {}", printable(cause)));
+        let cause = cause.unwrap_or_default();
+        complaints.push(format!("the broker of {} is {}{cause}", bridge.name, bridge.state));
+    }
     if status.ledger.imbalance != 0 && status.sinks.iter().all(|sink| sink.imbalance == 0) {
         complaints.push("the ledger is not balanced".to_owned());
     }
@@ -210,6 +226,10 @@ fn screen(status: &Status) -> String {
             count(intake.connections),
         ),
     );
+    for bridge in &intake.mqtt {
+        let speed = rate(bridge.messages_per_s);
+        line("broker", format!("{} {}, {speed} messages/s", bridge.name, bridge.state));
+    }
     line("spool", spooled(spool));
     line(
         "live",

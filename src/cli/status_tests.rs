@@ -116,3 +116,15 @@ fn numbers_are_written_for_tired_eyes() {
     let times = [0.04, 9.94, 59.6, 121.0, 7260.0, 180_000.0].map(time);
     assert_eq!(times, ["0.0 s", "9.9 s", "60 s", "2 min 1 s", "2 h 1 min", "2 d 2 h"]);
 }
+
+#[test]
+fn a_broker_that_is_not_reached_needs_somebody() {
+    let status = |state: &str| -> Status {
+        let bridge = serde_json::json!({"name": "site", "state": state, "cause": "refused\u{7}"});
+        serde_json::from_value(serde_json::json!({"intake": {"mqtt": [bridge]}})).unwrap()
+    };
+    assert_eq!(complaints(&status("connected")), [""; 0]);
+    let told = complaints(&status("away"));
+    assert!(told[0].starts_with("the broker of site is away: refused"), "{told:?}");
+    assert!(!told[0].contains('\u{7}'), "{told:?}");
+}
