@@ -13,7 +13,7 @@
 //! Three rings, and who may know whom (kept by `tests/tidy.rs`):
 //!
 //! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
-//!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`].
+//!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`], [`rules`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
 //!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`];
 //!   `sqlite`, what their database files have in common.
@@ -36,6 +36,7 @@ pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod routes;
+pub mod rules;
 pub mod simulate;
 pub mod sinks;
 pub mod sparkplug;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
-const CORE: [&str; 8] =
-    ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger"];
+const CORE: [&str; 9] =
+    ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
 const PURE: [&str; 19] = [
@@ -37,7 +37,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 19] = [
+const KNOWS: [(&str, &[&str]); 20] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
@@ -47,6 +47,7 @@ const KNOWS: [(&str, &[&str]); 19] = [
     ("aggregate", &["model"]),
     ("sparkplug", &["model", "wire", "decode"]),
     ("ledger", &["model"]),
+    ("rules", &["model"]),
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
