@@ -7,7 +7,9 @@
 mod assets;
 mod body;
 mod breaker;
+mod commands;
 mod dead_letters;
+mod desired;
 mod history;
 mod ingest;
 mod ledger;

@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, breaker, dead_letters, ingest, ledger, live};
+use super::{assets, breaker, commands, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,6 +86,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
     let sinks = sink_routes(app.clone());
+    let sinks = sinks.or(commands::routes(app.clone())).unify().boxed();
     #[cfg(feature = "mqtt")]
     let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
@@ -203,7 +204,7 @@ fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
-fn reading() -> BoxedFilter<()> {
+pub(super) fn reading() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }
 
@@ -216,7 +217,7 @@ fn exactly(path: &'static str) -> BoxedFilter<()> {
     parts.and(warp::path::end()).boxed()
 }
 
-fn answer(result: Result<Response, Problem>) -> Response {
+pub(super) fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(Reply::into_response)
 }
 
@@ -228,7 +229,7 @@ fn typed(body: String, content_type: &'static str) -> Response {
 }
 
 /// A path segment without its percent encoding.
-fn decoded(segment: &str) -> Result<String, Problem> {
+pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)

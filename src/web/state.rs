@@ -3,6 +3,7 @@
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
+use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -18,6 +19,8 @@ pub struct App {
     pub intake: Intake,
     /// What viewers see.
     pub live: Live,
+    /// What devices are told.
+    pub commands: Commands,
     /// The past.
     pub history: Reader,
     /// The sinks beside it.
