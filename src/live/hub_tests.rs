@@ -9,7 +9,7 @@ use super::mailbox::{End, Mailbox, Transport, Viewer};
 use super::presence::{ClientInfo, KnownDevice};
 use super::subscription::LiveQuery;
 use crate::aggregate::Windows;
-use crate::model::{BatchBuilder, Position, Timestamp};
+use crate::model::{BatchBuilder, Position, Protocol, Timestamp};
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -35,6 +35,8 @@ fn entry(position: u64) -> Entry {
     Entry {
         position: Position(position),
         received_at: Timestamp(time),
+        protocol: Protocol::Ws,
+        client: "plant".into(),
         batch: Arc::new(builder.finish()),
     }
 }
@@ -194,7 +196,7 @@ fn late_samples_are_announced_to_those_who_see_their_series() {
     builder.floats("level", "m", [1.0], &[]).unwrap();
     let batch = Arc::new(builder.finish());
     let (position, received_at) = (Position(40), Timestamp(rig.now));
-    rig.hub.fold(&Entry { position, received_at, batch });
+    rig.hub.fold(&Entry { position, received_at, batch, ..entry(40) });
     rig.tick();
     assert_eq!(pumps.read(), [FrameKind::Rollups]);
     let expected = serde_json::json!([

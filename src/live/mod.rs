@@ -32,12 +32,14 @@ mod presence;
 mod render;
 pub mod sse;
 mod subscription;
+mod watch;
 pub mod ws;
 mod ws_messages;
 
 #[cfg(test)]
 mod hub_tests;
 
+pub use crate::aggregate::Via;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Begin, Entry, Feed, FeedNext};
 pub use frame::{Frame, FrameKind};
@@ -46,3 +48,4 @@ pub use hub::Hub;
 pub use mailbox::{End, Transport, Viewer};
 pub use presence::{ClientInfo, DeviceState, KnownDevice};
 pub use subscription::{LiveQuery, Subscription, SubscriptionError, window_name};
+pub use watch::{DeviceNews, DeviceWatch, Heard};
