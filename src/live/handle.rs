@@ -11,7 +11,8 @@ use super::watch::{self, DeviceWatch, Teller};
 use crate::aggregate::{self, Windows};
 use crate::clock;
 use crate::model::{Position, Timestamp};
-use std::collections::HashMap;
+use crate::rules::Alert;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,10 +121,12 @@ enum Command {
 }
 
 /// What others leave for the thread without waiting. Each part is bounded: by its kind, or by the
-/// number of clients that can say something between two looks.
+/// number of clients that can say something, and of alerts that can change, between two looks.
 #[derive(Debug, Default)]
 struct Desk {
     status: Option<Arc<str>>,
+    /// By id: the latest state of an alert wins.
+    alerts: BTreeMap<u64, Arc<Alert>>,
     infos: HashMap<String, ClientInfo>,
     presence: HashMap<String, bool>,
     known: Vec<KnownDevice>,
@@ -228,6 +231,12 @@ impl Live {
         self.desk().status = Some(json.into());
     }
 
+    /// Shows viewers, with the next tick, alerts that changed; all open ones are to be told once at
+    /// the start. Never waits.
+    pub fn alerts(&self, changed: Vec<Arc<Alert>>) {
+        self.desk().alerts.extend(changed.into_iter().map(|alert| (alert.id, alert)));
+    }
+
     /// What a client said of itself when it connected.
     pub fn client_info(&self, client: &str, info: ClientInfo) {
         let mut desk = self.desk();
@@ -315,12 +324,14 @@ impl<F: Feed> Worker<F> {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        let (status, infos, known, presence, tellers) = {
+        let (status, alerts, infos, known, presence, tellers) = {
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let Desk { status, infos, known, presence, tellers, .. } = &mut *desk;
-            (status.take(), take(infos), take(known), take(presence), take(tellers))
+            let Desk { status, alerts, infos, known, presence, tellers, .. } = &mut *desk;
+            let (status, alerts) = (status.take(), take(alerts));
+            (status, alerts, take(infos), take(known), take(presence), take(tellers))
         };
         status.into_iter().for_each(|json| self.hub.set_status(json));
+        alerts.values().for_each(|alert| self.hub.set_alert(alert));
         known.into_iter().for_each(|known| self.hub.seed(known));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
         presence.into_iter().for_each(|(device, online)| self.hub.told(&device, online, now));

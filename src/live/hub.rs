@@ -2,6 +2,7 @@
 //!
 //! Synchronous, without a clock and without waiting; [`super::handle`] runs it on its thread.
 
+use super::alerts::Alerts;
 use super::cursor::Cursor;
 use super::feed::{Begin, Entry};
 use super::floors::Floors;
@@ -15,6 +16,7 @@ use super::subscription::Subscription;
 use super::watch::Teller;
 use crate::aggregate::{Aggregate, Via};
 use crate::model::{Position, Timestamp};
+use crate::rules::Alert;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub struct Hub {
     is_idle: bool,
     status: Option<Arc<str>>,
     tellers: Vec<Teller>,
+    alerts: Alerts,
     ticks: u64,
     ticked_at: Position,
     presence_at: Timestamp,
@@ -59,6 +62,7 @@ impl Hub {
             is_idle: false,
             status: None,
             tellers: Vec::new(),
+            alerts: Alerts::default(),
             ticks: 0,
             ticked_at: begin,
             presence_at: Timestamp(i64::MIN),
@@ -140,6 +144,11 @@ impl Hub {
         self.status = Some(json);
     }
 
+    /// Tells of an alert with the next tick.
+    pub(super) fn set_alert(&mut self, alert: &Alert) {
+        self.alerts.set(alert);
+    }
+
     /// Remembers what a client said of itself.
     pub(super) fn set_info(&mut self, client: String, info: ClientInfo) {
         let device = self.aggregate.find_device(&client);
@@ -208,6 +217,7 @@ impl Hub {
             changed_tables: &changed_tables,
             changed_devices: &changed_devices,
             status: status.as_ref(),
+            alerts: &self.alerts,
             renderer: &mut self.renderer,
             catch_up_bytes: CATCH_UP_BYTES,
             frames: &mut self.frames,
@@ -216,6 +226,7 @@ impl Hub {
         let first = (self.ticks % self.groups.len().max(1) as u64) as usize;
         self.groups.values_mut().skip(first).for_each(|group| group.deliver(&mut tick));
         self.groups.values_mut().take(first).for_each(|group| group.deliver(&mut tick));
+        self.alerts.told();
         self.ticked_at = self.aggregate.next();
     }
 

@@ -18,6 +18,7 @@
 //! the next process. [`Feed::keep_from`] says which part of the log that process will need: all that
 //! tells of windows that were open [`Settings::resume_keep`] ago.
 
+mod alerts;
 mod cursor;
 mod feed;
 mod floors;
@@ -37,7 +38,11 @@ pub mod ws;
 mod ws_messages;
 
 #[cfg(test)]
+mod alerts_tests;
+#[cfg(test)]
 mod hub_tests;
+#[cfg(test)]
+mod rig;
 
 pub use crate::aggregate::Via;
 pub use cursor::{Cursor, CursorError};

@@ -82,7 +82,7 @@ async fn hear(socket: &mut WebSocketStream<DuplexStream>) -> Value {
         match socket.next().await.unwrap().unwrap() {
             Message::Text(text) => {
                 let json: Value = serde_json::from_str(&text).unwrap();
-                if json["type"] != "device" && json["type"] != "degraded" {
+                if !["device", "alert", "degraded"].iter().any(|&passed| json["type"] == passed) {
                     return json;
                 }
             }
