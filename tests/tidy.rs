@@ -54,7 +54,7 @@ const KNOWS: [(&str, &[&str]); 21] = [
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
-    ("live", &["model", "clock", "aggregate"]),
+    ("live", &["model", "clock", "aggregate", "rules"]),
     ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (

@@ -3,8 +3,9 @@
 use super::{DaemonError, Thread};
 use crate::commands::{Carrier, Commands, Looking, Settings, Stats, Whereabouts};
 use crate::config::Config;
-use crate::live::Live;
+use crate::live::{DeviceState, Live, Via};
 use crate::metrics::{Metrics, clamp};
+use crate::model::Protocol;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -31,6 +32,9 @@ pub(super) fn open(
     Ok((commands, ("commands".to_owned(), thread)))
 }
 
+/// Of more devices than this all are asked for at once.
+const ASKED_ONE_BY_ONE: usize = 100;
+
 /// Who speaks for a device is who sent its last readings.
 struct Seen(Live);
 
@@ -38,10 +42,32 @@ impl Whereabouts for Seen {
     fn find(&self, devices: Vec<Arc<str>>) -> Looking {
         let live = self.0.clone();
         Box::pin(async move {
-            let found: Vec<(Arc<str>, Carrier)> = Vec::new();
-            drop((live, devices));
+            let mut found = Vec::new();
+            if devices.len() <= ASKED_ONE_BY_ONE {
+                for device in devices {
+                    let carrier = live.device(&device).await.as_ref().and_then(carrier);
+                    found.extend(carrier.map(|carrier| (device, carrier)));
+                }
+                return found;
+            }
+            for state in live.devices().await {
+                // They come sorted.
+                if let Ok(at) = devices.binary_search_by(|device| (**device).cmp(&state.id)) {
+                    found.extend(carrier(&state).map(|carrier| (devices[at].clone(), carrier)));
+                }
+            }
             found
         })
+    }
+}
+
+/// Who came by HTTP can't be told anything.
+fn carrier(device: &DeviceState) -> Option<Carrier> {
+    let Via { protocol, client } = device.via.clone()?;
+    match protocol {
+        Protocol::Ws => Some(Carrier::Client(client)),
+        Protocol::Mqtt => Some(Carrier::Bridge(client)),
+        Protocol::Http | Protocol::Other(_) => None,
     }
 }
 

@@ -213,7 +213,7 @@ export class Link {
     }
     const open = this.open.get(frame.sub ?? 0);
     if (open === undefined) return;
-    if (frame.type !== 'device') open.cursor = frame.id;
+    if (frame.type === 'snapshot' || frame.type === 'rollups') open.cursor = frame.id;
     open.listener.frame(frame);
   }
 }
