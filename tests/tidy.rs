@@ -51,7 +51,7 @@ const KNOWS: [(&str, &[&str]); 20] = [
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
-    ("live", &["model", "clock", "aggregate"]),
+    ("live", &["model", "clock", "aggregate", "rules"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (
         "intake",

@@ -220,7 +220,7 @@ export class Link {
       this.everywhere(frame, open.subscription.device.includes('*'));
       return;
     }
-    if (frame.type !== 'device') open.cursor = frame.id;
+    if (frame.type === 'snapshot' || frame.type === 'rollups') open.cursor = frame.id;
     open.listener.frame(frame);
   }
 }
