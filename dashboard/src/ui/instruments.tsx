@@ -63,7 +63,7 @@ export function Measured({ text }: { text: string }) {
   if (text === UNKNOWN) return <span class="unknown" title="not known">{UNKNOWN}</span>;
   return (
     <>
-      {[...text.matchAll(/((?:< )?[\d.,]+)\s*([^\d<]*)/g)].map(([, figure, unit]) => (
+      {[...text.matchAll(/((?:< )?\d(?:[\d.,\u00a0\u202f]*\d)?)\s*([^\d<]*)/g)].map(([, figure, unit]) => (
         <span key={unit} class="measured">
           <span class="figure">{figure}</span>
           {unit !== '' && <span class="unit">{unit!.trim()}</span>}

@@ -14,6 +14,7 @@ import { AlertsPage } from './alerts';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
+import { Inbox } from './inbox';
 import { MessagePage } from './message';
 import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
@@ -72,6 +73,8 @@ function Shown({ to }: { to: Route }) {
       return <Silences />;
     case 'notifications':
       return <Notifications />;
+    case 'inbox':
+      return <Inbox />;
     default:
       return <Overview view={DEFAULT_VIEW} />;
   }

@@ -2,8 +2,9 @@
 
 import { alerts } from './alerts';
 import { common } from './common';
+import { devices } from './devices';
 import { page } from './page';
 import { rules } from './rules';
 
-export const tables = { alerts, common, page, rules } as const;
-export const words = { ...alerts, ...common, ...page, ...rules } as const;
+export const tables = { alerts, common, devices, page, rules } as const;
+export const words = { ...alerts, ...common, ...devices, ...page, ...rules } as const;
