@@ -5,6 +5,8 @@ import { common } from './common';
 import { devices } from './devices';
 import { page } from './page';
 import { rules } from './rules';
+import { sinks } from './sinks';
+import { verdict } from './verdict';
 
-export const tables = { alerts, common, devices, page, rules } as const;
-export const words = { ...alerts, ...common, ...devices, ...page, ...rules } as const;
+export const tables = { alerts, common, devices, page, rules, sinks, verdict } as const;
+export const words = { ...alerts, ...common, ...devices, ...page, ...rules, ...sinks, ...verdict } as const;
