@@ -4,7 +4,7 @@
 import { useEffect } from 'preact/hooks';
 import { link, route } from '../app';
 import { beat } from '../beat';
-import { DEFAULT_VIEW, type Route } from '../route';
+import type { Route } from '../route';
 import { denied } from '../link/http';
 import { languageTag } from '../text/language';
 import { say } from '../text/say';
@@ -20,7 +20,9 @@ import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
 import { Notifications } from './notifications';
 import { Overview } from './overview';
+import { Pipeline } from './pipeline';
 import { Rules } from './rules';
+import { Settings } from './settings';
 import { Silences } from './silences';
 import { Strip } from './strip';
 
@@ -75,8 +77,10 @@ function Shown({ to }: { to: Route }) {
       return <Notifications />;
     case 'inbox':
       return <Inbox />;
-    default:
-      return <Overview view={DEFAULT_VIEW} />;
+    case 'pipeline':
+      return <Pipeline />;
+    case 'settings':
+      return <Settings />;
   }
 }
 
