@@ -10,6 +10,9 @@ import type { DeviceFeed } from '../state/device_feed';
 import { type Range, RANGES, rangeNamed } from '../state/range';
 import type { Trace } from '../state/trace';
 import { clock, count, span, UNKNOWN } from '../text/format';
+import { Commands } from './commands';
+import { DeviceAlerts } from './device_alerts';
+import { DeviceFacts } from './device_facts';
 import { Lamp } from './instruments';
 import { Panel } from './panel';
 import { crosshair, zoom } from './plot';
@@ -39,7 +42,12 @@ export function Device({ id, range: name }: { id: string; range: string }) {
           </button>
         )}
       </div>
+      <DeviceAlerts id={id} />
       {feed !== null && <Panels feed={feed} range={range} now={now} />}
+      <div class="device-room">
+        <DeviceFacts id={id} />
+        <Commands id={id} />
+      </div>
     </div>
   );
 }

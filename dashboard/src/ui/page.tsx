@@ -4,7 +4,7 @@
 import { useEffect } from 'preact/hooks';
 import { link, route } from '../app';
 import { beat } from '../beat';
-import { DEFAULT_VIEW, type Route } from '../route';
+import type { Route } from '../route';
 import { denied } from '../link/http';
 import { languageTag } from '../text/language';
 import { say } from '../text/say';
@@ -14,12 +14,15 @@ import { AlertsPage } from './alerts';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
+import { Inbox } from './inbox';
 import { MessagePage } from './message';
 import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
 import { Notifications } from './notifications';
 import { Overview } from './overview';
+import { Pipeline } from './pipeline';
 import { Rules } from './rules';
+import { Settings } from './settings';
 import { Silences } from './silences';
 import { Strip } from './strip';
 
@@ -72,8 +75,12 @@ function Shown({ to }: { to: Route }) {
       return <Silences />;
     case 'notifications':
       return <Notifications />;
-    default:
-      return <Overview view={DEFAULT_VIEW} />;
+    case 'inbox':
+      return <Inbox />;
+    case 'pipeline':
+      return <Pipeline />;
+    case 'settings':
+      return <Settings />;
   }
 }
 

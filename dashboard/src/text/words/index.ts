@@ -2,8 +2,13 @@
 
 import { alerts } from './alerts';
 import { common } from './common';
+import { devices } from './devices';
 import { page } from './page';
+import { pipeline } from './pipeline';
 import { rules } from './rules';
+import { settings } from './settings';
+import { sinks } from './sinks';
+import { verdict } from './verdict';
 
-export const tables = { alerts, common, page, rules } as const;
-export const words = { ...alerts, ...common, ...page, ...rules } as const;
+export const tables = { alerts, common, devices, page, pipeline, rules, settings, sinks, verdict } as const;
+export const words = { ...alerts, ...common, ...devices, ...page, ...pipeline, ...rules, ...settings, ...sinks, ...verdict } as const;
