@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, breaker, dead_letters, ingest, ledger, live};
+use super::{assets, boards, breaker, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,6 +86,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
     let sinks = sink_routes(app.clone());
+    let boards = boards::routes(app.clone());
     #[cfg(feature = "mqtt")]
     let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
@@ -113,6 +114,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .or(series)
         .unify()
         .or(sinks)
+        .unify()
+        .or(boards)
         .unify()
         .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
         .unify()
