@@ -1,12 +1,17 @@
-// The frame of every page: the strip on top, what has to be said loudly under it, then the page itself.
+// The frame of every page: the strip on top, the navigation and what has to be said loudly under it, then the
+// page itself.
 
+import { useEffect } from 'preact/hooks';
 import { link, route } from '../app';
 import { beat } from '../beat';
-import type { Route } from '../route';
+import { DEFAULT_VIEW, type Route } from '../route';
+import { languageTag } from '../text/language';
+import { say } from '../text/say';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
 import { MessagePage } from './message';
+import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
 import { Overview } from './overview';
 import { Strip } from './strip';
@@ -14,12 +19,17 @@ import { Strip } from './strip';
 export function Page() {
   beat.value;
   const to = route.value;
+  const tag = languageTag();
+  useEffect(() => {
+    document.documentElement.lang = tag;
+  }, [tag]);
   return (
     <>
       <a class="skip" href="#main" onClick={focusMain}>
-        Skip to the page
+        {say('page.skip')}
       </a>
       <Strip />
+      <Nav />
       <Outdated />
       <main id="main" tabIndex={-1} class={link.lost_s() === null ? '' : 'aged'}>
         <Shown to={to} />
@@ -42,6 +52,8 @@ function Shown({ to }: { to: Route }) {
       return <NotUnderstood bridge={to.bridge} />;
     case 'message':
       return <MessagePage id={to.id} bridge={to.bridge} />;
+    default:
+      return <Overview view={DEFAULT_VIEW} />;
   }
 }
 
@@ -56,10 +68,10 @@ function Outdated() {
   if (type === null) return null;
   return (
     <div class="banner" role="alert">
-      <strong>This page is older than your data: reload.</strong>
-      <span>The daemon sent “{type}”, which this page does not know.</span>
+      <strong>{say('page.older')}</strong>
+      <span>{say('page.older_why', { type })}</span>
       <button type="button" onClick={() => location.reload()}>
-        Reload
+        {say('page.reload')}
       </button>
     </div>
   );

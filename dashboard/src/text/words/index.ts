@@ -1,0 +1,7 @@
+// The tables of all rooms of the page, joined. A key begins with the name of its table, so none hides another.
+
+import { common } from './common';
+import { page } from './page';
+
+export const tables = { common, page } as const;
+export const words = { ...common, ...page } as const;
