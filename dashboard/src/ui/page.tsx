@@ -43,7 +43,7 @@ function Shown({ to }: { to: Route }) {
     case 'fleet':
       return <Overview view={to.view} />;
     case 'device':
-      return <Device id={to.id} range={to.range} />;
+      return <Device id={to.id} />;
     case 'dead-letters':
       return <DeadLetters sink={to.sink} after={to.after} />;
     case 'dead-letter':
