@@ -2,6 +2,7 @@ import { render } from 'preact';
 import 'uplot/dist/uPlot.min.css';
 import './styles/nav.css';
 import './styles/charts.css';
+import './styles/boards.css';
 import { start } from './app';
 import { exposeProbe } from './probe';
 import { watchTheme } from './theme';

@@ -65,7 +65,7 @@ export class ChartFeed {
   private hauntedUntil = 0;
 
   constructor(
-    protected readonly topic: Topic,
+    readonly topic: Topic,
     protected readonly windows: readonly string[],
     protected readonly link: Link,
     protected readonly units: Units,

@@ -7,6 +7,8 @@ import { beat } from '../beat';
 import { DEFAULT_VIEW, type Route } from '../route';
 import { languageTag } from '../text/language';
 import { say } from '../text/say';
+import { BoardPage } from './board';
+import { Boards } from './boards';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
@@ -44,6 +46,10 @@ function Shown({ to }: { to: Route }) {
       return <Overview view={to.view} />;
     case 'device':
       return <Device id={to.id} />;
+    case 'boards':
+      return <Boards />;
+    case 'board':
+      return <BoardPage key={to.id} id={to.id} />;
     case 'dead-letters':
       return <DeadLetters sink={to.sink} after={to.after} />;
     case 'dead-letter':

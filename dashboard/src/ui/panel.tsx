@@ -178,16 +178,21 @@ function Reading({ trace, at }: { trace: Trace; at: At }) {
       ) : (
         <Caption trace={trace} at={at} />
       )}
-      <Compared traces={[trace]} />
+      <Compared traces={[trace]} first={false} />
     </p>
   );
 }
 
-function Compared({ traces }: { traces: readonly Trace[] }) {
+function Compared({ traces, first }: { traces: readonly Trace[]; first: boolean }) {
   const { compare } = chartView.value;
   if (compare === null || traces.every((trace) => trace.kind === 'text')) return null;
   const none = traces.every((trace) => trace.history === 'joined' && (trace.ghost?.start.length ?? 0) === 0);
-  return <span class="compared"> · {say(none ? 'charts.ghost_none' : `charts.ghost_${compare}`)}</span>;
+  return (
+    <span class="compared">
+      {first ? '' : ' · '}
+      {say(none ? 'charts.ghost_none' : `charts.ghost_${compare}`)}
+    </span>
+  );
 }
 
 /** What the crosshair points at; without it, what the span amounts to. */
@@ -253,7 +258,7 @@ function PointedAt({ lines, at }: { lines: readonly Trace[]; at: At }) {
   return (
     <p class="pointed" data-ink>
       {inside ? moment(pointed, at) : ''}
-      <Compared traces={lines} />
+      <Compared traces={lines} first={!inside} />
     </p>
   );
 }
