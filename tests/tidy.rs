@@ -12,7 +12,11 @@ const CORE: [&str; 9] =
     ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 19] = [
+const PURE: [&str; 23] = [
+    "src/notify/grouping.rs",
+    "src/notify/pace.rs",
+    "src/notify/patience.rs",
+    "src/notify/wording.rs",
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/intake/mqtt/backoff.rs",
@@ -37,7 +41,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 20] = [
+const KNOWS: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
@@ -50,6 +54,7 @@ const KNOWS: [(&str, &[&str]); 20] = [
     ("rules", &["model"]),
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
+    ("notify", &["model", "clock", "rules", "sqlite"]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
@@ -75,7 +80,7 @@ const KNOWS: [(&str, &[&str]); 20] = [
         "web",
         &[
             "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "sinks",
-            "spool", "metrics", "config",
+            "notify", "spool", "metrics", "config",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

@@ -3,6 +3,7 @@
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
+use super::notify::NotifyConfig;
 use super::sinks::SinksConfig;
 use bytesize::ByteSize;
 use jiff::SignedDuration;
@@ -31,6 +32,8 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// Windows and viewers.
     pub live: LiveConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -155,6 +158,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
         live,
+        notify: check.notify(&file.notify),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

@@ -9,6 +9,7 @@ mod file;
 mod layers;
 mod memory;
 mod mqtt;
+mod notify;
 mod publish;
 mod sinks;
 
@@ -19,6 +20,7 @@ pub use checked::{
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
+pub use notify::NotifyConfig;
 pub use publish::{PublishConfig, TopicTemplate};
 pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
 

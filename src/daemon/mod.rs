@@ -14,6 +14,7 @@ mod history_follower;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
 mod mqtt;
+mod notify;
 mod sink_status;
 #[cfg(feature = "influx")]
 mod sinks;
@@ -79,6 +80,9 @@ pub enum DaemonError {
     #[cfg(feature = "mqtt")]
     #[error("the file of the bridges can't be opened: {0}")]
     Quarantine(crate::intake::mqtt::book::BookError),
+    /// Who is told of alerts can't go on where he was.
+    #[error("{0}")]
+    Notify(#[from] crate::notify::OpenError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -181,6 +185,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (bridges, told_by_bridges, quarantine_threads) =
         mqtt::open(&config, &gate, &metrics, &live)?;
     threads.extend(quarantine_threads);
+    let (notify, notify_thread) = notify::open(&config, notify::Quiet::journal(), &stop)?;
+    threads.extend(notify_thread);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
@@ -194,6 +200,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         history_stalled,
         influx: influx.clone(),
         bridges: told_by_bridges,
+        notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
@@ -205,6 +212,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         dead_letters,
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
+        notify,
         spool,
         metrics,
         status: overview.clone(),

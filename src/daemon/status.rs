@@ -2,6 +2,7 @@
 //! the `status` frames of viewers.
 
 use super::mqtt::{MqttStatus, Told};
+use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
 use crate::config::Config;
@@ -10,6 +11,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
 use crate::model::Timestamp;
+use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
 use crate::sinks::influx::Influx;
 use crate::spool::{Durability, Spool};
@@ -40,6 +42,7 @@ pub(super) struct Overview {
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
     bridges: Told,
+    notify: Notify,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -74,6 +77,7 @@ struct Status {
     sinks: Vec<SinkStatus>,
     live: LiveStatus,
     intake: IntakeStatus,
+    notify: NotifyStatus,
     viewers: ViewersStatus,
     ledger: LedgerStatus,
 }
@@ -144,6 +148,7 @@ pub(super) struct Rooms {
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
     pub bridges: Told,
+    pub notify: Notify,
 }
 
 impl Overview {
@@ -160,6 +165,7 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            notify,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -176,6 +182,7 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            notify,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -284,6 +291,7 @@ impl Overview {
                 batches_per_s: round(rates.batches_per_s),
                 mqtt: self.bridges.status(),
             },
+            notify: NotifyStatus::of(&self.notify),
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
                 ws: live.viewers.ws,
@@ -350,6 +358,7 @@ impl StatusSource for Overview {
             gauges.sink(&sink.name, &sink.gauges());
         }
         self.bridges.set_gauges(gauges);
+        notify::set_gauges(&self.notify, gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

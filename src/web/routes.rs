@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, breaker, dead_letters, ingest, ledger, live};
+use super::{assets, breaker, dead_letters, ingest, ledger, live, notifications};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,6 +86,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
     let sinks = sink_routes(app.clone());
+    let sinks = sinks.or(notifications::routes(app.clone())).unify().boxed();
     #[cfg(feature = "mqtt")]
     let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
@@ -203,12 +204,12 @@ fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
-fn reading() -> BoxedFilter<()> {
+pub(super) fn reading() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }
 
 /// Exactly this path, nothing after it.
-fn exactly(path: &'static str) -> BoxedFilter<()> {
+pub(super) fn exactly(path: &'static str) -> BoxedFilter<()> {
     let segments: Vec<_> = path.split('/').collect();
     let parts = segments
         .into_iter()
@@ -216,7 +217,7 @@ fn exactly(path: &'static str) -> BoxedFilter<()> {
     parts.and(warp::path::end()).boxed()
 }
 
-fn answer(result: Result<Response, Problem>) -> Response {
+pub(super) fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(Reply::into_response)
 }
 
@@ -228,11 +229,11 @@ fn typed(body: String, content_type: &'static str) -> Response {
 }
 
 /// A path segment without its percent encoding.
-fn decoded(segment: &str) -> Result<String, Problem> {
+pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)
-        .map_err(|_| Problem::bad_request("the device's name in the path is not UTF-8"))
+        .map_err(|_| Problem::bad_request("a name in the path is not UTF-8"))
 }
 
 /// What no route took: as a problem document, like every other error.
