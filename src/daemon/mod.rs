@@ -185,7 +185,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live)?;
+        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
