@@ -212,6 +212,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         history: reader,
         influx,
         dead_letters,
+        boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
         spool,

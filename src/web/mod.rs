@@ -5,6 +5,7 @@
 //! WebSockets itself before warp sees them.
 
 mod assets;
+mod boards;
 mod body;
 mod breaker;
 mod commands;
@@ -23,6 +24,7 @@ mod server;
 mod state;
 mod upgrade;
 
+pub use boards::Boards;
 pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 #[cfg(feature = "mqtt")]

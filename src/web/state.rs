@@ -1,5 +1,6 @@
 //! What the routes need of the daemon.
 
+use super::boards::Boards;
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
@@ -27,6 +28,8 @@ pub struct App {
     pub influx: Vec<Influx>,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
+    /// The dashboard's saved boards.
+    pub boards: Arc<Boards>,
     /// What no route of a bridge understood.
     #[cfg(feature = "mqtt")]
     pub quarantine: Arc<Quarantined>,
