@@ -84,6 +84,14 @@ pub(super) struct Mqtt {
     pub message_bytes_max: Quantity,
     pub routes: Vec<RouteSpec>,
     pub publish: Publish,
+    pub commands: CommandTopics,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandTopics {
+    pub topic: String,
+    pub results: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -189,7 +189,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live)?;
+        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
     let (notify, notify_thread) = notify::open(&config, notify::Quiet::journal(), &stop)?;
     threads.extend(notify_thread);
