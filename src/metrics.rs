@@ -5,10 +5,12 @@
 
 mod bridges;
 mod commands;
+mod devices;
 mod notify;
 
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
+pub use devices::Devices;
 pub use notify::{ChannelGauges, Channels};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
@@ -133,7 +135,7 @@ pub struct Gauges {
     pub spool_segments: Gauge,
     pub spool_oldest_seconds: FloatGauge,
     pub series: Gauge,
-    pub devices: Gauge,
+    pub devices: Devices,
     pub late_samples: Gauge,
     pub ledger_imbalance: Gauge,
     pub history_samples: Gauge,
@@ -312,7 +314,7 @@ impl Metrics {
                     "Age of the spool's oldest record",
                 ),
                 series: add(r, "series", "Series known"),
-                devices: add(r, "devices", "Devices known"),
+                devices: Devices::new(r),
                 late_samples: add(r, "late_samples", "Samples too late for their live window"),
                 ledger_imbalance: add(
                     r,

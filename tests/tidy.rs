@@ -59,6 +59,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("sqlite", &[]),
     ("notify", &["model", "clock", "rules", "sqlite"]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
+    ("devices", &["model", "live", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
     ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),

@@ -20,6 +20,8 @@ pub(super) struct File {
     pub live: Live,
     pub commands: Commands,
     pub notify: Notify,
+    pub devices: super::devices::Devices,
+    pub clocks: super::devices::Clocks,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,

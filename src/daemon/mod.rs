@@ -162,7 +162,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     );
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
-    let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
+    let (live, live_threads) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
         follower: for_history,
@@ -179,11 +179,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (influx, sink_threads) = prepared.start(&stop, &hurry)?;
     #[cfg(not(feature = "influx"))]
     let (influx, sink_threads) = (Vec::new(), Vec::new());
-    let mut threads = vec![
-        ("gate".to_owned(), gate_thread),
-        ("history".to_owned(), history_thread),
-        ("live".to_owned(), live_thread),
-    ];
+    let mut threads =
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+    threads.extend(live_threads);
     threads.extend(sink_threads);
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;

@@ -265,10 +265,10 @@ impl Group {
 
     /// All devices that belong to what is subscribed, and all open alerts.
     fn greeting(&self, tick: &Tick<'_>) -> Vec<Arc<Frame>> {
-        let all = tick.aggregate.devices().map(|(_, device)| device);
-        let wanted = all.filter(|device| self.matcher.wants_device(device));
+        let all = tick.aggregate.devices();
+        let wanted = all.filter(|(_, device)| self.matcher.wants_device(device));
         let mut data = Vec::new();
-        device_states(wanted, tick.infos, &mut data);
+        device_states(wanted, tick.infos, tick.aggregate, &mut data);
         let devices = tick.frame(FrameKind::Device, None, |out| body("{", &data, out));
         std::iter::once(devices).chain(self.alerts(Which::Open, tick)).collect()
     }
@@ -285,10 +285,10 @@ impl Group {
 
     /// Those of them whose state changed.
     fn device_news(&self, tick: &Tick<'_>) -> Option<Arc<Frame>> {
-        let changed = tick.changed_devices.iter().map(|&id| tick.aggregate.device(id));
-        let wanted = changed.filter(|device| self.matcher.wants_device(device));
+        let changed = tick.changed_devices.iter().map(|&id| (id, tick.aggregate.device(id)));
+        let wanted = changed.filter(|(_, device)| self.matcher.wants_device(device));
         let mut data = Vec::new();
-        if device_states(wanted, tick.infos, &mut data) == 0 {
+        if device_states(wanted, tick.infos, tick.aggregate, &mut data) == 0 {
             return None;
         }
         Some(tick.frame(FrameKind::Device, None, |out| body("{", &data, out)))

@@ -20,19 +20,24 @@
 
 mod alerts;
 mod cursor;
+mod device_desk;
 mod feed;
 mod floors;
 mod frame;
 mod group;
 mod handle;
 mod hub;
+mod hub_clocks;
+mod hub_devices;
 mod mailbox;
 mod matcher;
 mod pace;
 mod presence;
+mod remedies;
 mod render;
 pub mod sse;
 mod subscription;
+mod unsaved;
 mod watch;
 pub mod ws;
 mod ws_messages;
@@ -44,13 +49,15 @@ mod hub_tests;
 #[cfg(test)]
 mod rig;
 
-pub use crate::aggregate::Via;
+pub use crate::aggregate::{Clock, ClockPolicy, ClockState, Seed, SeedRest, Via};
 pub use cursor::{Cursor, CursorError};
+pub use device_desk::{Amendment, Connected};
 pub use feed::{Begin, Entry, Feed, FeedNext};
 pub use frame::{Frame, FrameKind};
 pub use handle::{Live, Settings, Stats, SubscribeError, ViewerCounts};
 pub use hub::Hub;
 pub use mailbox::{End, Transport, Viewer};
-pub use presence::{ClientInfo, DeviceState, KnownDevice};
+pub use presence::{ClientInfo, DeviceDetail, DeviceState, KnownDevice, RefusalNote};
+pub use remedies::{Remedies, Remedy};
 pub use subscription::{LiveQuery, Subscription, SubscriptionError, window_name};
 pub use watch::{DeviceNews, DeviceWatch, Heard};

@@ -11,6 +11,7 @@ mod breaker;
 mod commands;
 mod dead_letters;
 mod desired;
+mod devices;
 mod history;
 mod ingest;
 mod ledger;

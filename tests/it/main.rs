@@ -39,6 +39,7 @@ mod mqtt_quarantine;
 #[cfg(feature = "mqtt")]
 mod mqtt_retained;
 mod operator;
+mod presence;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod shutdown;
