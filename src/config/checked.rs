@@ -4,8 +4,8 @@ use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
 use super::sinks::SinksConfig;
+use crate::model::parse_duration;
 use bytesize::ByteSize;
-use jiff::SignedDuration;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// Windows and viewers.
     pub live: LiveConfig,
+    /// Alert rules, and how alerts are kept.
+    pub alerts: super::AlertsConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -155,6 +157,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
         live,
+        alerts: check.alerts(file),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,
@@ -434,16 +437,4 @@ impl Checker<'_> {
             viewers_max: file.viewers_max,
         }
     }
-}
-
-/// `"500 ms"`, `"10 s"`, `"30 d"`; a day has 24 hours.
-#[must_use]
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    if let Some(days) = text.strip_suffix('d') {
-        let days: u64 = days.trim().parse().ok()?;
-        return days.checked_mul(86_400).map(Duration::from_secs);
-    }
-    let duration: SignedDuration = text.parse().ok()?;
-    Duration::try_from(duration).ok()
 }

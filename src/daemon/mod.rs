@@ -10,6 +10,7 @@
 //! acknowledged is in the spool.
 
 mod accepted;
+mod alerts;
 mod history_follower;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
@@ -79,6 +80,9 @@ pub enum DaemonError {
     #[cfg(feature = "mqtt")]
     #[error("the file of the bridges can't be opened: {0}")]
     Quarantine(crate::intake::mqtt::book::BookError),
+    /// What is remembered of alerts can't be opened.
+    #[error("the file of the alerts can't be opened: {0}")]
+    Alerts(crate::alerts::BookError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -154,6 +158,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     );
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
+    let alerts = alerts::open(&config, &spool)?;
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -177,6 +182,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         ("live".to_owned(), live_thread),
     ];
     threads.extend(sink_threads);
+    let (alerts, alerts_thread) = alerts::start(alerts, &live, &hurry)?;
+    threads.push(alerts_thread);
 
     let (bridges, told_by_bridges, quarantine_threads) =
         mqtt::open(&config, &gate, &metrics, &live)?;
@@ -194,6 +201,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         history_stalled,
         influx: influx.clone(),
         bridges: told_by_bridges,
+        alerts: alerts.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
@@ -202,6 +210,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         live,
         history: reader,
         influx,
+        alerts,
         dead_letters,
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),

@@ -1,8 +1,10 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::alerts::AlertsStatus;
 use super::mqtt::{MqttStatus, Told};
 use super::sink_status::{HistoryState, SinkStatus};
+use crate::alerts::Alerts;
 use crate::clock;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
@@ -40,6 +42,7 @@ pub(super) struct Overview {
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
     bridges: Told,
+    alerts: Alerts,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -76,6 +79,7 @@ struct Status {
     intake: IntakeStatus,
     viewers: ViewersStatus,
     ledger: LedgerStatus,
+    alerts: AlertsStatus,
 }
 
 #[derive(Serialize)]
@@ -144,6 +148,7 @@ pub(super) struct Rooms {
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
     pub bridges: Told,
+    pub alerts: Alerts,
 }
 
 impl Overview {
@@ -160,6 +165,7 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            alerts,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -176,6 +182,7 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            alerts,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -304,6 +311,7 @@ impl Overview {
                 imbalance: imbalance.unwrap_or(0),
                 balanced: imbalance.is_none(),
             },
+            alerts: AlertsStatus::of(&self.alerts),
         }
     }
 }

@@ -4,15 +4,17 @@
 
 mod batch;
 mod batch_builder;
+mod globs;
 mod name;
 mod select;
 mod time;
 
 pub use batch::{Batch, Column, Keep, Table, Texts, Values, tags_of_identity};
 pub use batch_builder::{BatchBuilder, ShapeError};
+pub use globs::Globs;
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
 pub use select::select;
-pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
+pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp, parse_duration};
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
+use crate::alerts::Alerts;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub struct App {
     pub history: Reader,
     /// The sinks beside it.
     pub influx: Vec<Influx>,
+    /// What rules found.
+    pub alerts: Alerts,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
     /// What no route of a bridge understood.
