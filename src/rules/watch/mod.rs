@@ -365,7 +365,7 @@ impl Watch {
         self.now = self.now.max(self.sweep);
         let forget = i64::try_from(self.settings.forget_after.as_nanos()).unwrap_or(i64::MAX);
         let before = self.sweep.saturating_sub(forget);
-        self.sweep = next_sweep(self.sweep);
+        self.sweep = self.sweep.saturating_add(SWEEP);
         let mut any = false;
         for slot in 0..self.tracked.len() as u32 {
             let is_old = |tracked: &Tracked| {
@@ -419,6 +419,7 @@ fn enqueue(due: &mut BinaryHeap<Reverse<(i64, u32, u32)>>, slot: u32, instance: 
     }
 }
 
+/// The first one that is not done at `now`.
 fn next_sweep(now: i64) -> i64 {
-    now.div_euclid(SWEEP).saturating_add(1).saturating_mul(SWEEP)
+    (now.saturating_sub(1)).div_euclid(SWEEP).saturating_add(1).saturating_mul(SWEEP)
 }
