@@ -3,9 +3,13 @@
 //! Counters are incremented where the thing happens; gauges are set from the rooms' own statistics
 //! when somebody looks ([`Gauges`]).
 
+mod alerts;
 mod bridges;
+mod commands;
 
+pub use alerts::{AlertGauges, Alerts};
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
+pub use commands::{Commands, Ignored};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -75,6 +79,8 @@ pub struct Metrics {
     connections: Gauge,
     accepts_failed: Counter,
     requests: Counter,
+    /// Of commands.
+    pub commands: Commands,
     gauges: Gauges,
 }
 
@@ -137,6 +143,7 @@ pub struct Gauges {
     pub start_time_seconds: FloatGauge,
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
+    pub alerts: Alerts,
     pub bridges: Bridges,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
@@ -293,6 +300,7 @@ impl Metrics {
             connections: add(r, "connections", "Open connections"),
             accepts_failed: add(r, "accepts_failed", "Connections that could not be accepted"),
             requests: add(r, "http_requests", "HTTP requests, handshakes included"),
+            commands: Commands::new(r),
             gauges: Gauges {
                 pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
                 spool_bytes: add(r, "spool_bytes", "Size of the spool"),
@@ -377,6 +385,7 @@ impl Metrics {
                     "sink_requests_failed",
                     "Requests that a sink's store did not take, whatever their content",
                 ),
+                alerts: Alerts::new(r),
                 bridges: Bridges::new(r),
                 live_viewers: add(r, "live_viewers", "Viewers, by transport"),
                 live_frames: add(r, "live_frames", "Frames put for viewers, by type"),

@@ -1,5 +1,6 @@
 import { render } from 'preact';
 import 'uplot/dist/uPlot.min.css';
+import './styles/nav.css';
 import { start } from './app';
 import { exposeProbe } from './probe';
 import { watchTheme } from './theme';

@@ -10,7 +10,27 @@ export type Route =
   | { page: 'dead-letter'; id: number; sink: string | null }
   /** `bridge`: of that one only. */
   | { page: 'not-understood'; bridge: string | null }
-  | { page: 'message'; id: number; bridge: string | null };
+  | { page: 'message'; id: number; bridge: string | null }
+  | { page: 'alerts'; filter: AlertFilter }
+  /** Alerts that are over; `before`: the page behind this id. */
+  | { page: 'alert-history'; filter: AlertFilter; before: number | null }
+  | { page: 'alert'; id: number }
+  /** `edit`: the rule that is open for editing; an empty name is a new one. */
+  | { page: 'rules'; edit: string | null }
+  | { page: 'silences' }
+  | { page: 'notifications' }
+  | { page: 'inbox' }
+  | { page: 'pipeline' }
+  | { page: 'settings' };
+
+/** What the lists of alerts are narrowed down to. */
+export interface AlertFilter {
+  severity: string | null;
+  rule: string | null;
+  device: string | null;
+}
+
+export const ALL_ALERTS: AlertFilter = { severity: null, rule: null, device: null };
 
 export const DEFAULT_VIEW: View = { search: '', offlineOnly: false, metric: null, sort: 'device', descending: false };
 const SORTS: readonly SortKey[] = ['device', 'state', 'value', 'series', 'seen'];
@@ -29,6 +49,8 @@ export function parseRoute(hash: string): Route {
   const message = /^\/not-understood\/(\d+)$/.exec(path)?.[1];
   if (message !== undefined) return { page: 'message', id: Number(message), bridge: query.get('bridge') };
   if (path === '/not-understood') return { page: 'not-understood', bridge: query.get('bridge') };
+  const other = parseOther(path, query);
+  if (other !== null) return other;
   const sort = query.get('sort') ?? '';
   const key = SORTS.find((one) => one === sort.replace(/^-/, ''));
   return {
@@ -41,6 +63,34 @@ export function parseRoute(hash: string): Route {
       descending: key !== undefined && sort.startsWith('-'),
     },
   };
+}
+
+/** The pages about alerts, arrivals and the daemon itself. */
+function parseOther(path: string, query: URLSearchParams): Route | null {
+  const alert = /^\/alert\/(\d+)$/.exec(path)?.[1];
+  if (alert !== undefined) return { page: 'alert', id: Number(alert) };
+  const filter = { severity: query.get('severity'), rule: query.get('rule'), device: query.get('device') };
+  const before = query.get('before') ?? '';
+  switch (path) {
+    case '/alerts':
+      return { page: 'alerts', filter };
+    case '/alerts/history':
+      return { page: 'alert-history', filter, before: /^\d+$/.test(before) ? Number(before) : null };
+    case '/rules':
+      return { page: 'rules', edit: query.get('edit') };
+    case '/silences':
+      return { page: 'silences' };
+    case '/notifications':
+      return { page: 'notifications' };
+    case '/inbox':
+      return { page: 'inbox' };
+    case '/pipeline':
+      return { page: 'pipeline' };
+    case '/settings':
+      return { page: 'settings' };
+    default:
+      return null;
+  }
 }
 
 /** A mangled link must not break the page: what does not decode is taken as it stands. */
@@ -83,6 +133,21 @@ export function notUnderstoodHash(bridge: string | null = null): string {
 /** `bridge`: what the list that it was opened from was narrowed down to. */
 export function messageHash(id: number, bridge: string | null = null): string {
   return withQuery(`#/not-understood/${id}`, { bridge });
+}
+
+export function alertsHash(filter: AlertFilter = ALL_ALERTS): string {
+  return withQuery('#/alerts', { ...filter });
+}
+
+export function alertHistoryHash(filter: AlertFilter = ALL_ALERTS, before: number | null = null): string {
+  return withQuery('#/alerts/history', { ...filter, before });
+}
+
+export const alertHash = (id: number): string => `#/alert/${id}`;
+
+/** `edit`: opens this rule for editing; an empty name makes a new one. */
+export function rulesHash(edit: string | null = null): string {
+  return withQuery('#/rules', { edit });
 }
 
 function withQuery(path: string, asked: Record<string, string | number | null>): string {

@@ -106,6 +106,7 @@ pub fn open(options: Options, spool: &Spool) -> Result<Opened, BookError> {
         tray,
         changed: told,
         tell: Box::new(|_| {}),
+        stop: CancellationToken::new(),
         hurry: CancellationToken::new(),
         started: now,
         is_awake: false,
@@ -131,14 +132,20 @@ impl Opened {
         self.handle.clone()
     }
 
-    /// Starts the thread, which ends when the log does, or when `hurry` is cancelled. `tell` gets every
+    /// Starts the thread, which ends when the log does, when `hurry` is cancelled, or when `stop` is and
+    /// its file can't be written. `tell` gets every
     /// alert that changed, once it is on disk, and at the start all that are open.
     ///
     /// # Errors
     /// If the system has no thread to give.
-    pub fn start(self, tell: Tell, hurry: CancellationToken) -> std::io::Result<JoinHandle<()>> {
+    pub fn start(
+        self,
+        tell: Tell,
+        stop: CancellationToken,
+        hurry: CancellationToken,
+    ) -> std::io::Result<JoinHandle<()>> {
         let mut worker = self.worker;
-        (worker.tell, worker.hurry) = (tell, hurry);
+        (worker.tell, worker.stop, worker.hurry) = (tell, stop, hurry);
         std::thread::Builder::new().name(NAME.into()).spawn(move || worker.run())
     }
 }
@@ -165,6 +172,7 @@ struct Worker {
     tray: Arc<Mutex<Tray>>,
     changed: watch::Sender<u64>,
     tell: Tell,
+    stop: CancellationToken,
     hurry: CancellationToken,
     started: Timestamp,
     /// Whether what the log had at the start is behind us.
@@ -188,11 +196,13 @@ impl Worker {
                 std::thread::sleep(RETRY);
                 self.write_or_complain();
                 self.give_way();
+                self.refuse_all();
                 self.show();
-                if self.refuse_all() {
-                    continue;
+                // The next start reads on from where the file is.
+                if self.stop.is_cancelled() {
+                    return;
                 }
-                break;
+                continue;
             }
             match self.follower.next(READ_BYTES_MAX, IDLE) {
                 Ok(Next::Entries(entries)) => entries.iter().for_each(|entry| self.read(entry)),
@@ -361,16 +371,10 @@ impl Worker {
         }
     }
 
-    /// False if there is nobody left who could ask: the daemon stops.
-    fn refuse_all(&mut self) -> bool {
-        loop {
-            match self.inbox.try_recv() {
-                Ok((_, answer)) => {
-                    let why = "alerts.db can't be written now".to_owned();
-                    drop(answer.send(Err(Refused::Unavailable(why))));
-                }
-                Err(gone) => return gone == mpsc::error::TryRecvError::Empty,
-            }
+    fn refuse_all(&mut self) {
+        while let Ok((_, answer)) = self.inbox.try_recv() {
+            let why = "alerts.db can't be written now".to_owned();
+            drop(answer.send(Err(Refused::Unavailable(why))));
         }
     }
 

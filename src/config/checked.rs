@@ -1,5 +1,6 @@
 //! The checked configuration: a tree with a branch per room, in the units that the rooms use.
 
+use super::commands::CommandsConfig;
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
@@ -33,6 +34,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// Alert rules, and how alerts are kept.
     pub alerts: super::AlertsConfig,
+    /// Commands to devices.
+    pub commands: CommandsConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -158,6 +161,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         sinks: check.sinks(&file.sinks),
         live,
         alerts: check.alerts(file),
+        commands: check.commands(&file.commands),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

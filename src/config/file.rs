@@ -20,6 +20,7 @@ pub(super) struct File {
     pub live: Live,
     pub alerting: Alerting,
     pub alerts: Vec<crate::rules::Spec>,
+    pub commands: Commands,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,
@@ -95,6 +96,18 @@ pub(super) struct Publish {
     pub metrics: Vec<String>,
     pub presence: String,
     pub qos: u32,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Commands {
+    pub keep: Quantity,
+    pub keep_max: u32,
+    pub ttl_max: Quantity,
+    pub per_device_max: u32,
+    pub open_max: u32,
+    pub open_memory: Quantity,
+    pub resend: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

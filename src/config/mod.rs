@@ -6,6 +6,7 @@
 
 mod alerts;
 mod checked;
+mod commands;
 mod file;
 mod layers;
 mod memory;
@@ -18,6 +19,7 @@ pub use alerts::AlertsConfig;
 pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
+pub use commands::CommandsConfig;
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};

@@ -11,6 +11,7 @@
 
 mod accepted;
 mod alerts;
+mod commands;
 mod history_follower;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
@@ -73,6 +74,9 @@ pub enum DaemonError {
     /// What the sinks remember can't be opened.
     #[error("the file of the sinks can't be opened: {0}")]
     Book(#[from] BookError),
+    /// The file of commands can't be opened.
+    #[error("{0}")]
+    Commands(crate::commands::BookError),
     /// A sink can't go on where it was.
     #[error("{0}")]
     Sink(#[from] OpenError),
@@ -182,9 +186,11 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         ("live".to_owned(), live_thread),
     ];
     threads.extend(sink_threads);
-    let (alerts, alerts_thread) = alerts::start(alerts, &live, &hurry)?;
+    let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);
 
+    let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
+    threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
         mqtt::open(&config, &gate, &metrics, &live)?;
     threads.extend(quarantine_threads);
@@ -202,12 +208,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         influx: influx.clone(),
         bridges: told_by_bridges,
         alerts: alerts.clone(),
+        commands: commands.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
-    let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
+    let intake =
+        Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
         intake,
         live,
+        commands,
         history: reader,
         influx,
         alerts,
@@ -253,12 +262,13 @@ impl Daemon {
         let serving = web::serve(listener, app.clone(), options, stop.clone());
         let watching = overview.clone().watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
+        let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, bridging);
+            tokio::join!(serving, watching, bridging, telling);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await

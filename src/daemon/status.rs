@@ -1,11 +1,13 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
-use super::alerts::AlertsStatus;
+use super::alerts::{self, AlertsStatus, Condition, Refusals};
+use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::alerts::Alerts;
 use crate::clock;
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
@@ -43,6 +45,7 @@ pub(super) struct Overview {
     influx: Vec<Influx>,
     bridges: Told,
     alerts: Alerts,
+    commands: Commands,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -78,6 +81,7 @@ struct Status {
     live: LiveStatus,
     intake: IntakeStatus,
     viewers: ViewersStatus,
+    commands: CommandsStatus,
     ledger: LedgerStatus,
     alerts: AlertsStatus,
 }
@@ -149,6 +153,7 @@ pub(super) struct Rooms {
     pub influx: Vec<Influx>,
     pub bridges: Told,
     pub alerts: Alerts,
+    pub commands: Commands,
 }
 
 impl Overview {
@@ -166,6 +171,7 @@ impl Overview {
             influx,
             bridges,
             alerts,
+            commands,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -183,6 +189,7 @@ impl Overview {
             influx,
             bridges,
             alerts,
+            commands,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -200,7 +207,7 @@ impl Overview {
     pub async fn watch(self: Arc<Self>, app: Arc<App>, stop: CancellationToken) {
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seconds = 0;
+        let (mut seconds, mut refusals) = (0, Refusals::default());
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
@@ -208,11 +215,23 @@ impl Overview {
             }
             *lock(&self.clients) = app.intake.clients();
             self.measure();
-            self.live.publish_status(self.status());
+            let status = self.look();
+            self.alerts.daemon(clock::now(), self.condition(&status).facts(&mut refusals));
+            self.live.publish_status(serde_json::to_string(&status).unwrap_or_default());
             seconds += 1;
             if seconds % FORGET_INTERVAL == 0 {
                 app.intake.forget_quiet();
             }
+        }
+    }
+
+    fn condition<'a>(&'a self, status: &'a Status) -> Condition<'a> {
+        Condition {
+            sinks: &status.sinks,
+            bridges: &self.bridges,
+            fill: self.spool.fill(),
+            trouble: status.trouble.as_deref(),
+            refused: status.ledger.refused,
         }
     }
 
@@ -296,6 +315,7 @@ impl Overview {
                 ws: live.viewers.ws,
                 degraded: live.viewers.degraded,
             },
+            commands: CommandsStatus::of(&self.commands),
             ledger: LedgerStatus {
                 accepted: balance.accepted,
                 stored: balance.stored,
@@ -358,6 +378,8 @@ impl StatusSource for Overview {
             gauges.sink(&sink.name, &sink.gauges());
         }
         self.bridges.set_gauges(gauges);
+        alerts::set_gauges(&self.alerts, &spool, &self.metrics);
+        super::commands::set_gauges(&self.commands, &self.metrics);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

@@ -1,99 +1,16 @@
-//! An alert as JSON: as `docs/http.md` has it, and as it is stored.
+//! An alert as everybody outside sees it: pages, viewers of the live stream, webhooks.
 
-use super::alert::{Acknowledgement, Alert, Severity, State, Value};
+use super::alert::{Acknowledgement, Alert, Value};
 use crate::model::Timestamp;
-use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
-
-impl Value {
-    /// A number, a truth value or a text.
-    #[must_use]
-    pub fn json(&self) -> Json {
-        match self {
-            Value::Number(value) => json!(value),
-            Value::Bool(value) => json!(value),
-            Value::Text(text) => json!(**text),
-        }
-    }
-
-    fn of_json(json: &Json) -> Option<Value> {
-        match json {
-            Json::Number(number) => number.as_f64().map(Value::Number),
-            Json::Bool(value) => Some(Value::Bool(*value)),
-            Json::String(text) => Some(Value::Text(text.as_str().into())),
-            _ => None,
-        }
-    }
-}
+use serde_json::json;
 
 impl Alert {
-    /// As the API and viewers get it; times in milliseconds since the epoch.
+    /// The object of `docs/http.md`; times are milliseconds since 1970.
     #[must_use]
-    pub fn json(&self) -> Json {
-        Json::Object(self.object(Timestamp::as_millis))
-    }
-
-    /// All of it, times in nanoseconds.
-    #[must_use]
-    pub fn stored(&self) -> String {
-        let mut object = self.object(|at| at.0);
-        object.insert("notify".to_owned(), json!(self.notify));
-        Json::Object(object).to_string()
-    }
-
-    /// What [`Alert::stored`] gave; nothing if it makes no sense.
-    #[must_use]
-    pub fn of_stored(text: &str) -> Option<Alert> {
-        let json: Json = serde_json::from_str(text).ok()?;
-        let text = |key: &str| json[key].as_str().map(str::to_owned);
-        let time = |json: &Json| json.as_i64().map(Timestamp);
-        let severity = text("severity")?;
-        let state = text("state")?;
-        let severities = [Severity::Info, Severity::Warning, Severity::Critical];
-        let states = [State::Pending, State::Firing, State::Acknowledged, State::Resolved];
-        let tags = json["tags"].as_object()?;
-        let acknowledged = &json["acknowledged"];
-        Some(Alert {
-            id: json["id"].as_u64()?,
-            rule: json["rule"].as_str()?.into(),
-            severity: severities.into_iter().find(|it| it.name() == severity)?,
-            device: json["device"].as_str().map(Into::into),
-            metric: json["metric"].as_str().map(Into::into),
-            tags: tags
-                .iter()
-                .map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-                .collect::<Option<BTreeMap<_, _>>>()?,
-            subject: text("subject")?,
-            state: states.into_iter().find(|it| it.name() == state)?,
-            value: Value::of_json(&json["value"]),
-            unit: text("unit")?,
-            text: text("text")?,
-            runbook: text("runbook")?,
-            pending_at: time(&json["pending_at"])?,
-            fired_at: time(&json["fired_at"]),
-            acknowledged: time(&acknowledged["at"]).map(|at| Acknowledgement {
-                by: acknowledged["by"].as_str().unwrap_or_default().to_owned(),
-                note: acknowledged["note"].as_str().unwrap_or_default().to_owned(),
-                at,
-            }),
-            resolved_at: time(&json["resolved_at"]),
-            silenced: json["silenced"].as_bool()?,
-            notify: json["notify"]
-                .as_array()?
-                .iter()
-                .map(|name| name.as_str().map(str::to_owned))
-                .collect::<Option<_>>()?,
-        })
-    }
-
-    fn object(&self, time: impl Fn(Timestamp) -> i64) -> Map<String, Json> {
-        let acknowledged = self.acknowledged.as_ref().map(|acknowledged| {
-            let Acknowledgement { by, note, at } = acknowledged;
-            json!({ "by": by, "note": note, "at": time(*at) })
-        });
-        let object = json!({
+    pub fn json(&self) -> serde_json::Value {
+        json!({
             "id": self.id,
-            "rule": *self.rule,
+            "rule": &*self.rule,
             "severity": self.severity.name(),
             "device": self.device.as_deref(),
             "metric": self.metric.as_deref(),
@@ -104,62 +21,80 @@ impl Alert {
             "unit": self.unit,
             "text": self.text,
             "runbook": self.runbook,
-            "pending_at": time(self.pending_at),
-            "fired_at": self.fired_at.map(&time),
-            "acknowledged": acknowledged,
-            "resolved_at": self.resolved_at.map(&time),
+            "pending_at": self.pending_at.as_millis(),
+            "fired_at": self.fired_at.map(Timestamp::as_millis),
+            "acknowledged": self.acknowledged.as_ref().map(Acknowledgement::json),
+            "resolved_at": self.resolved_at.map(Timestamp::as_millis),
             "silenced": self.silenced,
-        });
-        match object {
-            Json::Object(object) => object,
-            _ => Map::new(),
+        })
+    }
+}
+
+impl Value {
+    /// A number that is none, or is without end, is `null`.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        match self {
+            Value::Number(number) => json!(number),
+            Value::Bool(truth) => json!(truth),
+            Value::Text(text) => json!(&**text),
         }
+    }
+}
+
+impl Acknowledgement {
+    fn json(&self) -> serde_json::Value {
+        json!({"by": self.by, "note": self.note, "at": self.at.as_millis()})
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Severity, State};
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
-    fn what_is_stored_is_read_back() {
-        let alert = Alert {
+    fn an_alert_is_told_whole_but_for_its_channels() {
+        let mut alert = Alert {
             id: 7,
             rule: "motor hot".into(),
-            severity: Severity::Critical,
+            severity: Severity::Warning,
             device: Some("pump-7".into()),
-            metric: Some("t".into()),
-            tags: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+            metric: None,
+            tags: BTreeMap::from([("site".to_owned(), "a".to_owned())]),
             subject: String::new(),
             state: State::Acknowledged,
             value: Some(Value::Number(81.25)),
             unit: "°C".to_owned(),
-            text: "hot".to_owned(),
-            runbook: "https://wiki/hot".to_owned(),
-            pending_at: Timestamp(1_700_000_000_123_456_789),
-            fired_at: Some(Timestamp(1_700_000_060_123_456_789)),
+            text: "it is \"hot\"".to_owned(),
+            runbook: String::new(),
+            pending_at: Timestamp(1_000_000),
+            fired_at: Some(Timestamp(2_000_000)),
             acknowledged: Some(Acknowledgement {
                 by: "ana".to_owned(),
-                note: "on it".to_owned(),
-                at: Timestamp(1_700_000_090_000_000_001),
+                note: String::new(),
+                at: Timestamp(3_000_000),
             }),
             resolved_at: None,
-            silenced: true,
+            silenced: false,
             notify: vec!["ops".to_owned()],
         };
-        assert_eq!(Alert::of_stored(&alert.stored()), Some(alert.clone()));
-        let other = Alert {
-            device: None,
-            value: Some(Value::Text("away".into())),
-            acknowledged: None,
-            resolved_at: Some(Timestamp(5)),
-            ..alert.clone()
-        };
-        assert_eq!(Alert::of_stored(&other.stored()), Some(other));
-        let json = alert.json();
-        assert_eq!(json["pending_at"], 1_700_000_000_123_i64);
-        assert_eq!(json["acknowledged"]["by"], "ana");
-        assert_eq!(json.get("notify"), None);
-        assert_eq!(Alert::of_stored("{}"), None);
+        let expected = json!({
+            "id": 7, "rule": "motor hot", "severity": "warning", "device": "pump-7",
+            "metric": null, "tags": {"site": "a"}, "subject": "", "state": "acknowledged",
+            "value": 81.25, "unit": "°C", "text": "it is \"hot\"", "runbook": "",
+            "pending_at": 1, "fired_at": 2, "acknowledged": {"by": "ana", "note": "", "at": 3},
+            "resolved_at": null, "silenced": false,
+        });
+        assert_eq!(alert.json(), expected);
+        for (value, expected) in [
+            (Value::Bool(true), json!(true)),
+            (Value::Text("x".into()), json!("x")),
+            (Value::Number(f64::NAN), json!(null)),
+        ] {
+            alert.value = Some(value);
+            assert_eq!(alert.json()["value"], expected);
+        }
     }
 }

@@ -20,6 +20,7 @@ mod json;
 mod memory;
 mod rule;
 mod spec;
+mod stored;
 mod text;
 mod tracked;
 mod transition;

@@ -1,9 +1,10 @@
 //! Alerts: `/api/v1/alerts`, and taking notice of them.
 
-use super::body;
 use super::history::Parameters;
 use super::problem::Problem;
+use super::routes::{answer, decoded, exactly, reading};
 use super::state::App;
+use super::{body, origin, rules, silences};
 use crate::alerts::{
     Alerts, BY_BYTES_MAX, BookError, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
 };
@@ -15,9 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
-use warp::Reply;
+use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::reply::Response;
+use warp::{Filter as _, Reply};
 
 /// Alerts of a page if nobody asks for another number.
 const PAGE: usize = 100;
@@ -32,8 +34,73 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Who acts if nobody says.
 const OPERATOR: &str = "operator";
 
+/// Alerts, rules and silences.
+pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
+    let with = warp::any().map(move || app.clone()).boxed();
+    let parameters = warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
+    let list = reading()
+        .and(exactly("api/v1/alerts"))
+        .and(with.clone())
+        .and(parameters)
+        .then(|app, asked| async move { answer(list(app, asked).await) });
+    let detail = reading()
+        .and(warp::path!("api" / "v1" / "alerts" / u64))
+        .and(with.clone())
+        .then(|id, app| async move { answer(detail(app, id).await) });
+    let acknowledge = warp::post()
+        .and(exactly("api/v1/alerts/acknowledge"))
+        .and(origin::own())
+        .and(with.clone())
+        .and(warp::body::stream())
+        .then(|app, body| async move { answer(acknowledge(app, body).await) });
+    let all = reading()
+        .and(exactly("api/v1/rules"))
+        .and(with.clone())
+        .map(|app: Arc<App>| rules::list(&app));
+    let put = warp::put()
+        .and(warp::path!("api" / "v1" / "rules" / String))
+        .and(origin::own())
+        .and(with.clone())
+        .and(warp::body::stream())
+        .then(|name: String, app, body| async move {
+            match decoded(&name) {
+                Ok(name) => answer(rules::put(app, name, body).await),
+                Err(problem) => problem.into_response(),
+            }
+        });
+    let delete = warp::delete()
+        .and(warp::path!("api" / "v1" / "rules" / String))
+        .and(origin::own())
+        .and(with.clone())
+        .then(|name: String, app| async move {
+            match decoded(&name) {
+                Ok(name) => answer(rules::delete(app, name).await),
+                Err(problem) => problem.into_response(),
+            }
+        });
+    let rules = all.or(put).unify().or(delete).unify().boxed();
+    let all = reading()
+        .and(exactly("api/v1/silences"))
+        .and(with.clone())
+        .map(|app: Arc<App>| silences::list(&app));
+    let silence = warp::post()
+        .and(exactly("api/v1/silences"))
+        .and(origin::own())
+        .and(with.clone())
+        .and(warp::body::stream())
+        .then(|app, body| async move { answer(silences::post(app, body).await) });
+    let end = warp::delete()
+        .and(warp::path!("api" / "v1" / "silences" / u64))
+        .and(origin::own())
+        .and(with.clone())
+        .then(|id, app| async move { answer(silences::delete(app, id).await) });
+    let silences = all.or(silence).unify().or(end).unify().boxed();
+    let alerts = list.or(detail).unify().or(acknowledge).unify().boxed();
+    alerts.or(rules).unify().or(silences).unify().boxed()
+}
+
 /// `GET /api/v1/alerts`.
-pub async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Problem> {
+async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Problem> {
     let Asked { filter, before, limit } = Asked::of(&parameters)?;
     let found = read(&app.alerts, move |alerts| alerts.list(&filter, before, limit + 1));
     let mut found = found.await?;
@@ -54,7 +121,7 @@ pub async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Pro
 }
 
 /// `GET /api/v1/alerts/{id}`.
-pub async fn detail(app: Arc<App>, id: u64) -> Result<Response, Problem> {
+async fn detail(app: Arc<App>, id: u64) -> Result<Response, Problem> {
     let Some(Detail { alert, events }) = read(&app.alerts, move |it| it.detail(id)).await? else {
         let detail =
             format!("there is no alert {id}; it may have passed before it fired, or be too old");
@@ -87,7 +154,7 @@ struct Acknowledge {
 }
 
 /// `POST /api/v1/alerts/acknowledge`.
-pub async fn acknowledge(
+async fn acknowledge(
     app: Arc<App>,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {

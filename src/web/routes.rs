@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{alerts, assets, breaker, dead_letters, ingest, ledger, live, rules, silences};
+use super::{alerts, assets, breaker, commands, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,7 +86,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
     let sinks = sink_routes(app.clone());
-    let sinks = sinks.or(alert_routes(app.clone())).unify().boxed();
+    let sinks = sinks.or(alerts::routes(app.clone())).unify().boxed();
+    let sinks = sinks.or(commands::routes(app.clone())).unify().boxed();
     #[cfg(feature = "mqtt")]
     let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
@@ -203,78 +204,13 @@ fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     list.or(topics).unify().or(message).unify().or(replay).unify().or(drop).unify().boxed()
 }
 
-/// Alerts, rules and silences.
-fn alert_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
-    let with = warp::any().map(move || app.clone()).boxed();
-    let parameters = warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
-    let list = reading()
-        .and(exactly("api/v1/alerts"))
-        .and(with.clone())
-        .and(parameters)
-        .then(|app, asked| async move { answer(alerts::list(app, asked).await) });
-    let detail = reading()
-        .and(warp::path!("api" / "v1" / "alerts" / u64))
-        .and(with.clone())
-        .then(|id, app| async move { answer(alerts::detail(app, id).await) });
-    let acknowledge = warp::post()
-        .and(exactly("api/v1/alerts/acknowledge"))
-        .and(origin::own())
-        .and(with.clone())
-        .and(warp::body::stream())
-        .then(|app, body| async move { answer(alerts::acknowledge(app, body).await) });
-    let all = reading()
-        .and(exactly("api/v1/rules"))
-        .and(with.clone())
-        .map(|app: Arc<App>| rules::list(&app));
-    let put = warp::put()
-        .and(warp::path!("api" / "v1" / "rules" / String))
-        .and(origin::own())
-        .and(with.clone())
-        .and(warp::body::stream())
-        .then(|name: String, app, body| async move {
-            match decoded(&name) {
-                Ok(name) => answer(rules::put(app, name, body).await),
-                Err(problem) => problem.into_response(),
-            }
-        });
-    let delete = warp::delete()
-        .and(warp::path!("api" / "v1" / "rules" / String))
-        .and(origin::own())
-        .and(with.clone())
-        .then(|name: String, app| async move {
-            match decoded(&name) {
-                Ok(name) => answer(rules::delete(app, name).await),
-                Err(problem) => problem.into_response(),
-            }
-        });
-    let rules = all.or(put).unify().or(delete).unify().boxed();
-    let all = reading()
-        .and(exactly("api/v1/silences"))
-        .and(with.clone())
-        .map(|app: Arc<App>| silences::list(&app));
-    let silence = warp::post()
-        .and(exactly("api/v1/silences"))
-        .and(origin::own())
-        .and(with.clone())
-        .and(warp::body::stream())
-        .then(|app, body| async move { answer(silences::post(app, body).await) });
-    let end = warp::delete()
-        .and(warp::path!("api" / "v1" / "silences" / u64))
-        .and(origin::own())
-        .and(with.clone())
-        .then(|id, app| async move { answer(silences::delete(app, id).await) });
-    let silences = all.or(silence).unify().or(end).unify().boxed();
-    let alerts = list.or(detail).unify().or(acknowledge).unify().boxed();
-    alerts.or(rules).unify().or(silences).unify().boxed()
-}
-
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
-fn reading() -> BoxedFilter<()> {
+pub(super) fn reading() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }
 
 /// Exactly this path, nothing after it.
-fn exactly(path: &'static str) -> BoxedFilter<()> {
+pub(super) fn exactly(path: &'static str) -> BoxedFilter<()> {
     let segments: Vec<_> = path.split('/').collect();
     let parts = segments
         .into_iter()
@@ -282,7 +218,7 @@ fn exactly(path: &'static str) -> BoxedFilter<()> {
     parts.and(warp::path::end()).boxed()
 }
 
-fn answer(result: Result<Response, Problem>) -> Response {
+pub(super) fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(Reply::into_response)
 }
 
@@ -294,7 +230,7 @@ fn typed(body: String, content_type: &'static str) -> Response {
 }
 
 /// A path segment without its percent encoding.
-fn decoded(segment: &str) -> Result<String, Problem> {
+pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)

@@ -1,6 +1,7 @@
 // The plain HTTP questions and orders of the page. All addresses are relative to the page's own.
 
 import { widthText } from '../state/range';
+import { address, asked, get, post } from './http';
 import type {
   BreakerAction,
   Buckets,
@@ -16,17 +17,7 @@ import type {
   WhichMessages,
 } from '../wire';
 
-/** The daemon answered, but not with what was asked. The message is for people. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-const address = (path: string): string => new URL(path, document.baseURI).href;
+export { ApiError } from './http';
 
 export function liveAddress(): string {
   return address('api/v1/live/ws').replace(/^http/, 'ws');
@@ -108,28 +99,4 @@ export async function replayOrDropMessages(
   which: WhichMessages,
 ): Promise<{ messages: number; cut?: number }> {
   return post(`api/v1/quarantine/${order}`, which);
-}
-
-async function get<Answer>(path: string, abort?: AbortSignal): Promise<Answer> {
-  return (await (await asked(path, abort === undefined ? {} : { signal: abort })).json()) as Answer;
-}
-
-async function post<Answer>(path: string, body: object): Promise<Answer> {
-  const request = { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } };
-  return (await (await asked(path, request)).json()) as Answer;
-}
-
-async function asked(path: string, request: RequestInit): Promise<Response> {
-  const headers = { Accept: 'application/json', ...request.headers };
-  const response = await fetch(address(path), { ...request, headers });
-  if (response.ok) return response;
-  throw new ApiError(response.status, await problem(response));
-}
-
-/** The detail of a problem document, or the bare status. */
-async function problem(response: Response): Promise<string> {
-  const plain = `${response.status} ${response.statusText}`.trim();
-  if (!(response.headers.get('Content-Type') ?? '').includes('json')) return plain;
-  const document = (await response.json()) as { title?: string; detail?: string };
-  return document.detail ?? document.title ?? plain;
 }
