@@ -10,9 +10,8 @@ import { span, value as valueText } from '../text/format';
 import { say } from '../text/say';
 import type { Alert, AlertEvent, FullAlert } from '../wire_alerts';
 import { Acknowledge, shortClock } from './alerts';
-import { Quantity } from './instruments';
 import { ageOf, Fault, type Outcome, OutcomeLine, PageHead, useFeed, When } from './kit';
-import { Severity, stateText } from './severity';
+import { Measure, Severity, stateText } from './severity';
 import { MakeSilence } from './silences';
 
 export function AlertPage({ id }: { id: number }) {
@@ -91,7 +90,7 @@ function Facts({ it }: { it: Alert }) {
       {tags.length > 0 && <Fact name={say('alerts.fact_tags')}>{tags.map(([key, text]) => `${key}=${text}`).join(', ')}</Fact>}
       {it.value !== null && (
         <Fact name={say('common.value')}>
-          <Quantity it={it.value} unit={it.unit} />
+          <Measure of={it} />
         </Fact>
       )}
       <Fact name={say('common.rule')}>
