@@ -3,6 +3,8 @@ import 'uplot/dist/uPlot.min.css';
 import './styles/nav.css';
 import './styles/room.css';
 import './styles/pipeline.css';
+import './styles/charts.css';
+import './styles/boards.css';
 import { start } from './app';
 import { exposeProbe } from './probe';
 import { watchTheme } from './theme';

@@ -14,6 +14,8 @@ export interface Theme {
   /** Fills for states told in words; the words stand beside or in them. */
   states: string[];
   alarm: string;
+  /** Lines of one chart, as #rrggbb: charts add how much shines through. */
+  series: string[];
   font: string;
 }
 
@@ -30,6 +32,7 @@ function read(): Theme {
     gap: colour('gap'),
     states: [1, 2, 3, 4, 5, 6].map((n) => colour(`state-${n}`)),
     alarm: colour('state-alarm'),
+    series: [1, 2, 3, 4, 5, 6, 7, 8].map((n) => colour(`series-${n}`)),
     font: style.fontFamily,
   };
 }

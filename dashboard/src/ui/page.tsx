@@ -11,6 +11,8 @@ import { say } from '../text/say';
 import { AlertPage } from './alert';
 import { AlertHistory } from './alert_history';
 import { AlertsPage } from './alerts';
+import { BoardPage } from './board';
+import { Boards } from './boards';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
@@ -54,7 +56,11 @@ function Shown({ to }: { to: Route }) {
     case 'fleet':
       return <Overview view={to.view} />;
     case 'device':
-      return <Device id={to.id} range={to.range} />;
+      return <Device id={to.id} />;
+    case 'boards':
+      return <Boards />;
+    case 'board':
+      return <BoardPage key={to.id} id={to.id} />;
     case 'dead-letters':
       return <DeadLetters sink={to.sink} after={to.after} />;
     case 'dead-letter':
