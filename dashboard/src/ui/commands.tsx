@@ -67,7 +67,7 @@ function Sent({ id }: { id: string }) {
                 busy={busy}
                 cancel={() =>
                   void give(async () => {
-                    await cancel(command.id);
+                    await cancel(command.id, actor());
                     await feed?.again();
                     return say('devices.command_cancelled', { id: String(command.id) });
                   })
