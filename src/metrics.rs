@@ -5,9 +5,11 @@
 
 mod bridges;
 mod commands;
+mod notify;
 
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
+pub use notify::{ChannelGauges, Channels};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -142,6 +144,7 @@ pub struct Gauges {
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
     pub bridges: Bridges,
+    pub notify: Channels,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
     spool_shed_samples: Family<ByFollower, Counter>,
@@ -383,6 +386,7 @@ impl Metrics {
                     "Requests that a sink's store did not take, whatever their content",
                 ),
                 bridges: Bridges::new(r),
+                notify: Channels::new(r),
                 live_viewers: add(r, "live_viewers", "Viewers, by transport"),
                 live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
                 live_lag_seconds: add(

@@ -4,6 +4,7 @@ use super::commands::CommandsConfig;
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
+use super::notify::NotifyConfig;
 use super::sinks::SinksConfig;
 use bytesize::ByteSize;
 use jiff::SignedDuration;
@@ -34,6 +35,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// Commands to devices.
     pub commands: CommandsConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -159,6 +162,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         sinks: check.sinks(&file.sinks),
         live,
         commands: check.commands(&file.commands),
+        notify: check.notify(&file.notify),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

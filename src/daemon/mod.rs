@@ -15,6 +15,7 @@ mod history_follower;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
 mod mqtt;
+mod notify;
 mod sink_status;
 #[cfg(feature = "influx")]
 mod sinks;
@@ -83,6 +84,9 @@ pub enum DaemonError {
     #[cfg(feature = "mqtt")]
     #[error("the file of the bridges can't be opened: {0}")]
     Quarantine(crate::intake::mqtt::book::BookError),
+    /// Who is told of alerts can't go on where he was.
+    #[error("{0}")]
+    Notify(#[from] crate::notify::OpenError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -185,8 +189,10 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live)?;
+        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
+    let (notify, notify_thread) = notify::open(&config, notify::Quiet::journal(), &stop)?;
+    threads.extend(notify_thread);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
@@ -201,6 +207,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         influx: influx.clone(),
         bridges: told_by_bridges,
         commands: commands.clone(),
+        notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake =
@@ -215,6 +222,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
+        notify,
         spool,
         metrics,
         status: overview.clone(),

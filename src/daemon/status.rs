@@ -3,6 +3,7 @@
 
 use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
+use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
 use crate::commands::Commands;
@@ -12,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
 use crate::model::Timestamp;
+use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
 use crate::sinks::influx::Influx;
 use crate::spool::{Durability, Spool};
@@ -43,6 +45,7 @@ pub(super) struct Overview {
     influx: Vec<Influx>,
     bridges: Told,
     commands: Commands,
+    notify: Notify,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -77,6 +80,7 @@ struct Status {
     sinks: Vec<SinkStatus>,
     live: LiveStatus,
     intake: IntakeStatus,
+    notify: NotifyStatus,
     viewers: ViewersStatus,
     commands: CommandsStatus,
     ledger: LedgerStatus,
@@ -149,6 +153,7 @@ pub(super) struct Rooms {
     pub influx: Vec<Influx>,
     pub bridges: Told,
     pub commands: Commands,
+    pub notify: Notify,
 }
 
 impl Overview {
@@ -166,6 +171,7 @@ impl Overview {
             influx,
             bridges,
             commands,
+            notify,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -183,6 +189,7 @@ impl Overview {
             influx,
             bridges,
             commands,
+            notify,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -291,6 +298,7 @@ impl Overview {
                 batches_per_s: round(rates.batches_per_s),
                 mqtt: self.bridges.status(),
             },
+            notify: NotifyStatus::of(&self.notify),
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
                 ws: live.viewers.ws,
@@ -359,6 +367,7 @@ impl StatusSource for Overview {
         }
         self.bridges.set_gauges(gauges);
         super::commands::set_gauges(&self.commands, &self.metrics);
+        notify::set_gauges(&self.notify, gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

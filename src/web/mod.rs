@@ -15,6 +15,7 @@ mod history;
 mod ingest;
 mod ledger;
 mod live;
+mod notifications;
 mod origin;
 mod problem;
 #[cfg(feature = "mqtt")]

@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, boards, breaker, commands, dead_letters, ingest, ledger, live};
+use super::{assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,7 +108,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         #[cfg(feature = "mqtt")]
         quarantine_routes(app.clone()),
         boards::routes(app.clone()),
-        commands::routes(app),
+        commands::routes(app.clone()),
+        notifications::routes(app),
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
         // Takes what is left.
         page,
@@ -206,7 +207,7 @@ pub(super) fn reading() -> BoxedFilter<()> {
 }
 
 /// Exactly this path, nothing after it.
-fn exactly(path: &'static str) -> BoxedFilter<()> {
+pub(super) fn exactly(path: &'static str) -> BoxedFilter<()> {
     let segments: Vec<_> = path.split('/').collect();
     let parts = segments
         .into_iter()
@@ -230,7 +231,7 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)
-        .map_err(|_| Problem::bad_request("the device's name in the path is not UTF-8"))
+        .map_err(|_| Problem::bad_request("a name in the path is not UTF-8"))
 }
 
 /// What no route took: as a problem document, like every other error.

@@ -8,6 +8,7 @@ use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::notify::Notify;
 use crate::sinks::history::Reader;
 use crate::sinks::influx::Influx;
 use crate::spool::Spool;
@@ -33,6 +34,8 @@ pub struct App {
     /// What no route of a bridge understood.
     #[cfg(feature = "mqtt")]
     pub quarantine: Arc<Quarantined>,
+    /// Who is told of alerts.
+    pub notify: Notify,
     /// The log, for its positions.
     pub spool: Spool,
     /// The counters.

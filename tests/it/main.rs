@@ -5,6 +5,8 @@ mod audit;
 mod bad_input;
 mod client;
 mod commands;
+#[cfg(feature = "mqtt")]
+mod commands_mqtt;
 mod daemon;
 mod damage;
 mod dead_letters;
