@@ -6,6 +6,8 @@ import { liveAddress, status as askStatus } from './link/api';
 import { Link } from './link/link';
 import { parseRoute, type Route } from './route';
 import type { ChartFeed } from './state/chart_feed';
+import { Alerts } from './state/alerts';
+import { AlertsFeed } from './state/alerts_feed';
 import { DeviceFeed } from './state/device_feed';
 import { Fleet } from './state/fleet';
 import { FleetFeed } from './state/fleet_feed';
@@ -21,6 +23,8 @@ const STATUS_PATIENCE_MS = 1500;
 
 export const link = new Link(liveAddress(), everywhere);
 export const fleet = new Fleet();
+export const alerts = new Alerts();
+export const alertsFeed = new AlertsFeed(alerts, stir);
 export const status = signal<Status | null>(null);
 let statusAt = 0;
 /** How long ago the status came: what it says of the future has come nearer by that. */
@@ -49,6 +53,7 @@ export async function start(): Promise<void> {
   fleet.window_ms = widthOf(window);
   fleetFeedMade = new FleetFeed(fleet, link, window);
   link.start();
+  alertsFeed.start();
   effect(() => show(route.value));
 }
 
@@ -83,6 +88,7 @@ function show(to: Route): void {
     const feed = new DeviceFeed(to.id, windows, link, fleet.units);
     feed.open(to.view, pixelsOf(innerWidth / 2));
     fleetFeedMade?.close();
+    alertsFeed.uncovered();
     deviceFeed.value = feed;
   } else {
     // The fleet goes on behind it, so that the link always has a subscription and the way back is short.
@@ -91,14 +97,16 @@ function show(to: Route): void {
   stir();
 }
 
-/** The frames that are about the daemon, whatever page is shown. */
-function everywhere(frame: Frame): void {
+/** The frames that are about the daemon or alerts, whatever page is shown. `whole`: to a subscription to all devices. */
+function everywhere(frame: Frame, whole: boolean): void {
   if (frame.type === 'status') {
     learnStatus(frame.data);
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {
     slowed.value = frame.data.factor;
+  } else if (frame.type === 'alert') {
+    alertsFeed.receive(frame, whole);
   }
   stir();
 }

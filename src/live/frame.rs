@@ -23,6 +23,8 @@ pub enum FrameKind {
     Rollups,
     /// Devices whose state changed.
     Device,
+    /// Alerts that changed; the first one after a snapshot, or after coming back: all open ones.
+    Alert,
     /// The state of the daemon.
     Status,
     /// The viewer is slow, or is so no longer.
@@ -31,10 +33,11 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All of them, in the order of [`FrameKind::index`].
-    pub const ALL: [FrameKind; 5] = [
+    pub const ALL: [FrameKind; 6] = [
         FrameKind::Snapshot,
         FrameKind::Rollups,
         FrameKind::Device,
+        FrameKind::Alert,
         FrameKind::Status,
         FrameKind::Degraded,
     ];
@@ -46,6 +49,7 @@ impl FrameKind {
             FrameKind::Snapshot => "snapshot",
             FrameKind::Rollups => "rollups",
             FrameKind::Device => "device",
+            FrameKind::Alert => "alert",
             FrameKind::Status => "status",
             FrameKind::Degraded => "degraded",
         }

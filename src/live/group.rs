@@ -1,5 +1,6 @@
 //! The viewers of one subscription, and the frames that they share.
 
+use super::alerts::{Alerts, Which};
 use super::cursor::Cursor;
 use super::frame::{Frame, FrameKind};
 use super::mailbox::Mailbox;
@@ -30,6 +31,7 @@ pub(super) struct Tick<'a> {
     pub changed_tables: &'a [TableId],
     pub changed_devices: &'a [DeviceId],
     pub status: Option<&'a Arc<Frame>>,
+    pub alerts: &'a Alerts,
     pub renderer: &'a mut Renderer,
     /// How many more bytes may be rendered in this tick for viewers who come or missed some. Those who
     /// find none left wait for the next tick.
@@ -116,14 +118,13 @@ impl Group {
     pub fn deliver(&mut self, tick: &mut Tick<'_>) {
         self.matcher.extend(tick.aggregate);
         let mut seats = std::mem::take(&mut self.seats);
-        let news = self.device_news(tick);
+        let news = [self.device_news(tick), self.alerts(Which::Changed, tick)];
         let mut rendered = Rendered::new();
         let mut greeting = None;
         for seat in &mut seats {
             // Who is greeted below is told of all devices.
-            if let (Some(news), true) = (&news, seat.greeted) {
-                seat.mailbox.put_control(news.clone());
-                tick.frames[FrameKind::Device.index()] += 1;
+            if seat.greeted {
+                news.iter().flatten().for_each(|news| control(seat, news, tick));
             }
             if let Some(told) = self.deliver_data(seat, tick, &mut rendered, &mut greeting) {
                 seat.mailbox.put_degraded(degraded(told, tick));
@@ -144,7 +145,7 @@ impl Group {
         seat: &mut Seat,
         tick: &mut Tick<'_>,
         rendered: &mut Rendered,
-        greeting: &mut Option<Arc<Frame>>,
+        greeting: &mut Option<Vec<Arc<Frame>>>,
     ) -> Option<Degraded> {
         seat.age = seat.age.saturating_add(1);
         let is_due = seat.age >= seat.pace.factor();
@@ -175,9 +176,8 @@ impl Group {
         }
         if !seat.greeted {
             seat.greeted = true;
-            let greeting = greeting.get_or_insert_with(|| self.greeting(tick)).clone();
-            seat.mailbox.put_control(greeting);
-            tick.frames[FrameKind::Device.index()] += 1;
+            let greeting = greeting.get_or_insert_with(|| self.greeting(tick));
+            greeting.iter().for_each(|frame| control(seat, frame, tick));
         }
         told
     }
@@ -263,13 +263,24 @@ impl Group {
         Wanted { aggregate, matcher: &self.matcher, level, filter }
     }
 
-    /// All devices that belong to what is subscribed.
-    fn greeting(&self, tick: &Tick<'_>) -> Arc<Frame> {
+    /// All devices that belong to what is subscribed, and all open alerts.
+    fn greeting(&self, tick: &Tick<'_>) -> Vec<Arc<Frame>> {
         let all = tick.aggregate.devices().map(|(_, device)| device);
         let wanted = all.filter(|device| self.matcher.wants_device(device));
         let mut data = Vec::new();
         device_states(wanted, tick.infos, &mut data);
-        tick.frame(FrameKind::Device, None, |out| body("{", &data, out))
+        let devices = tick.frame(FrameKind::Device, None, |out| body("{", &data, out));
+        std::iter::once(devices).chain(self.alerts(Which::Open, tick)).collect()
+    }
+
+    /// Alerts that belong to what is subscribed, or are about the daemon. All open ones are told also
+    /// if there are none: who comes back may know of some that are over.
+    fn alerts(&self, which: Which, tick: &Tick<'_>) -> Option<Arc<Frame>> {
+        let wants = |device: &str| self.subscription.wants_device(device);
+        let mut data = Vec::new();
+        let count = tick.alerts.render(which, wants, &mut data);
+        (count > 0 || which == Which::Open)
+            .then(|| tick.frame(FrameKind::Alert, None, |out| out.extend_from_slice(&data)))
     }
 
     /// Those of them whose state changed.
@@ -282,6 +293,12 @@ impl Group {
         }
         Some(tick.frame(FrameKind::Device, None, |out| body("{", &data, out)))
     }
+}
+
+/// Puts a frame that must not be lost.
+fn control(seat: &Seat, frame: &Arc<Frame>, tick: &mut Tick<'_>) {
+    seat.mailbox.put_control(frame.clone());
+    tick.frames[frame.kind().index()] += 1;
 }
 
 /// `{head,"devices":data}`, where head is `{` with or without members.

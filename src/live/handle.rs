@@ -7,10 +7,12 @@ use super::hub::Hub;
 use super::mailbox::{Mailbox, Permit, Transport, Viewer};
 use super::presence::{ClientInfo, DeviceState, KnownDevice};
 use super::subscription::Subscription;
+use super::watch::{self, DeviceWatch, Teller};
 use crate::aggregate::{self, Windows};
 use crate::clock;
 use crate::model::{Position, Timestamp};
-use std::collections::HashMap;
+use crate::rules::Alert;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,16 +117,20 @@ const COMMANDS_INTERVAL: Duration = Duration::from_millis(50);
 enum Command {
     Subscribe(Subscription, Option<Cursor>, Arc<Mailbox>),
     Devices(oneshot::Sender<Vec<DeviceState>>),
+    Device(String, oneshot::Sender<Option<DeviceState>>),
 }
 
 /// What others leave for the thread without waiting. Each part is bounded: by its kind, or by the
-/// number of clients that can say something between two looks.
+/// number of clients that can say something, and of alerts that can change, between two looks.
 #[derive(Debug, Default)]
 struct Desk {
     status: Option<Arc<str>>,
+    /// By id: the latest state of an alert wins.
+    alerts: BTreeMap<u64, Arc<Alert>>,
     infos: HashMap<String, ClientInfo>,
     presence: HashMap<String, bool>,
     known: Vec<KnownDevice>,
+    tellers: Vec<Teller>,
     stats: Stats,
 }
 
@@ -204,9 +210,31 @@ impl Live {
         devices.await.unwrap_or_default()
     }
 
+    /// A device, if live knows it; nor does it if the daemon stops.
+    pub async fn device(&self, id: &str) -> Option<DeviceState> {
+        let (answer, device) = oneshot::channel();
+        self.commands.send(Command::Device(id.to_owned(), answer)).await.ok()?;
+        device.await.ok().flatten()
+    }
+
+    /// Which devices come and go, from the states of all of them on; while live catches up with the
+    /// log there is no news.
+    #[must_use]
+    pub fn watch_devices(&self) -> DeviceWatch {
+        let (teller, watch) = watch::pair();
+        self.desk().tellers.push(teller);
+        watch
+    }
+
     /// Sends the object of `/api/v1/status` to all viewers with the next tick. It must be one line.
     pub fn publish_status(&self, json: impl Into<Arc<str>>) {
         self.desk().status = Some(json.into());
+    }
+
+    /// Shows viewers, with the next tick, alerts that changed; all open ones are to be told once at
+    /// the start. Never waits.
+    pub fn alerts(&self, changed: Vec<Arc<Alert>>) {
+        self.desk().alerts.extend(changed.into_iter().map(|alert| (alert.id, alert)));
     }
 
     /// What a client said of itself when it connected.
@@ -286,6 +314,7 @@ impl<F: Feed> Worker<F> {
                 Command::Subscribe(subscription, cursor, mailbox) => {
                     self.hub.subscribe(subscription, cursor, mailbox);
                 }
+                Command::Device(id, answer) => drop(answer.send(self.hub.device(&id))),
                 Command::Devices(answer) => {
                     // Who asked may have gone.
                     drop(answer.send(self.hub.devices()));
@@ -295,15 +324,18 @@ impl<F: Feed> Worker<F> {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        let (status, infos, known, presence) = {
+        let (status, alerts, infos, known, presence, tellers) = {
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let Desk { status, infos, known, presence, .. } = &mut *desk;
-            (status.take(), take(infos), take(known), take(presence))
+            let Desk { status, alerts, infos, known, presence, tellers, .. } = &mut *desk;
+            let (status, alerts) = (status.take(), take(alerts));
+            (status, alerts, take(infos), take(known), take(presence), take(tellers))
         };
         status.into_iter().for_each(|json| self.hub.set_status(json));
+        alerts.values().for_each(|alert| self.hub.set_alert(alert));
         known.into_iter().for_each(|known| self.hub.seed(known));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
         presence.into_iter().for_each(|(device, online)| self.hub.told(&device, online, now));
+        tellers.into_iter().for_each(|teller| self.hub.watch_devices(teller));
         self.hub.tick(now);
         self.feed.keep_from(self.hub.keep_from());
         let stats = self.hub.stats(now);

@@ -2,6 +2,7 @@
 //!
 //! Synchronous, without a clock and without waiting; [`super::handle`] runs it on its thread.
 
+use super::alerts::Alerts;
 use super::cursor::Cursor;
 use super::feed::{Begin, Entry};
 use super::floors::Floors;
@@ -12,8 +13,10 @@ use super::mailbox::{End, Mailbox, Transport, Viewer};
 use super::presence::{ClientInfo, DeviceState, Infos, KnownDevice};
 use super::render::Renderer;
 use super::subscription::Subscription;
-use crate::aggregate::Aggregate;
+use super::watch::Teller;
+use crate::aggregate::{Aggregate, Via};
 use crate::model::{Position, Timestamp};
+use crate::rules::Alert;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +39,8 @@ pub struct Hub {
     /// All of the log was read when it was last looked.
     is_idle: bool,
     status: Option<Arc<str>>,
+    tellers: Vec<Teller>,
+    alerts: Alerts,
     ticks: u64,
     ticked_at: Position,
     presence_at: Timestamp,
@@ -56,6 +61,8 @@ impl Hub {
             resume_from: None,
             is_idle: false,
             status: None,
+            tellers: Vec::new(),
+            alerts: Alerts::default(),
             ticks: 0,
             ticked_at: begin,
             presence_at: Timestamp(i64::MIN),
@@ -68,7 +75,9 @@ impl Hub {
     /// Folds a record.
     pub fn fold(&mut self, entry: &Entry) {
         self.is_idle = false;
-        self.aggregate.apply(entry.position, entry.received_at, &entry.batch);
+        let via = Via { protocol: entry.protocol, client: entry.client.clone() };
+        let (position, received_at) = (entry.position, entry.received_at);
+        self.aggregate.apply_from(position, received_at, Some(&via), &entry.batch);
         if let Some(log_time) = self.aggregate.log_time()
             && self.floors.is_due(log_time)
         {
@@ -135,6 +144,11 @@ impl Hub {
         self.status = Some(json);
     }
 
+    /// Tells of an alert with the next tick.
+    pub(super) fn set_alert(&mut self, alert: &Alert) {
+        self.alerts.set(alert);
+    }
+
     /// Remembers what a client said of itself.
     pub(super) fn set_info(&mut self, client: String, info: ClientInfo) {
         let device = self.aggregate.find_device(&client);
@@ -163,6 +177,17 @@ impl Hub {
         self.infos.states(&self.aggregate)
     }
 
+    /// A device.
+    pub(super) fn device(&self, name: &str) -> Option<DeviceState> {
+        let id = self.aggregate.find_device(name)?;
+        Some(self.infos.state(self.aggregate.device(id)))
+    }
+
+    /// Who wants to be told of devices that come and go. Each hears of all devices with the next tick.
+    pub(super) fn watch_devices(&mut self, teller: Teller) {
+        self.tellers.push(teller);
+    }
+
     /// Renders what changed since the last tick and puts it where viewers find it.
     pub fn tick(&mut self, now: Timestamp) {
         if !self.is_serving() {
@@ -176,6 +201,7 @@ impl Hub {
         self.groups.retain(|_, group| group.sweep());
         let changed_tables = self.aggregate.take_changed_tables();
         let changed_devices = self.aggregate.take_changed_devices();
+        self.tellers.retain(|teller| teller.tell(&self.aggregate, &changed_devices));
         let status = self.status.take().map(|json| {
             let write = |out: &mut Vec<u8>| out.extend_from_slice(json.as_bytes());
             Arc::new(Frame::new(FrameKind::Status, None, now.as_millis(), write))
@@ -191,6 +217,7 @@ impl Hub {
             changed_tables: &changed_tables,
             changed_devices: &changed_devices,
             status: status.as_ref(),
+            alerts: &self.alerts,
             renderer: &mut self.renderer,
             catch_up_bytes: CATCH_UP_BYTES,
             frames: &mut self.frames,
@@ -199,6 +226,7 @@ impl Hub {
         let first = (self.ticks % self.groups.len().max(1) as u64) as usize;
         self.groups.values_mut().skip(first).for_each(|group| group.deliver(&mut tick));
         self.groups.values_mut().take(first).for_each(|group| group.deliver(&mut tick));
+        self.alerts.told();
         self.ticked_at = self.aggregate.next();
     }
 

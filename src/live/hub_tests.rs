@@ -1,157 +1,21 @@
-//! The hub, driven tick by tick, and pages that know what frames told them.
+//! What viewers see of the hub.
 
-use super::cursor::Cursor;
 use super::feed::{Begin, Entry};
-use super::frame::{Frame, FrameKind};
-use super::handle::Settings;
-use super::hub::Hub;
-use super::mailbox::{End, Mailbox, Transport, Viewer};
+use super::frame::FrameKind;
+use super::mailbox::End;
 use super::presence::{ClientInfo, KnownDevice};
-use super::subscription::LiveQuery;
-use crate::aggregate::Windows;
+use super::rig::*;
 use crate::model::{BatchBuilder, Position, Timestamp};
-use futures_util::FutureExt;
 use proptest::prelude::*;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-const SECOND: i64 = 1_000_000_000;
-const TICK: i64 = SECOND / 4;
-
-fn settings(begin: Begin) -> Settings {
-    Settings::new(0x1f, begin)
-}
-
-/// Record `position`: a reading of two devices at `position` quarters of a second.
-fn entry(position: u64) -> Entry {
-    let time = position as i64 * TICK;
-    let mut builder = BatchBuilder::new();
-    builder.table("pump-1", &mut [("site", "a")], [time]).unwrap();
-    builder.floats("level", "m", [position as f64 / 8.0], &[]).unwrap();
-    builder.bools("on", "", [position.is_multiple_of(3)], &[]).unwrap();
-    builder.table("boiler", &mut [], [time]).unwrap();
-    builder.texts("state", "", [["idle", "run"][position as usize / 5 % 2]], &[]).unwrap();
-    Entry {
-        position: Position(position),
-        received_at: Timestamp(time),
-        batch: Arc::new(builder.finish()),
-    }
-}
-
-struct Rig {
-    hub: Hub,
-    now: i64,
-}
-
-impl Rig {
-    /// A hub that has folded these records and caught up.
-    fn new(records: std::ops::Range<u64>, settings: Settings) -> Rig {
-        let mut rig = Rig { hub: Hub::new(settings), now: 0 };
-        rig.fold(records);
-        rig.hub.idle();
-        rig
-    }
-
-    fn whole(records: u64) -> Rig {
-        Rig::new(0..records, settings(Begin::Kept(Position(0))))
-    }
-
-    fn fold(&mut self, records: std::ops::Range<u64>) {
-        for position in records {
-            self.hub.fold(&entry(position));
-            self.now = position as i64 * TICK;
-        }
-    }
-
-    fn tick(&mut self) {
-        self.now += 1;
-        self.hub.tick(Timestamp(self.now));
-    }
-
-    fn page(&mut self, query: &str) -> Page {
-        let mailbox = Arc::new(Mailbox::new(Transport::Sse));
-        let viewer = Viewer::new(mailbox.clone(), None);
-        let query = LiveQuery::parse(query, &Windows::default()).unwrap();
-        self.hub.subscribe(query.subscription, query.cursor, mailbox.clone());
-        Page { viewer, mailbox, known: BTreeMap::new(), cursor: None, log: Vec::new() }
-    }
-}
-
-type Known = BTreeMap<(String, String, i64), Value>;
-
-/// What the dashboard does: a snapshot voids what was known, rollups replace by key.
-struct Page {
-    viewer: Viewer,
-    mailbox: Arc<Mailbox>,
-    known: Known,
-    cursor: Option<Cursor>,
-    log: Vec<(FrameKind, Value)>,
-}
-
-impl Page {
-    fn next(&mut self) -> Option<Arc<Frame>> {
-        self.viewer.next().now_or_never().flatten()
-    }
-
-    /// Reads all that waits, and waits.
-    fn read(&mut self) -> Vec<FrameKind> {
-        let mut kinds = Vec::new();
-        while let Some(frame) = self.next() {
-            kinds.push(frame.kind());
-            self.apply(&frame);
-        }
-        kinds
-    }
-
-    fn apply(&mut self, frame: &Frame) {
-        let json: Value = serde_json::from_slice(&frame.json()).unwrap();
-        assert_eq!(json["type"], frame.kind().name());
-        let data = json["data"].clone();
-        match frame.kind() {
-            FrameKind::Snapshot => self.known.clear(),
-            FrameKind::Rollups => {}
-            _ => return self.log.push((frame.kind(), data)),
-        }
-        self.cursor = frame.id();
-        for device in data["devices"].as_array().unwrap() {
-            let name = device["device"].as_str().unwrap();
-            for (metric, rollups) in device["rollups"].as_object().unwrap() {
-                let mut last = i64::MIN;
-                for rollup in rollups.as_array().unwrap() {
-                    let start = rollup[0].as_i64().unwrap();
-                    assert!(start > last, "oldest first, each once");
-                    last = start;
-                    let key = (name.to_owned(), metric.clone(), start);
-                    self.known.insert(key, rollup.clone());
-                }
-            }
-        }
-        self.log.push((frame.kind(), data));
-    }
-
-    fn last(&self, kind: FrameKind) -> &Value {
-        &self.log.iter().rev().find(|(seen, _)| *seen == kind).unwrap().1
-    }
-}
-
-/// That `page` knows all that a page which comes now is told.
-fn assert_up_to_date(rig: &mut Rig, query: &str, page: &Page) {
-    let mut fresh = rig.page(query);
-    rig.tick();
-    fresh.read();
-    assert_eq!(fresh.cursor, page.cursor);
-    for (key, rollup) in &fresh.known {
-        assert_eq!(page.known.get(key), Some(rollup), "{key:?}");
-    }
-}
 
 #[test]
 fn a_page_gets_a_snapshot_its_devices_and_then_what_changes() {
     let mut rig = Rig::whole(3);
     let mut page = rig.page("device=pump-*");
     rig.tick();
-    assert_eq!(page.read(), [FrameKind::Snapshot, FrameKind::Device]);
+    assert_eq!(page.read(), GREETING);
     let snapshot = page.last(FrameKind::Snapshot);
     let expected = serde_json::json!({
         "window": "1s", "resumed": false, "tick_ms": 250, "devices": [{
@@ -194,7 +58,7 @@ fn late_samples_are_announced_to_those_who_see_their_series() {
     builder.floats("level", "m", [1.0], &[]).unwrap();
     let batch = Arc::new(builder.finish());
     let (position, received_at) = (Position(40), Timestamp(rig.now));
-    rig.hub.fold(&Entry { position, received_at, batch });
+    rig.hub.fold(&Entry { position, received_at, batch, ..entry(40) });
     rig.tick();
     assert_eq!(pumps.read(), [FrameKind::Rollups]);
     let expected = serde_json::json!([
@@ -241,8 +105,8 @@ fn series_that_appear_later_are_seen_by_those_who_want_them() {
     let mut wants = rig.page("metric=o*&tag.site=a");
     let mut other = rig.page("metric=o*&tag.site=b");
     rig.tick();
-    assert_eq!(wants.read(), [FrameKind::Snapshot, FrameKind::Device]);
-    assert_eq!(other.read(), [FrameKind::Snapshot, FrameKind::Device]);
+    assert_eq!(wants.read(), GREETING);
+    assert_eq!(other.read(), GREETING);
     rig.fold(0..1);
     rig.tick();
     assert_eq!(wants.read(), [FrameKind::Device, FrameKind::Rollups]);
@@ -387,14 +251,14 @@ fn a_cursor_that_means_nothing_here_gets_a_snapshot() {
     for cursor in ["1f-11", "1e-5"] {
         let mut page = rig.page(&format!("cursor={cursor}"));
         rig.tick();
-        assert_eq!(page.read(), [FrameKind::Snapshot, FrameKind::Device], "{cursor}");
+        assert_eq!(page.read(), GREETING, "{cursor}");
     }
     let mut page = rig.page("cursor=1f-10");
     rig.tick();
-    assert_eq!(page.read(), [FrameKind::Device], "nothing was missed");
+    assert_eq!(page.read(), RESUMED[..2], "nothing was missed");
     let mut page = rig.page("cursor=1f-9");
     rig.tick();
-    assert_eq!(page.read(), [FrameKind::Device, FrameKind::Rollups]);
+    assert_eq!(page.read(), RESUMED);
 }
 
 /// A page that reads until record `seen`, a daemon that dies at `died` and one that folds again.
@@ -420,7 +284,7 @@ fn restart(seen: u64, died: u64, kept: bool) -> (Vec<FrameKind>, Page, Rig) {
 #[test]
 fn a_restart_is_resumed_from_without_a_hole() {
     let (kinds, page, mut rig) = restart(1000, 1020, true);
-    assert_eq!(kinds, [FrameKind::Device, FrameKind::Rollups]);
+    assert_eq!(kinds, RESUMED);
     assert_up_to_date(&mut rig, "window=10s", &page);
     let mut whole = Rig::whole(1023);
     assert_up_to_date(&mut whole, "window=10s", &page);
@@ -429,11 +293,11 @@ fn a_restart_is_resumed_from_without_a_hole() {
 #[test]
 fn a_log_that_was_cut_or_a_cursor_too_old_gives_a_snapshot_never_a_part() {
     let (kinds, page, mut rig) = restart(1000, 1020, false);
-    assert_eq!(kinds, [FrameKind::Snapshot, FrameKind::Device]);
+    assert_eq!(kinds, GREETING);
     assert_up_to_date(&mut rig, "window=10s", &page);
     // 125 s of log lie between the cursor and the end, 120 s are kept.
     let (kinds, _, _) = restart(1000, 1500, true);
-    assert_eq!(kinds, [FrameKind::Snapshot, FrameKind::Device]);
+    assert_eq!(kinds, GREETING);
 }
 
 proptest! {

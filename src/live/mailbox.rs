@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// The most device frames that wait for a viewer; one more ends it. At most one comes per tick.
+/// The most device and alert frames that wait for a viewer; one more ends it. At most one of each
+/// comes per tick.
 const CONTROL_MAX: usize = 64;
 
 /// How a viewer is connected.

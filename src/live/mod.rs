@@ -18,6 +18,7 @@
 //! the next process. [`Feed::keep_from`] says which part of the log that process will need: all that
 //! tells of windows that were open [`Settings::resume_keep`] ago.
 
+mod alerts;
 mod cursor;
 mod feed;
 mod floors;
@@ -32,12 +33,18 @@ mod presence;
 mod render;
 pub mod sse;
 mod subscription;
+mod watch;
 pub mod ws;
 mod ws_messages;
 
 #[cfg(test)]
+mod alerts_tests;
+#[cfg(test)]
 mod hub_tests;
+#[cfg(test)]
+mod rig;
 
+pub use crate::aggregate::Via;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Begin, Entry, Feed, FeedNext};
 pub use frame::{Frame, FrameKind};
@@ -46,3 +53,4 @@ pub use hub::Hub;
 pub use mailbox::{End, Transport, Viewer};
 pub use presence::{ClientInfo, DeviceState, KnownDevice};
 pub use subscription::{LiveQuery, Subscription, SubscriptionError, window_name};
+pub use watch::{DeviceNews, DeviceWatch, Heard};

@@ -4,5 +4,6 @@
 //! [`Event`]s. The same input gives the same events, however it is cut.
 
 mod alert;
+mod json;
 
 pub use alert::{Acknowledgement, Alert, Event, EventKind, Severity, State, Value};

@@ -35,6 +35,11 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// Says when to come back.
+    pub fn retry_after(self, after: Duration) -> Problem {
+        Problem { retry_after: Some(after), ..self }
+    }
+
     pub fn unavailable(detail: impl Display, retry_after: Duration) -> Problem {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         Problem { retry_after: Some(retry_after), ..problem }

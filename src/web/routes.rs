@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, boards, breaker, dead_letters, ingest, ledger, live};
+use super::{assets, boards, breaker, commands, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,6 +87,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     });
     let sinks = sink_routes(app.clone());
     let boards = boards::routes(app.clone());
+    let sinks = sinks.or(commands::routes(app.clone())).unify().boxed();
     #[cfg(feature = "mqtt")]
     let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
@@ -206,7 +207,7 @@ fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
-fn reading() -> BoxedFilter<()> {
+pub(super) fn reading() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }
 
@@ -219,7 +220,7 @@ fn exactly(path: &'static str) -> BoxedFilter<()> {
     parts.and(warp::path::end()).boxed()
 }
 
-fn answer(result: Result<Response, Problem>) -> Response {
+pub(super) fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(Reply::into_response)
 }
 
@@ -231,7 +232,7 @@ fn typed(body: String, content_type: &'static str) -> Response {
 }
 
 /// A path segment without its percent encoding.
-fn decoded(segment: &str) -> Result<String, Problem> {
+pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)

@@ -4,6 +4,7 @@ use super::boards::Boards;
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
+use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -19,6 +20,8 @@ pub struct App {
     pub intake: Intake,
     /// What viewers see.
     pub live: Live,
+    /// What devices are told.
+    pub commands: Commands,
     /// The past.
     pub history: Reader,
     /// The sinks beside it.

@@ -1,6 +1,7 @@
 // The plain HTTP questions and orders of the page. All addresses are relative to the page's own.
 
 import { widthText } from '../state/range';
+import { address, asked, get, post } from './http';
 import type {
   BreakerAction,
   Buckets,
@@ -16,17 +17,7 @@ import type {
   WhichMessages,
 } from '../wire';
 
-/** The daemon answered, but not with what was asked. The message is for people. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-const address = (path: string): string => new URL(path, document.baseURI).href;
+export { ApiError } from './http';
 
 export function liveAddress(): string {
   return address('api/v1/live/ws').replace(/^http/, 'ws');
@@ -112,64 +103,10 @@ export async function replayOrDropMessages(
   return post(`api/v1/quarantine/${order}`, which);
 }
 
-export interface BoardEntry {
-  id: string;
-  name: string;
-  changed_at: number;
-  panels: number;
-}
-
-export async function boards(): Promise<BoardEntry[]> {
-  return (await get<{ boards: BoardEntry[] }>('api/v1/boards')).boards;
-}
-
-/** A board's document, unread, and the tag of what was read. */
-export async function board(id: string): Promise<{ document: unknown; tag: string }> {
-  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, {});
-  return { document: await response.json(), tag: response.headers.get('ETag') ?? '' };
-}
-
-/** `tag`: of what is to be replaced; null: there must be none yet; `*`: whatever is there. Returns the new tag. */
-export async function saveBoard(id: string, document: object, tag: string | null): Promise<string> {
-  const expected: Record<string, string> = tag === null ? { 'If-None-Match': '*' } : { 'If-Match': tag };
-  const headers = { 'Content-Type': 'application/json', ...expected };
-  const request = { method: 'PUT', body: JSON.stringify(document), headers };
-  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, request);
-  return response.headers.get('ETag') ?? '';
-}
-
-export async function deleteBoard(id: string): Promise<void> {
-  await asked(`api/v1/boards/${encodeURIComponent(id)}`, { method: 'DELETE' });
-}
-
 /** The series of some devices and metrics, given as globs. */
 export async function series(devices: readonly string[], metrics: readonly string[]): Promise<(MetricInfo & { device: string })[]> {
   const query = new URLSearchParams();
   for (const device of devices) query.append('device', device);
   for (const metric of metrics) query.append('metric', metric);
   return (await get<{ series: (MetricInfo & { device: string })[] }>(`api/v1/series?${query.toString()}`)).series;
-}
-
-async function get<Answer>(path: string, abort?: AbortSignal): Promise<Answer> {
-  return (await (await asked(path, abort === undefined ? {} : { signal: abort })).json()) as Answer;
-}
-
-async function post<Answer>(path: string, body: object): Promise<Answer> {
-  const request = { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } };
-  return (await (await asked(path, request)).json()) as Answer;
-}
-
-async function asked(path: string, request: RequestInit): Promise<Response> {
-  const headers = { Accept: 'application/json', ...request.headers };
-  const response = await fetch(address(path), { ...request, headers });
-  if (response.ok) return response;
-  throw new ApiError(response.status, await problem(response));
-}
-
-/** The detail of a problem document, or the bare status. */
-async function problem(response: Response): Promise<string> {
-  const plain = `${response.status} ${response.statusText}`.trim();
-  if (!(response.headers.get('Content-Type') ?? '').includes('json')) return plain;
-  const document = (await response.json()) as { title?: string; detail?: string };
-  return document.detail ?? document.title ?? plain;
 }

@@ -18,6 +18,9 @@ import { saveNew } from './board_store';
 import { Said } from './chart';
 import { chartView, crosshair, spanNow } from './charting';
 import { saveCsv, savePicture } from './export';
+import { Commands } from './commands';
+import { DeviceAlerts } from './device_alerts';
+import { DeviceFacts } from './device_facts';
 import { Lamp } from './instruments';
 import { Panel, useWide } from './panel';
 import { TimeBar } from './time_bar';
@@ -45,7 +48,12 @@ export function Device({ id }: { id: string }) {
       >
         <SaveAsBoard id={id} feed={feed} />
       </TimeBar>
+      <DeviceAlerts id={id} />
       <div ref={charts}>{feed !== null && <Panels feed={feed} span={shown} now={now} />}</div>
+      <div class="device-room">
+        <DeviceFacts id={id} />
+        <Commands id={id} />
+      </div>
       <Said />
     </div>
   );

@@ -85,7 +85,7 @@ impl Publisher {
         let heard = match frame.kind() {
             FrameKind::Snapshot | FrameKind::Rollups => self.picture.rollups(&frame.json()),
             FrameKind::Device => self.picture.devices(&frame.json()),
-            FrameKind::Status | FrameKind::Degraded => Ok(()),
+            FrameKind::Alert | FrameKind::Status | FrameKind::Degraded => Ok(()),
         };
         if let Err(error) = heard {
             log::error!(error:err = error; "a frame of live is not what it should be");

@@ -1,0 +1,152 @@
+//! The hub, driven tick by tick, and pages that know what frames told them: what tests of live need.
+
+use super::cursor::Cursor;
+use super::feed::{Begin, Entry};
+use super::frame::{Frame, FrameKind};
+use super::handle::Settings;
+use super::hub::Hub;
+use super::mailbox::{Mailbox, Transport, Viewer};
+use super::subscription::LiveQuery;
+use crate::aggregate::Windows;
+use crate::model::{BatchBuilder, Position, Protocol, Timestamp};
+use futures_util::FutureExt;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub const SECOND: i64 = 1_000_000_000;
+pub const TICK: i64 = SECOND / 4;
+
+/// What a viewer gets who comes.
+pub const GREETING: [FrameKind; 3] = [FrameKind::Snapshot, FrameKind::Device, FrameKind::Alert];
+/// What a viewer gets who comes back in time, and missed something.
+pub const RESUMED: [FrameKind; 3] = [FrameKind::Device, FrameKind::Alert, FrameKind::Rollups];
+
+pub fn settings(begin: Begin) -> Settings {
+    Settings::new(0x1f, begin)
+}
+
+/// Record `position`: a reading of two devices at `position` quarters of a second.
+pub fn entry(position: u64) -> Entry {
+    let time = position as i64 * TICK;
+    let mut builder = BatchBuilder::new();
+    builder.table("pump-1", &mut [("site", "a")], [time]).unwrap();
+    builder.floats("level", "m", [position as f64 / 8.0], &[]).unwrap();
+    builder.bools("on", "", [position.is_multiple_of(3)], &[]).unwrap();
+    builder.table("boiler", &mut [], [time]).unwrap();
+    builder.texts("state", "", [["idle", "run"][position as usize / 5 % 2]], &[]).unwrap();
+    Entry {
+        position: Position(position),
+        received_at: Timestamp(time),
+        protocol: Protocol::Ws,
+        client: "plant".into(),
+        batch: Arc::new(builder.finish()),
+    }
+}
+
+pub struct Rig {
+    pub hub: Hub,
+    pub now: i64,
+}
+
+impl Rig {
+    /// A hub that has folded these records and caught up.
+    pub fn new(records: std::ops::Range<u64>, settings: Settings) -> Rig {
+        let mut rig = Rig { hub: Hub::new(settings), now: 0 };
+        rig.fold(records);
+        rig.hub.idle();
+        rig
+    }
+
+    pub fn whole(records: u64) -> Rig {
+        Rig::new(0..records, settings(Begin::Kept(Position(0))))
+    }
+
+    pub fn fold(&mut self, records: std::ops::Range<u64>) {
+        for position in records {
+            self.hub.fold(&entry(position));
+            self.now = position as i64 * TICK;
+        }
+    }
+
+    pub fn tick(&mut self) {
+        self.now += 1;
+        self.hub.tick(Timestamp(self.now));
+    }
+
+    pub fn page(&mut self, query: &str) -> Page {
+        let mailbox = Arc::new(Mailbox::new(Transport::Sse));
+        let viewer = Viewer::new(mailbox.clone(), None);
+        let query = LiveQuery::parse(query, &Windows::default()).unwrap();
+        self.hub.subscribe(query.subscription, query.cursor, mailbox.clone());
+        Page { viewer, mailbox, known: BTreeMap::new(), cursor: None, log: Vec::new() }
+    }
+}
+
+pub type Known = BTreeMap<(String, String, i64), Value>;
+
+/// What the dashboard does: a snapshot voids what was known, rollups replace by key.
+pub struct Page {
+    pub viewer: Viewer,
+    pub mailbox: Arc<Mailbox>,
+    pub known: Known,
+    pub cursor: Option<Cursor>,
+    pub log: Vec<(FrameKind, Value)>,
+}
+
+impl Page {
+    pub fn next(&mut self) -> Option<Arc<Frame>> {
+        self.viewer.next().now_or_never().flatten()
+    }
+
+    /// Reads all that waits, and waits.
+    pub fn read(&mut self) -> Vec<FrameKind> {
+        let mut kinds = Vec::new();
+        while let Some(frame) = self.next() {
+            kinds.push(frame.kind());
+            self.apply(&frame);
+        }
+        kinds
+    }
+
+    pub fn apply(&mut self, frame: &Frame) {
+        let json: Value = serde_json::from_slice(&frame.json()).unwrap();
+        assert_eq!(json["type"], frame.kind().name());
+        let data = json["data"].clone();
+        match frame.kind() {
+            FrameKind::Snapshot => self.known.clear(),
+            FrameKind::Rollups => {}
+            _ => return self.log.push((frame.kind(), data)),
+        }
+        self.cursor = frame.id();
+        for device in data["devices"].as_array().unwrap() {
+            let name = device["device"].as_str().unwrap();
+            for (metric, rollups) in device["rollups"].as_object().unwrap() {
+                let mut last = i64::MIN;
+                for rollup in rollups.as_array().unwrap() {
+                    let start = rollup[0].as_i64().unwrap();
+                    assert!(start > last, "oldest first, each once");
+                    last = start;
+                    let key = (name.to_owned(), metric.clone(), start);
+                    self.known.insert(key, rollup.clone());
+                }
+            }
+        }
+        self.log.push((frame.kind(), data));
+    }
+
+    pub fn last(&self, kind: FrameKind) -> &Value {
+        &self.log.iter().rev().find(|(seen, _)| *seen == kind).unwrap().1
+    }
+}
+
+/// That `page` knows all that a page which comes now is told.
+pub fn assert_up_to_date(rig: &mut Rig, query: &str, page: &Page) {
+    let mut fresh = rig.page(query);
+    rig.tick();
+    fresh.read();
+    assert_eq!(fresh.cursor, page.cursor);
+    for (key, rollup) in &fresh.known {
+        assert_eq!(page.known.get(key), Some(rollup), "{key:?}");
+    }
+}
