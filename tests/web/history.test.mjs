@@ -292,14 +292,15 @@ test('nothing shifts while the charts load', async () => {
   await page.evaluate(() => {
     window.shifted = [];
     new PerformanceObserver((list) => {
-      for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifted.push(shift.value);
+      for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifted.push({ value: shift.value, what: shift.sources.map((it) => it.node?.outerHTML?.slice(0, 90)) });
     }).observe({ type: 'layout-shift' });
     location.hash = '#/device/kiln-1?range=30d';
   });
   await joined(page, 'fan.speed');
   await joined(page, 'zone1.temperature');
   await page.waitForTimeout(500);
-  const whole = (await page.evaluate(() => window.shifted)).reduce((sum, value) => sum + value, 0);
-  assert.ok(whole < 0.1, `the layout shifted by ${whole}`);
+  const shifted = await page.evaluate(() => window.shifted);
+  const whole = shifted.reduce((sum, { value }) => sum + value, 0);
+  assert.ok(whole < 0.1, `the layout shifted by ${whole}: ${JSON.stringify(shifted)}`);
   await close();
 });

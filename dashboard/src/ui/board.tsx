@@ -98,7 +98,9 @@ function Shown({ id, kept, editing, load }: ShownProps) {
     for (const feed of feeds) feed.look(view, pixels);
   }, [feeds, view, pixels]);
   useEffect(() => {
-    const resized = new ResizeObserver(() => (width.value = root.current!.clientWidth));
+    const resized = new ResizeObserver(() => {
+      if (root.current !== null) width.value = root.current.clientWidth;
+    });
     resized.observe(root.current!);
     return () => resized.disconnect();
   }, []);

@@ -49,7 +49,9 @@ export function Device({ id }: { id: string }) {
         <SaveAsBoard id={id} feed={feed} />
       </TimeBar>
       <DeviceAlerts id={id} />
-      <div ref={charts}>{feed !== null && <Panels feed={feed} span={shown} now={now} />}</div>
+      <div ref={charts} class={feed === null || (feed.traces.size === 0 && feed.lookup === 'asking') ? 'charts waiting' : 'charts'}>
+        {feed !== null && <Panels feed={feed} span={shown} now={now} />}
+      </div>
       <div class="device-room">
         <DeviceFacts id={id} />
         <Commands id={id} />
