@@ -4,8 +4,10 @@
 //! when somebody looks ([`Gauges`]).
 
 mod bridges;
+mod live;
 
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
+pub use live::{LiveGauges, Viewers};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -50,16 +52,6 @@ struct ByFollower {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResource {
     resource: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByKind {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTransport {
-    transport: &'static str,
 }
 
 /// All counters; one per daemon.
@@ -138,6 +130,7 @@ pub struct Gauges {
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
     pub bridges: Bridges,
+    pub viewers: Viewers,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
     spool_shed_samples: Family<ByFollower, Counter>,
@@ -150,8 +143,6 @@ pub struct Gauges {
     sink_dead_lettered: Family<BySink, Counter>,
     sink_requests: Family<BySink, Counter>,
     sink_requests_failed: Family<BySink, Counter>,
-    live_viewers: Family<ByTransport, Gauge>,
-    live_frames: Family<ByKind, Counter>,
 }
 
 /// The spool's own histogram of sync times, as it was when somebody looked.
@@ -222,17 +213,6 @@ impl Gauges {
     /// How full a bounded resource is.
     pub fn pressure_of(&self, resource: &'static str, fill: f64) {
         self.pressure_by_resource.get_or_create(&ByResource { resource }).set(fill);
-    }
-
-    /// How many frames of a kind there were since the start.
-    pub fn frames(&self, kind: &'static str, frames: u64) {
-        // Counted by live's own thread; the counter follows it.
-        self.live_frames.get_or_create(&ByKind { kind }).inner().store(frames, Ordering::Relaxed);
-    }
-
-    /// How many watch by which transport.
-    pub fn viewers(&self, transport: &'static str, viewers: u64) {
-        self.live_viewers.get_or_create(&ByTransport { transport }).set(clamp(viewers));
     }
 }
 
@@ -378,8 +358,7 @@ impl Metrics {
                     "Requests that a sink's store did not take, whatever their content",
                 ),
                 bridges: Bridges::new(r),
-                live_viewers: add(r, "live_viewers", "Viewers, by transport"),
-                live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
+                viewers: Viewers::new(r),
                 live_lag_seconds: add(
                     r,
                     "live_lag_seconds",
