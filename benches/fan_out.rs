@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use std::sync::Arc;
 use tidegate::aggregate::Windows;
 use tidegate::live::{Begin, Entry, Hub, LiveQuery, Settings, Viewer};
-use tidegate::model::{BatchBuilder, NANOS_PER_SECOND, Position, Timestamp};
+use tidegate::model::{BatchBuilder, NANOS_PER_SECOND, Position, Protocol, Timestamp};
 
 const METRICS: usize = 10;
 
@@ -27,6 +27,8 @@ fn entry(second: i64, devices: usize) -> Entry {
     Entry {
         position: Position(second as u64),
         received_at: Timestamp(time),
+        protocol: Protocol::Ws,
+        client: "plant".into(),
         batch: Arc::new(builder.finish()),
     }
 }

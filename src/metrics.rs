@@ -4,9 +4,11 @@
 //! when somebody looks ([`Gauges`]).
 
 mod bridges;
+mod commands;
 mod live;
 
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
+pub use commands::{Commands, Ignored};
 pub use live::{LiveGauges, Viewers};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
@@ -67,6 +69,8 @@ pub struct Metrics {
     connections: Gauge,
     accepts_failed: Counter,
     requests: Counter,
+    /// Of commands.
+    pub commands: Commands,
     gauges: Gauges,
 }
 
@@ -273,6 +277,7 @@ impl Metrics {
             connections: add(r, "connections", "Open connections"),
             accepts_failed: add(r, "accepts_failed", "Connections that could not be accepted"),
             requests: add(r, "http_requests", "HTTP requests, handshakes included"),
+            commands: Commands::new(r),
             gauges: Gauges {
                 pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
                 spool_bytes: add(r, "spool_bytes", "Size of the spool"),

@@ -12,7 +12,10 @@ const CORE: [&str; 9] =
     ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 19] = [
+const PURE: [&str; 22] = [
+    "src/commands/command.rs",
+    "src/commands/desired.rs",
+    "src/commands/desk.rs",
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/intake/mqtt/backoff.rs",
@@ -37,7 +40,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 20] = [
+const KNOWS: [(&str, &[&str]); 21] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
@@ -52,6 +55,7 @@ const KNOWS: [(&str, &[&str]); 20] = [
     ("sqlite", &[]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
+    ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (
         "intake",
@@ -67,6 +71,7 @@ const KNOWS: [(&str, &[&str]); 20] = [
             "spool",
             "sqlite",
             "live",
+            "commands",
             "metrics",
             "config",
         ],
@@ -74,8 +79,8 @@ const KNOWS: [(&str, &[&str]); 20] = [
     (
         "web",
         &[
-            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "sinks",
-            "spool", "metrics", "config",
+            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "commands",
+            "sinks", "spool", "metrics", "config",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

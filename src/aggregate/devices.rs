@@ -1,7 +1,7 @@
 //! Who is there: when a device was seen, whether it is online, and what it holds of the log.
 
 use super::names::TableId;
-use crate::model::{Position, Timestamp};
+use crate::model::{ClientId, Position, Protocol, Timestamp};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -15,6 +15,15 @@ pub struct DeviceId(pub u32);
 /// A gap between receipts that is longer than this says nothing about a device's usual interval.
 const INTERVAL_MAX_NS: i64 = 60 * 60 * 1_000_000_000;
 
+/// The way that a device's readings come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Via {
+    /// Over what.
+    pub protocol: Protocol,
+    /// Who sends them: the device itself, or its gateway.
+    pub client: ClientId,
+}
+
 /// A device as the log tells of it.
 #[derive(Debug)]
 pub struct Device {
@@ -26,6 +35,12 @@ pub struct Device {
     pub last_seen: Timestamp,
     /// Whether it is heard of as often as usual; or what was told of it.
     pub online: bool,
+    /// Since when it is that.
+    pub since: Timestamp,
+    /// Why it is that, if there is something to say of it.
+    pub reason: Option<Arc<str>>,
+    /// The way that its last batch came; `None` before the first.
+    pub via: Option<Via>,
     /// Somebody who knows tells whether it is online: how often it is heard of says nothing.
     told: bool,
     /// How many series it has.
@@ -109,6 +124,9 @@ impl Devices {
             first_seen: seen,
             last_seen: seen,
             online: false,
+            since: seen,
+            reason: None,
+            via: None,
             told: false,
             series: 0,
             tables: Vec::new(),
@@ -141,15 +159,27 @@ impl Devices {
         device.first_seen = device.first_seen.min(at);
         if !device.online && !device.told {
             device.online = true;
+            device.since = at;
+            device.reason = None;
             self.mark(id);
         }
     }
 
+    /// Notes the way that a batch came.
+    pub fn came(&mut self, id: DeviceId, via: &Via) {
+        let device = &mut self.all[id.0 as usize];
+        if device.via.as_ref() != Some(via) {
+            device.via = Some(via.clone());
+        }
+    }
+
     /// Somebody who knows tells whether it is online; from now on only that counts.
-    pub fn told(&mut self, id: DeviceId, online: bool) {
+    pub fn told(&mut self, id: DeviceId, online: bool, now: Timestamp) {
         let device = &mut self.all[id.0 as usize];
         device.told = true;
         if std::mem::replace(&mut device.online, online) != online {
+            device.since = now;
+            device.reason = None;
             self.mark(id);
         }
     }
@@ -162,7 +192,11 @@ impl Devices {
                 && !device.told
                 && now.since(device.last_seen) > device.patience(offline_after)
             {
+                let patience = device.patience(offline_after);
                 device.online = false;
+                device.since = device.last_seen.saturating_add(patience);
+                let reason = format!("no reading for {} s", patience.as_secs());
+                device.reason = Some(reason.into());
                 self.mark(DeviceId(index as u32));
             }
         }
@@ -236,11 +270,11 @@ mod tests {
         let mut devices = Devices::default();
         let id = devices.intern("pump", seconds(0));
         devices.received(id, seconds(0));
-        devices.told(id, true);
+        devices.told(id, true, seconds(0));
         assert_eq!(devices.take_changed(), [id]);
         devices.presence(seconds(10_000), Duration::from_secs(30));
         assert!(devices.get(id).online, "it is quiet, and there");
-        devices.told(id, false);
+        devices.told(id, false, seconds(10_000));
         devices.received(id, seconds(10_001));
         assert!(!devices.get(id).online, "the reading that tells of its death is no sign of life");
         assert_eq!(devices.take_changed(), [id]);

@@ -2,7 +2,7 @@
 
 use super::arena::{Arena, Slot};
 use super::batch_rollups::{Run, present, rollup, runs};
-use super::devices::{DeviceId, Devices};
+use super::devices::{DeviceId, Devices, Via};
 use super::names::{Names, SeriesId, TableId};
 use super::ring::Ring;
 use super::series::{Kind, Store};
@@ -83,13 +83,24 @@ impl Aggregate {
     /// Folds a record. One that lies before [`Aggregate::next`] was folded already and is passed over,
     /// so that no window counts a sample twice.
     pub fn apply(&mut self, position: Position, received_at: Timestamp, batch: &Batch) {
+        self.apply_from(position, received_at, None, batch);
+    }
+
+    /// Folds a record of which it is known how it came.
+    pub fn apply_from(
+        &mut self,
+        position: Position,
+        received_at: Timestamp,
+        via: Option<&Via>,
+        batch: &Batch,
+    ) {
         if position < self.next {
             return;
         }
         self.next = position.next();
         self.log_time = self.log_time.max(received_at);
         for table in batch.tables() {
-            self.apply_table(position, received_at, table);
+            self.apply_table((position, received_at, via), table);
         }
         // Only now the watermarks move: tables of one batch are not late to each other.
         let mut devices = std::mem::take(&mut self.batch_devices);
@@ -108,7 +119,11 @@ impl Aggregate {
         }
     }
 
-    fn apply_table(&mut self, position: Position, received_at: Timestamp, table: Table<'_>) {
+    fn apply_table(
+        &mut self,
+        (position, received_at, via): (Position, Timestamp, Option<&Via>),
+        table: Table<'_>,
+    ) {
         if !table.keep().in_live() {
             self.pass_by(position, received_at, table);
             return;
@@ -122,6 +137,7 @@ impl Aggregate {
         let device_id = self.names.tables[id.0 as usize].device;
         if self.batch_devices.last() != Some(&device_id) {
             self.devices.received(device_id, received_at);
+            via.inspect(|via| self.devices.came(device_id, via));
             self.batch_devices.push(device_id);
         }
         let device = self.devices.get_mut(device_id);

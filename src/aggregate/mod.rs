@@ -41,7 +41,7 @@ mod view;
 #[cfg(test)]
 mod model_tests;
 
-pub use devices::{Device, DeviceId};
+pub use devices::{Device, DeviceId, Via};
 pub use fold::{Aggregate, Counts};
 pub use names::{MetricId, SeriesId, TableId};
 pub use rollup::{Numbers, Rollup, TEXT_BYTES_MAX, Texts};

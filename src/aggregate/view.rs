@@ -133,7 +133,7 @@ impl Aggregate {
     /// Somebody who knows tells whether a device is online; from now on only that counts.
     pub fn device_told(&mut self, name: &str, online: bool, now: Timestamp) {
         let id = self.devices.intern(name, now);
-        self.devices.told(id, online);
+        self.devices.told(id, online, now);
     }
 
     /// Calls those devices offline that were not heard of for too long.

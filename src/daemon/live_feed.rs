@@ -125,6 +125,8 @@ impl Feed for LogFeed {
                         Arc::new(live::Entry {
                             position: entry.position,
                             received_at: entry.received_at,
+                            protocol: entry.protocol,
+                            client: entry.client.clone(),
                             batch: entry.batch.clone(),
                         })
                     })

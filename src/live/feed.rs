@@ -1,6 +1,6 @@
 //! What live needs of the log.
 
-use crate::model::{Batch, Position, Timestamp};
+use crate::model::{Batch, ClientId, Position, Protocol, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,10 @@ pub struct Entry {
     pub position: Position,
     /// When it was received.
     pub received_at: Timestamp,
+    /// Over what it came.
+    pub protocol: Protocol,
+    /// Who sent it.
+    pub client: ClientId,
     /// What was received.
     pub batch: Arc<Batch>,
 }

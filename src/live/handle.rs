@@ -8,6 +8,7 @@ use super::mailbox::{Mailbox, Permit, Reads, Transport, Viewer};
 use super::poll::{PollQuery, Polled, Poller};
 use super::presence::{ClientInfo, DeviceState, KnownDevice};
 use super::subscription::Subscription;
+use super::watch::{self, DeviceWatch, Teller};
 use crate::aggregate::{self, Windows};
 use crate::clock;
 use crate::model::{Position, Timestamp};
@@ -124,6 +125,7 @@ enum Command {
     Subscribe(Subscription, Option<Cursor>, Arc<Mailbox>),
     Poll(PollQuery, oneshot::Sender<Polled>, Permit),
     Devices(oneshot::Sender<Vec<DeviceState>>),
+    Device(String, oneshot::Sender<Option<DeviceState>>),
 }
 
 /// What others leave for the thread without waiting. Each part is bounded: by its kind, or by the
@@ -136,6 +138,7 @@ struct Desk {
     infos: HashMap<String, ClientInfo>,
     presence: HashMap<String, bool>,
     known: Vec<KnownDevice>,
+    tellers: Vec<Teller>,
     stats: Stats,
 }
 
@@ -231,6 +234,22 @@ impl Live {
             return Vec::new();
         }
         devices.await.unwrap_or_default()
+    }
+
+    /// A device, if live knows it; nor does it if the daemon stops.
+    pub async fn device(&self, id: &str) -> Option<DeviceState> {
+        let (answer, device) = oneshot::channel();
+        self.commands.send(Command::Device(id.to_owned(), answer)).await.ok()?;
+        device.await.ok().flatten()
+    }
+
+    /// Which devices come and go, from the states of all of them on; while live catches up with the
+    /// log there is no news.
+    #[must_use]
+    pub fn watch_devices(&self) -> DeviceWatch {
+        let (teller, watch) = watch::pair();
+        self.desk().tellers.push(teller);
+        watch
     }
 
     /// Sends the object of `/api/v1/status` to all viewers with the next tick. It must be one line.
@@ -335,6 +354,7 @@ impl<F: Feed> Worker<F> {
                         _permit: Some(permit),
                     });
                 }
+                Command::Device(id, answer) => drop(answer.send(self.hub.device(&id))),
                 Command::Devices(answer) => {
                     // Who asked may have gone.
                     drop(answer.send(self.hub.devices()));
@@ -344,16 +364,18 @@ impl<F: Feed> Worker<F> {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        let (status, alerts, infos, known, presence) = {
+        let (status, alerts, infos, known, presence, tellers) = {
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let Desk { status, alerts, infos, known, presence, .. } = &mut *desk;
-            (status.take(), take(alerts), take(infos), take(known), take(presence))
+            let Desk { status, alerts, infos, known, presence, tellers, .. } = &mut *desk;
+            let (status, alerts) = (status.take(), take(alerts));
+            (status, alerts, take(infos), take(known), take(presence), take(tellers))
         };
         status.into_iter().for_each(|json| self.hub.set_status(json));
         alerts.into_values().for_each(|alert| self.hub.set_alert(alert));
         known.into_iter().for_each(|known| self.hub.seed(known));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
         presence.into_iter().for_each(|(device, online)| self.hub.told(&device, online, now));
+        tellers.into_iter().for_each(|teller| self.hub.watch_devices(teller));
         self.hub.tick_at(now, clock::monotonic().saturating_duration_since(self.origin));
         self.feed.keep_from(self.hub.keep_from());
         let stats = self.hub.stats(now);

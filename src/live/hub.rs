@@ -15,7 +15,8 @@ use super::poll::{PollCursor, Poller};
 use super::presence::{ClientInfo, DeviceState, Infos, KnownDevice};
 use super::render::Renderer;
 use super::subscription::{Form, Subscription};
-use crate::aggregate::Aggregate;
+use super::watch::Teller;
+use crate::aggregate::{Aggregate, Via};
 use crate::model::{Position, Timestamp};
 use crate::rules::Alert;
 use std::collections::HashMap;
@@ -40,6 +41,7 @@ pub struct Hub {
     /// All of the log was read when it was last looked.
     is_idle: bool,
     status: Option<Arc<str>>,
+    tellers: Vec<Teller>,
     alerts: Alerts,
     news: News,
     ticks: u64,
@@ -64,6 +66,7 @@ impl Hub {
             resume_from: None,
             is_idle: false,
             status: None,
+            tellers: Vec::new(),
             alerts: Alerts::default(),
             news: News::default(),
             ticks: 0,
@@ -79,7 +82,9 @@ impl Hub {
     /// Folds a record.
     pub fn fold(&mut self, entry: &Entry) {
         self.is_idle = false;
-        self.aggregate.apply(entry.position, entry.received_at, &entry.batch);
+        let via = Via { protocol: entry.protocol, client: entry.client.clone() };
+        let (position, received_at) = (entry.position, entry.received_at);
+        self.aggregate.apply_from(position, received_at, Some(&via), &entry.batch);
         if let Some(log_time) = self.aggregate.log_time()
             && self.floors.is_due(log_time)
         {
@@ -205,6 +210,17 @@ impl Hub {
         self.infos.states(&self.aggregate)
     }
 
+    /// A device.
+    pub(super) fn device(&self, name: &str) -> Option<DeviceState> {
+        let id = self.aggregate.find_device(name)?;
+        Some(self.infos.state(self.aggregate.device(id)))
+    }
+
+    /// Who wants to be told of devices that come and go. Each hears of all devices with the next tick.
+    pub(super) fn watch_devices(&mut self, teller: Teller) {
+        self.tellers.push(teller);
+    }
+
     /// Renders what changed since the last tick and puts it where viewers find it.
     pub fn tick(&mut self, now: Timestamp) {
         self.tick_at(now, Duration::from_nanos(now.0.unsigned_abs()));
@@ -224,6 +240,7 @@ impl Hub {
         self.look_how_long_frames_wait(elapsed);
         let changed_tables = self.aggregate.take_changed_tables();
         let changed_devices = self.aggregate.take_changed_devices();
+        self.tellers.retain(|teller| teller.tell(&self.aggregate, &changed_devices));
         let status = self.status.take().map(|json| {
             let now_ms = now.as_millis();
             [Form::Json, Form::Protobuf].map(|form| Compose { form, now_ms }.status(&json))

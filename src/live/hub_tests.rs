@@ -58,7 +58,7 @@ fn late_samples_are_announced_to_those_who_see_their_series() {
     builder.floats("level", "m", [1.0], &[]).unwrap();
     let batch = Arc::new(builder.finish());
     let (position, received_at) = (Position(40), Timestamp(rig.now));
-    rig.hub.fold(&Entry { position, received_at, batch });
+    rig.hub.fold(&Entry { position, received_at, batch, ..entry(40) });
     rig.tick();
     assert_eq!(pumps.read(), [FrameKind::Rollups]);
     let expected = serde_json::json!([

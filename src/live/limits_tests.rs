@@ -66,6 +66,8 @@ fn wide(rig: &mut Rig, position: u64, devices: usize) {
     let entry = super::Entry {
         position: Position(position),
         received_at: Timestamp(position as i64 * SECOND),
+        client: "gw".into(),
+        protocol: crate::model::Protocol::Ws,
         batch: Arc::new(builder.finish()),
     };
     rig.fold_all([&entry]);

@@ -39,6 +39,7 @@ mod protobuf;
 mod render;
 pub mod sse;
 mod subscription;
+mod watch;
 pub mod ws;
 mod ws_messages;
 
@@ -55,6 +56,7 @@ mod resume_tests;
 #[cfg(test)]
 mod rig;
 
+pub use crate::aggregate::Via;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Begin, Entry, Feed, FeedNext};
 pub use frame::{Frame, FrameKind};
@@ -65,3 +67,4 @@ pub use mailbox::{End, Transport, Viewer};
 pub use poll::{PollCursor, PollQuery, Polled};
 pub use presence::{ClientInfo, DeviceState, KnownDevice};
 pub use subscription::{Form, LiveQuery, Subscription, SubscriptionError, window_name};
+pub use watch::{DeviceNews, DeviceWatch, Heard};

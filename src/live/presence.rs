@@ -1,8 +1,9 @@
 //! Devices as viewers and the HTTP surface see them.
 
-use crate::aggregate::{Aggregate, Device};
+use crate::aggregate::{Aggregate, Device, Via};
 use crate::model::Timestamp;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// What a client said of itself when it connected. Shown for the device of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +34,12 @@ pub struct DeviceState {
     pub id: String,
     /// Whether it is heard of as often as usual.
     pub online: bool,
+    /// Since when it is that.
+    pub since: Timestamp,
+    /// Why it is that, if there is something to say of it.
+    pub reason: Option<Arc<str>>,
+    /// The way that its last batch came; `None` if that is not known.
+    pub via: Option<Via>,
     /// Receipt of its first batch.
     pub first_seen: Timestamp,
     /// Receipt of its last batch.
@@ -72,10 +79,13 @@ impl Infos {
         self.by_name.get(name)
     }
 
-    fn state(&self, device: &Device) -> DeviceState {
+    pub fn state(&self, device: &Device) -> DeviceState {
         DeviceState {
             id: device.name.to_string(),
             online: device.online,
+            since: device.since,
+            reason: device.reason.clone(),
+            via: device.via.clone(),
             first_seen: device.first_seen,
             last_seen: device.last_seen,
             info: self.get(&device.name).cloned().unwrap_or_default(),

@@ -104,6 +104,8 @@ pub(super) fn device(device: &Device, infos: &Infos) -> pb::Device {
         last_seen: device.last_seen.as_millis(),
         labels: info.labels,
         software: info.software,
+        since: device.since.as_millis(),
+        reason: device.reason.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

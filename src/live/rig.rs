@@ -8,7 +8,7 @@ use super::hub::Hub;
 use super::mailbox::{Mailbox, Transport, Viewer};
 use super::subscription::LiveQuery;
 use crate::aggregate::Windows;
-use crate::model::{BatchBuilder, Position, Timestamp};
+use crate::model::{BatchBuilder, Position, Protocol, Timestamp};
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub fn entry(position: u64) -> Entry {
     Entry {
         position: Position(position),
         received_at: Timestamp(time),
+        protocol: Protocol::Ws,
+        client: "plant".into(),
         batch: Arc::new(builder.finish()),
     }
 }
@@ -174,7 +176,8 @@ pub fn random_log(steps: &[(u8, i8)]) -> Vec<Entry> {
         }
         let received_at = Timestamp(position as i64 * TICK);
         let position = Position(position as u64);
-        Entry { position, received_at, batch: Arc::new(builder.finish()) }
+        let batch = Arc::new(builder.finish());
+        Entry { position, received_at, client: "gw".into(), protocol: Protocol::Ws, batch }
     };
     steps.iter().enumerate().map(record).collect()
 }

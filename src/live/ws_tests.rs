@@ -5,7 +5,7 @@ use super::super::handle::Settings;
 use super::*;
 use crate::clock;
 use crate::live::subscription::LiveQuery;
-use crate::model::{BatchBuilder, Position};
+use crate::model::{BatchBuilder, Position, Protocol};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -72,7 +72,8 @@ impl Rig {
         builder.table("pump-1", &mut [], [position as i64]).unwrap();
         builder.ints("level", "", [position as i64], &[]).unwrap();
         let (received_at, batch) = (clock::now(), Arc::new(builder.finish()));
-        let entry = Entry { position: Position(position), received_at, batch };
+        let (protocol, client) = (Protocol::Ws, "pump-1".into());
+        let entry = Entry { position: Position(position), received_at, protocol, client, batch };
         self.records.send(Arc::new(entry)).unwrap();
     }
 }

@@ -5,12 +5,14 @@
 mod batch;
 mod batch_builder;
 mod name;
+mod protocol;
 mod select;
 mod time;
 
 pub use batch::{Batch, Column, Keep, Table, Texts, Values, tags_of_identity};
 pub use batch_builder::{BatchBuilder, ShapeError};
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
+pub use protocol::Protocol;
 pub use select::select;
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
 

@@ -45,8 +45,8 @@
 //!   checksum, so reading never resumes inside a payload.
 //! - The first 12 bytes and the header's size and checksum stay the same in every version.
 
-use super::record::{Kind, Protocol, Record};
-use crate::model::{Position, SessionId, Timestamp};
+use super::record::{Kind, Record};
+use crate::model::{Position, Protocol, SessionId, Timestamp};
 use crc32c::{crc32c, crc32c_append};
 
 /// First bytes of every segment.

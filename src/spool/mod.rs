@@ -35,11 +35,12 @@ mod tail;
 mod tests;
 mod writer;
 
+pub use crate::model::Protocol;
 pub use error::SpoolError;
 pub use follower::{Follower, Next};
 pub use inspect::{Inspection, SegmentSummary, list, scan, verify};
 pub use reader::{Bounds, Cause, Extent, Reader, Source, Step};
-pub use record::{Decode, Entry, Kind, Protocol, Record};
+pub use record::{Decode, Entry, Kind, Record};
 pub use recovery::{Recovery, open};
 pub use shared::Spool;
 pub use shed::Shed;
