@@ -6,7 +6,9 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications};
+use super::{
+    alerts, assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications,
+};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,6 +109,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         sink_routes(app.clone()),
         #[cfg(feature = "mqtt")]
         quarantine_routes(app.clone()),
+        alerts::routes(app.clone()),
         boards::routes(app.clone()),
         commands::routes(app.clone()),
         notifications::routes(app),

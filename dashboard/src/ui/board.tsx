@@ -4,7 +4,8 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { boardFeeds, fleet, link, windows } from '../app';
 import { beat } from '../beat';
-import * as api from '../link/api';
+import * as api from '../link/boards_api';
+import { ApiError } from '../link/http';
 import { boardHash } from '../route';
 import { type Board, type Fault, nameFor, type Panel, SIZES, withPanel } from '../state/board';
 import { feedsFor, refsOf } from '../state/board_feed';
@@ -31,7 +32,7 @@ export function BoardPage({ id }: { id: string }) {
     try {
       loaded.value = await readKept(id);
     } catch (error) {
-      const missing = error instanceof api.ApiError && error.status === 404;
+      const missing = error instanceof ApiError && error.status === 404;
       loaded.value = missing ? 'missing' : { failed: reasonOf(error) };
     }
   };
@@ -96,7 +97,9 @@ function Shown({ id, kept, editing, load }: ShownProps) {
     for (const feed of feeds) feed.look(view, pixels);
   }, [feeds, view, pixels]);
   useEffect(() => {
-    const resized = new ResizeObserver(() => (width.value = root.current!.clientWidth));
+    const resized = new ResizeObserver(() => {
+      if (root.current !== null) width.value = root.current.clientWidth;
+    });
     resized.observe(root.current!);
     return () => resized.disconnect();
   }, []);
@@ -145,7 +148,7 @@ function Shown({ id, kept, editing, load }: ShownProps) {
     try {
       await api.board(id).then(({ tag }) => save(tag));
     } catch (error) {
-      if (error instanceof api.ApiError && error.status === 404) await makeAnew();
+      if (error instanceof ApiError && error.status === 404) await makeAnew();
       else fault.value = say('charts.not_saved', { why: reasonOf(error) });
     }
   };

@@ -2,7 +2,7 @@
 
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import * as api from '../link/api';
+import * as api from '../link/boards_api';
 import { link } from '../app';
 import { beat } from '../beat';
 import { boardHash } from '../route';

@@ -50,12 +50,17 @@ export function Device({ id }: { id: string }) {
         <SaveAsBoard id={id} feed={feed} />
       </TimeBar>
       <DeviceAlerts id={id} />
-      <div ref={charts}>{feed !== null && <Panels feed={feed} span={shown} now={now} />}</div>
-      <Said />
-      <div class="device-room">
-        <DeviceFacts id={id} />
-        <Commands id={id} />
+      <div ref={charts}>
+        {feed !== null && <Panels feed={feed} span={shown} now={now} />}
       </div>
+      {/* What stands under the charts comes with them: nobody knows before how high they are. */}
+      {feed !== null && feed.lookup !== 'asking' && (
+        <div class="device-room">
+          <DeviceFacts id={id} />
+          <Commands id={id} />
+        </div>
+      )}
+      <Said />
     </div>
   );
 }
