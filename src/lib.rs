@@ -16,7 +16,7 @@
 //!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`], [`rules`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
 //!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`]
-//!   (viewers), [`notify`] (people), [`web`] (HTTP), [`clock`];
+//!   (viewers), [`alerts`] (what rules find), [`notify`] (people), [`web`] (HTTP), [`clock`];
 //!   `sqlite`, what their database files have in common.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
@@ -24,6 +24,7 @@
 
 pub mod admit;
 pub mod aggregate;
+pub mod alerts;
 pub mod cli;
 pub mod clock;
 pub mod commands;

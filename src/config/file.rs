@@ -18,6 +18,8 @@ pub(super) struct File {
     pub history: History,
     pub sinks: Sinks,
     pub live: Live,
+    pub alerting: Alerting,
+    pub alerts: Vec<crate::rules::Spec>,
     pub commands: Commands,
     pub notify: Notify,
     pub devices: super::devices::Devices,
@@ -200,6 +202,15 @@ pub(super) struct Live {
     pub resume_memory: Quantity,
     pub resume_keep: Quantity,
     pub viewers_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alerting {
+    pub keep: Quantity,
+    pub events_max: u32,
+    pub series_max: usize,
+    pub forget_after: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

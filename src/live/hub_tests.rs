@@ -122,7 +122,7 @@ fn a_slow_viewer_misses_nothing_is_told_and_recovers() {
     rig.tick();
     slow.read();
     quick.read();
-    for position in 1..40 {
+    for position in 1..20 {
         rig.fold(position..position + 1);
         rig.tick();
         let seen = quick.read();
@@ -132,7 +132,7 @@ fn a_slow_viewer_misses_nothing_is_told_and_recovers() {
     let kinds = slow.read();
     assert_eq!(kinds, [FrameKind::Degraded], "the stale frame was taken back");
     assert!(slow.last(FrameKind::Degraded)["factor"].as_u64().unwrap() > 1);
-    for position in 40..300 {
+    for position in 20..300 {
         rig.fold(position..position + 1);
         rig.tick();
         slow.read();
