@@ -15,7 +15,7 @@
 //! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
 //!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`], [`rules`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
-//!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`notify`] (people), [`web`] (HTTP), [`clock`];
+//!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`] (viewers), [`notify`] (people), [`web`] (HTTP), [`clock`];
 //!   `sqlite`, what their database files have in common.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
@@ -25,6 +25,7 @@ pub mod admit;
 pub mod aggregate;
 pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod decode;

@@ -12,11 +12,14 @@ const CORE: [&str; 9] =
     ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 23] = [
+const PURE: [&str; 26] = [
     "src/notify/grouping.rs",
     "src/notify/pace.rs",
     "src/notify/patience.rs",
     "src/notify/wording.rs",
+    "src/commands/command.rs",
+    "src/commands/desired.rs",
+    "src/commands/desk.rs",
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/intake/mqtt/backoff.rs",
@@ -41,7 +44,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 21] = [
+const KNOWS: [(&str, &[&str]); 22] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("wire", &["model"]),
@@ -57,6 +60,7 @@ const KNOWS: [(&str, &[&str]); 21] = [
     ("notify", &["model", "clock", "rules", "sqlite"]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
+    ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
     (
         "intake",
@@ -72,6 +76,7 @@ const KNOWS: [(&str, &[&str]); 21] = [
             "spool",
             "sqlite",
             "live",
+            "commands",
             "metrics",
             "config",
         ],
@@ -79,8 +84,8 @@ const KNOWS: [(&str, &[&str]); 21] = [
     (
         "web",
         &[
-            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "sinks",
-            "notify", "spool", "metrics", "config",
+            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "commands",
+            "sinks", "notify", "spool", "metrics", "config",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

@@ -1,5 +1,6 @@
 //! The checked configuration: a tree with a branch per room, in the units that the rooms use.
 
+use super::commands::CommandsConfig;
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
@@ -34,6 +35,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// Who is told of alerts.
     pub notify: NotifyConfig,
+    /// Commands to devices.
+    pub commands: CommandsConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -159,6 +162,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         sinks: check.sinks(&file.sinks),
         live,
         notify: check.notify(&file.notify),
+        commands: check.commands(&file.commands),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

@@ -19,6 +19,7 @@ pub(super) struct File {
     pub sinks: Sinks,
     pub live: Live,
     pub notify: Notify,
+    pub commands: Commands,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,
@@ -96,6 +97,18 @@ pub(super) struct Publish {
     pub alerts: String,
     pub alerts_clear: Quantity,
     pub qos: u32,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Commands {
+    pub keep: Quantity,
+    pub keep_max: u32,
+    pub ttl_max: Quantity,
+    pub per_device_max: u32,
+    pub open_max: u32,
+    pub open_memory: Quantity,
+    pub resend: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

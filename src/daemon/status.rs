@@ -1,10 +1,12 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
 use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
@@ -43,6 +45,7 @@ pub(super) struct Overview {
     influx: Vec<Influx>,
     bridges: Told,
     notify: Notify,
+    commands: Commands,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -79,6 +82,7 @@ struct Status {
     intake: IntakeStatus,
     notify: NotifyStatus,
     viewers: ViewersStatus,
+    commands: CommandsStatus,
     ledger: LedgerStatus,
 }
 
@@ -149,6 +153,7 @@ pub(super) struct Rooms {
     pub influx: Vec<Influx>,
     pub bridges: Told,
     pub notify: Notify,
+    pub commands: Commands,
 }
 
 impl Overview {
@@ -166,6 +171,7 @@ impl Overview {
             influx,
             bridges,
             notify,
+            commands,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -183,6 +189,7 @@ impl Overview {
             influx,
             bridges,
             notify,
+            commands,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -297,6 +304,7 @@ impl Overview {
                 ws: live.viewers.ws,
                 degraded: live.viewers.degraded,
             },
+            commands: CommandsStatus::of(&self.commands),
             ledger: LedgerStatus {
                 accepted: balance.accepted,
                 stored: balance.stored,
@@ -359,6 +367,7 @@ impl StatusSource for Overview {
         }
         self.bridges.set_gauges(gauges);
         notify::set_gauges(&self.notify, gauges);
+        super::commands::set_gauges(&self.commands, &self.metrics);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);
