@@ -3,15 +3,15 @@
 //! Counters are incremented where the thing happens; gauges are set from the rooms' own statistics
 //! when somebody looks ([`Gauges`]).
 
+mod alerts;
 mod bridges;
+mod commands;
 mod notify;
 
-pub use bridges::{BridgeGauges, Bridges, RouteGauges};
-pub use notify::{ChannelGauges, Channels};
-mod commands;
-
+pub use alerts::{AlertGauges, Alerts};
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
+pub use notify::{ChannelGauges, Channels};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -145,6 +145,7 @@ pub struct Gauges {
     pub start_time_seconds: FloatGauge,
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
+    pub alerts: Alerts,
     pub bridges: Bridges,
     pub notify: Channels,
     pressure_by_resource: Family<ByResource, FloatGauge>,
@@ -387,6 +388,7 @@ impl Metrics {
                     "sink_requests_failed",
                     "Requests that a sink's store did not take, whatever their content",
                 ),
+                alerts: Alerts::new(r),
                 bridges: Bridges::new(r),
                 notify: Channels::new(r),
                 live_viewers: add(r, "live_viewers", "Viewers, by transport"),

@@ -19,6 +19,8 @@ pub(super) struct File {
     pub sinks: Sinks,
     pub live: Live,
     pub notify: Notify,
+    pub alerting: Alerting,
+    pub alerts: Vec<crate::rules::Spec>,
     pub commands: Commands,
     pub auth: Auth,
     pub log: Log,
@@ -233,6 +235,15 @@ pub(super) struct Email {
     pub severity_min: String,
     pub resolved: bool,
     pub acknowledged: bool,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alerting {
+    pub keep: Quantity,
+    pub events_max: u32,
+    pub series_max: usize,
+    pub forget_after: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

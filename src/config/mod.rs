@@ -4,6 +4,7 @@
 //! path of its key. Two types: `file::File` is the shape of the TOML, [`Config`] is what the rooms
 //! get; nothing outside this room sees the first.
 
+mod alerts;
 mod checked;
 mod commands;
 mod file;
@@ -14,7 +15,8 @@ mod notify;
 mod publish;
 mod sinks;
 
-pub use checked::parse_duration;
+pub use crate::model::parse_duration;
+pub use alerts::AlertsConfig;
 pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };

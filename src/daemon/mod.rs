@@ -10,6 +10,7 @@
 //! acknowledged is in the spool.
 
 mod accepted;
+mod alerts;
 mod commands;
 mod history_follower;
 mod live_feed;
@@ -87,6 +88,9 @@ pub enum DaemonError {
     /// Who is told of alerts can't go on where he was.
     #[error("{0}")]
     Notify(#[from] crate::notify::OpenError),
+    /// What is remembered of alerts can't be opened.
+    #[error("the file of the alerts can't be opened: {0}")]
+    Alerts(crate::alerts::BookError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -162,6 +166,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     );
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
+    let alerts = alerts::open(&config, &spool)?;
     let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -185,13 +190,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         ("live".to_owned(), live_thread),
     ];
     threads.extend(sink_threads);
+    let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
+    threads.push(alerts_thread);
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
         mqtt::open(&config, &gate, &metrics, &live)?;
     threads.extend(quarantine_threads);
-    let (notify, notify_thread) = notify::open(&config, notify::Quiet::journal(), &stop)?;
+    let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
@@ -207,6 +214,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         influx: influx.clone(),
         bridges: told_by_bridges,
         notify: notify.clone(),
+        alerts: alerts.clone(),
         commands: commands.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
@@ -218,6 +226,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         commands,
         history: reader,
         influx,
+        alerts,
         dead_letters,
         boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
@@ -262,12 +271,13 @@ impl Daemon {
         let serving = web::serve(listener, app.clone(), options, stop.clone());
         let watching = overview.clone().watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
+        let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, bridging);
+            tokio::join!(serving, watching, bridging, telling);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await

@@ -91,6 +91,16 @@ impl Told {
         self.0.views().into_iter().map(MqttStatus::of).collect()
     }
 
+    /// All bridges, and why their brokers are away, if they are.
+    pub fn troubles(&self) -> Vec<(String, Option<String>)> {
+        let trouble = |view: BridgeView| {
+            let is_away = matches!(view.state, State::Away | State::Refused);
+            let cause = view.cause.unwrap_or_else(|| view.state.name().to_owned());
+            (view.name.to_string(), is_away.then_some(cause))
+        };
+        self.0.views().into_iter().map(trouble).collect()
+    }
+
     pub fn set_gauges(&self, gauges: &Gauges) {
         for view in self.0.views() {
             let is = BridgeGauges {

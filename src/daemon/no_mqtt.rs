@@ -35,5 +35,9 @@ impl Told {
         Vec::new()
     }
 
+    pub fn troubles(&self) -> Vec<(String, Option<String>)> {
+        Vec::new()
+    }
+
     pub fn set_gauges(&self, _: &Gauges) {}
 }

@@ -2,6 +2,7 @@
 //! `/api/v1/status` and `/metrics`.
 
 use super::{DaemonError, Thread};
+use crate::alerts::Alerts;
 use crate::config::Config;
 use crate::metrics::{ChannelGauges, Gauges};
 use crate::notify::{self, Journal, Notify, Settings, View};
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Opens the channels and starts them.
 pub(super) fn open(
     config: &Config,
-    journal: Arc<dyn Journal>,
+    alerts: &Alerts,
     stop: &CancellationToken,
 ) -> Result<(Notify, Option<Thread>), DaemonError> {
     let is = &config.notify;
@@ -28,7 +29,7 @@ pub(super) fn open(
         page_url: is.page_url.clone(),
         channels: is.channels.clone(),
     };
-    let opened = notify::open(settings, journal)?;
+    let opened = notify::open(settings, Arc::new(Alerted(alerts.clone())))?;
     if let Some(set_aside) = &opened.set_aside {
         log::error!(
             path:% = set_aside.path.display(), bytes = set_aside.bytes;
@@ -41,22 +42,16 @@ pub(super) fn open(
     Ok((notify, thread.map(|thread| ("notify".to_owned(), thread))))
 }
 
-/// The journal of a daemon without alerts.
-pub(super) struct Quiet(watch::Sender<u64>);
+/// The journal of the alerts, for those who follow it.
+struct Alerted(Alerts);
 
-impl Quiet {
-    pub fn journal() -> Arc<dyn Journal> {
-        Arc::new(Quiet(watch::Sender::new(0)))
-    }
-}
-
-impl Journal for Quiet {
-    fn after(&self, _: u64, _: usize) -> Result<Vec<Event>, Box<dyn Error + Send + Sync>> {
-        Ok(Vec::new())
+impl Journal for Alerted {
+    fn after(&self, id: u64, max: usize) -> Result<Vec<Event>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.after(id, max)?)
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
+        self.0.changed()
     }
 }
 

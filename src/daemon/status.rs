@@ -1,10 +1,12 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::alerts::{self, AlertsStatus, Condition, Refusals};
 use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
 use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
+use crate::alerts::Alerts;
 use crate::clock;
 use crate::commands::Commands;
 use crate::config::Config;
@@ -45,6 +47,7 @@ pub(super) struct Overview {
     influx: Vec<Influx>,
     bridges: Told,
     notify: Notify,
+    alerts: Alerts,
     commands: Commands,
     started: (Timestamp, Instant),
     tick: Duration,
@@ -84,6 +87,7 @@ struct Status {
     viewers: ViewersStatus,
     commands: CommandsStatus,
     ledger: LedgerStatus,
+    alerts: AlertsStatus,
 }
 
 #[derive(Serialize)]
@@ -153,6 +157,7 @@ pub(super) struct Rooms {
     pub influx: Vec<Influx>,
     pub bridges: Told,
     pub notify: Notify,
+    pub alerts: Alerts,
     pub commands: Commands,
 }
 
@@ -171,6 +176,7 @@ impl Overview {
             influx,
             bridges,
             notify,
+            alerts,
             commands,
         } = rooms;
         let windows = live.windows();
@@ -189,6 +195,7 @@ impl Overview {
             influx,
             bridges,
             notify,
+            alerts,
             commands,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
@@ -207,7 +214,7 @@ impl Overview {
     pub async fn watch(self: Arc<Self>, app: Arc<App>, stop: CancellationToken) {
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seconds = 0;
+        let (mut seconds, mut refusals) = (0, Refusals::default());
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
@@ -215,11 +222,23 @@ impl Overview {
             }
             *lock(&self.clients) = app.intake.clients();
             self.measure();
-            self.live.publish_status(self.status());
+            let status = self.look();
+            self.alerts.daemon(clock::now(), self.condition(&status).facts(&mut refusals));
+            self.live.publish_status(serde_json::to_string(&status).unwrap_or_default());
             seconds += 1;
             if seconds % FORGET_INTERVAL == 0 {
                 app.intake.forget_quiet();
             }
+        }
+    }
+
+    fn condition<'a>(&'a self, status: &'a Status) -> Condition<'a> {
+        Condition {
+            sinks: &status.sinks,
+            bridges: &self.bridges,
+            fill: self.spool.fill(),
+            trouble: status.trouble.as_deref(),
+            refused: status.ledger.refused,
         }
     }
 
@@ -320,6 +339,7 @@ impl Overview {
                 imbalance: imbalance.unwrap_or(0),
                 balanced: imbalance.is_none(),
             },
+            alerts: AlertsStatus::of(&self.alerts),
         }
     }
 }
@@ -367,6 +387,7 @@ impl StatusSource for Overview {
         }
         self.bridges.set_gauges(gauges);
         notify::set_gauges(&self.notify, gauges);
+        alerts::set_gauges(&self.alerts, &spool, &self.metrics);
         super::commands::set_gauges(&self.commands, &self.metrics);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);

@@ -4,6 +4,7 @@ use super::boards::Boards;
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
+use crate::alerts::Alerts;
 use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
@@ -27,6 +28,8 @@ pub struct App {
     pub history: Reader,
     /// The sinks beside it.
     pub influx: Vec<Influx>,
+    /// What rules found.
+    pub alerts: Alerts,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
     /// The dashboard's saved boards.

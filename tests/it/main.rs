@@ -21,6 +21,8 @@ mod load;
 #[cfg(feature = "mqtt")]
 mod mosquitto;
 #[cfg(feature = "mqtt")]
+mod mqtt_alerts;
+#[cfg(feature = "mqtt")]
 mod mqtt_in;
 #[cfg(feature = "mqtt")]
 mod mqtt_mending;
@@ -36,9 +38,12 @@ mod mqtt_publishers;
 mod mqtt_quarantine;
 #[cfg(feature = "mqtt")]
 mod mqtt_retained;
+mod notify;
+mod notify_mail;
 mod operator;
 #[cfg(feature = "mqtt")]
 mod publisher;
+mod receiver;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;

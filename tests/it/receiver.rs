@@ -96,8 +96,9 @@ impl Endpoint {
                 match how {
                     How::Hang => hanging.push(socket),
                     How::Status(status) => {
-                        let answer =
-                            format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                        let answer = format!(
+                            "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                        );
                         // Who asked may have been killed.
                         drop((&socket).write_all(answer.as_bytes()));
                         drop(socket.shutdown(Shutdown::Write));
