@@ -33,12 +33,12 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// Windows and viewers.
     pub live: LiveConfig,
-    /// Who is told of alerts.
-    pub notify: NotifyConfig,
     /// Alert rules, and how alerts are kept.
     pub alerts: super::AlertsConfig,
     /// Commands to devices.
     pub commands: CommandsConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -163,9 +163,9 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
         live,
-        notify: check.notify(&file.notify),
         alerts: check.alerts(file),
         commands: check.commands(&file.commands),
+        notify: check.notify(&file.notify),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

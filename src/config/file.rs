@@ -18,10 +18,10 @@ pub(super) struct File {
     pub history: History,
     pub sinks: Sinks,
     pub live: Live,
-    pub notify: Notify,
     pub alerting: Alerting,
     pub alerts: Vec<crate::rules::Spec>,
     pub commands: Commands,
+    pub notify: Notify,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,
@@ -86,6 +86,14 @@ pub(super) struct Mqtt {
     pub message_bytes_max: Quantity,
     pub routes: Vec<RouteSpec>,
     pub publish: Publish,
+    pub commands: CommandTopics,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandTopics {
+    pub topic: String,
+    pub results: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -198,6 +206,15 @@ pub(super) struct Live {
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Alerting {
+    pub keep: Quantity,
+    pub events_max: u32,
+    pub series_max: usize,
+    pub forget_after: Quantity,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Notify {
     pub group_wait: Quantity,
     pub group_interval: Quantity,
@@ -235,15 +252,6 @@ pub(super) struct Email {
     pub severity_min: String,
     pub resolved: bool,
     pub acknowledged: bool,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Alerting {
-    pub keep: Quantity,
-    pub events_max: u32,
-    pub series_max: usize,
-    pub forget_after: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

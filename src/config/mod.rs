@@ -20,7 +20,7 @@ pub use alerts::AlertsConfig;
 pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
-pub use commands::CommandsConfig;
+pub use commands::{CommandTopics, CommandsConfig};
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};

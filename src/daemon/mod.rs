@@ -196,7 +196,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live)?;
+        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
@@ -213,9 +213,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         history_stalled,
         influx: influx.clone(),
         bridges: told_by_bridges,
-        notify: notify.clone(),
         alerts: alerts.clone(),
         commands: commands.clone(),
+        notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake =

@@ -29,7 +29,7 @@ pub(super) fn open(
         page_url: is.page_url.clone(),
         channels: is.channels.clone(),
     };
-    let opened = notify::open(settings, Arc::new(Alerted(alerts.clone())))?;
+    let opened = notify::open(settings, Arc::new(alerts.clone()))?;
     if let Some(set_aside) = &opened.set_aside {
         log::error!(
             path:% = set_aside.path.display(), bytes = set_aside.bytes;
@@ -42,16 +42,13 @@ pub(super) fn open(
     Ok((notify, thread.map(|thread| ("notify".to_owned(), thread))))
 }
 
-/// The journal of the alerts, for those who follow it.
-struct Alerted(Alerts);
-
-impl Journal for Alerted {
+impl Journal for Alerts {
     fn after(&self, id: u64, max: usize) -> Result<Vec<Event>, Box<dyn Error + Send + Sync>> {
-        Ok(self.0.after(id, max)?)
+        Alerts::after(self, id, max).map_err(Into::into)
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
-        self.0.changed()
+        Alerts::changed(self)
     }
 }
 

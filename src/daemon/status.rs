@@ -46,9 +46,9 @@ pub(super) struct Overview {
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
     bridges: Told,
-    notify: Notify,
     alerts: Alerts,
     commands: Commands,
+    notify: Notify,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -156,9 +156,9 @@ pub(super) struct Rooms {
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
     pub bridges: Told,
-    pub notify: Notify,
     pub alerts: Alerts,
     pub commands: Commands,
+    pub notify: Notify,
 }
 
 impl Overview {
@@ -175,9 +175,9 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
-            notify,
             alerts,
             commands,
+            notify,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -194,9 +194,9 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
-            notify,
             alerts,
             commands,
+            notify,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -386,9 +386,9 @@ impl StatusSource for Overview {
             gauges.sink(&sink.name, &sink.gauges());
         }
         self.bridges.set_gauges(gauges);
-        notify::set_gauges(&self.notify, gauges);
         alerts::set_gauges(&self.alerts, &spool, &self.metrics);
         super::commands::set_gauges(&self.commands, &self.metrics);
+        notify::set_gauges(&self.notify, gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

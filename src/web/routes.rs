@@ -1,13 +1,14 @@
 //! The table of routes.
 
 use super::history::{self, Parameters};
-use super::notifications;
 use super::origin::{self, ForeignOrigin};
 use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{alerts, assets, boards, breaker, commands, dead_letters, ingest, ledger, live};
+use super::{
+    alerts, assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications,
+};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,10 +109,10 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         sink_routes(app.clone()),
         #[cfg(feature = "mqtt")]
         quarantine_routes(app.clone()),
-        boards::routes(app.clone()),
         alerts::routes(app.clone()),
-        notifications::routes(app.clone()),
-        commands::routes(app),
+        boards::routes(app.clone()),
+        commands::routes(app.clone()),
+        notifications::routes(app),
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
         // Takes what is left.
         page,
@@ -233,7 +234,7 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)
-        .map_err(|_| Problem::bad_request("the name in the path is not UTF-8"))
+        .map_err(|_| Problem::bad_request("a name in the path is not UTF-8"))
 }
 
 /// What no route took: as a problem document, like every other error.

@@ -5,6 +5,8 @@ mod audit;
 mod bad_input;
 mod client;
 mod commands;
+#[cfg(feature = "mqtt")]
+mod commands_mqtt;
 mod daemon;
 mod damage;
 mod dead_letters;
@@ -39,6 +41,7 @@ mod mqtt_quarantine;
 #[cfg(feature = "mqtt")]
 mod mqtt_retained;
 mod notify;
+#[cfg(feature = "mqtt")]
 mod notify_mail;
 mod operator;
 #[cfg(feature = "mqtt")]

@@ -150,6 +150,8 @@ impl Drop for Endpoint {
 fn received(socket: &TcpStream) -> Option<Message> {
     let mut reader = BufReader::new(socket);
     let mut headers = Vec::new();
+    let mut asked = String::new();
+    reader.read_line(&mut asked).ok()?;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
@@ -161,6 +163,12 @@ fn received(socket: &TcpStream) -> Option<Message> {
         if let Some((name, value)) = line.split_once(": ") {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
+    }
+    if asked.starts_with("HEAD") {
+        // Somebody only wants to know whether we are here.
+        let mut writer = socket;
+        writer.write_all(b"HTTP/1.1 405 X\r\nConnection: close\r\n\r\n").ok()?;
+        return None;
     }
     let header = |name: &str| {
         let found = headers.iter().find(|(key, _)| key == name);
