@@ -145,6 +145,10 @@ impl Daemon {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    pub async fn delete(&self, path: &str) -> Result<Answer, Unanswered> {
+        self.ask(Method::DELETE, path, None).await
+    }
+
     async fn ask(
         &self,
         method: Method,

@@ -1,5 +1,6 @@
 //! The command line: reads arguments, prints answers, decides nothing.
 
+mod alerts;
 mod ask;
 mod audit;
 mod breaker;
@@ -55,6 +56,8 @@ enum Command {
     Status(status::StatusCommand),
     /// Stop a sink's writing, have it tried now, or let it go on.
     Breaker(breaker::BreakerCommand),
+    /// Look at alerts, take notice of them, keep their notifications back for a while.
+    Alerts(alerts::AlertsCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
     /// Listen at the brokers, and see what the routes make of what is published.
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query::query(&query),
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
+        Command::Alerts(command) => alerts::alerts(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         #[cfg(feature = "mqtt")]
         Command::Mqtt(command) => mqtt::mqtt(&command),
