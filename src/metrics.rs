@@ -6,10 +6,12 @@
 mod alerts;
 mod bridges;
 mod commands;
+mod notify;
 
 pub use alerts::{AlertGauges, Alerts};
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
+pub use notify::{ChannelGauges, Channels};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -145,6 +147,7 @@ pub struct Gauges {
     pub live_lag_seconds: FloatGauge,
     pub alerts: Alerts,
     pub bridges: Bridges,
+    pub notify: Channels,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
     spool_shed_samples: Family<ByFollower, Counter>,
@@ -387,6 +390,7 @@ impl Metrics {
                 ),
                 alerts: Alerts::new(r),
                 bridges: Bridges::new(r),
+                notify: Channels::new(r),
                 live_viewers: add(r, "live_viewers", "Viewers, by transport"),
                 live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
                 live_lag_seconds: add(

@@ -7,10 +7,11 @@ import { Link } from './link/link';
 import { parseRoute, type Route } from './route';
 import { Alerts } from './state/alerts';
 import { AlertsFeed } from './state/alerts_feed';
+import type { ChartFeed } from './state/chart_feed';
 import { DeviceFeed } from './state/device_feed';
 import { Fleet } from './state/fleet';
 import { FleetFeed } from './state/fleet_feed';
-import { rangeNamed } from './state/range';
+import { pixelsOf } from './state/range';
 import { TrendSeeds } from './state/trend_seeds';
 import type { Frame, Status } from './wire';
 
@@ -33,11 +34,13 @@ export const slowed = signal(1);
 export const route = signal<Route>(parseRoute(location.hash));
 /** The device page's feed, while there is such a page. */
 export const deviceFeed = signal<DeviceFeed | null>(null);
+/** The feeds of the board that is shown. */
+export const boardFeeds = signal<readonly ChartFeed[]>([]);
 /** Samples per second, one a second, oldest first. */
 export const rates: number[] = [];
 export const seeds = new TrendSeeds(fleet, () => link.daemonNow());
 
-let windows: readonly string[] = ['1s', '10s', '1m'];
+export let windows: readonly string[] = ['1s', '10s', '1m'];
 let fleetFeedMade: FleetFeed | null = null;
 export const fleetFeed = (): FleetFeed | null => fleetFeedMade;
 
@@ -71,7 +74,7 @@ export function learnStatus(known: Status): void {
 let shownDevice = '';
 
 function show(to: Route): void {
-  const wanted = to.page === 'device' ? `${to.id}?${to.range}` : '';
+  const wanted = to.page === 'device' ? to.id : '';
   if (wanted !== '' && wanted === shownDevice) return;
   shownDevice = wanted;
   deviceFeed.peek()?.close();
@@ -82,8 +85,8 @@ function show(to: Route): void {
     fleetFeedMade?.open();
   } else if (to.page === 'device') {
     // The new subscription is asked for before the old one is let go, so that the link never has none.
-    const feed = new DeviceFeed(to.id, rangeNamed(to.range), windows, link, fleet.units);
-    feed.open();
+    const feed = new DeviceFeed(to.id, windows, link, fleet.units);
+    feed.open(to.view, pixelsOf(innerWidth / 2));
     fleetFeedMade?.close();
     alertsFeed.uncovered();
     deviceFeed.value = feed;

@@ -149,6 +149,10 @@ impl Daemon {
         self.ask(Method::DELETE, path, None).await
     }
 
+    pub async fn put(&self, path: &str, body: &Json) -> Result<Answer, Unanswered> {
+        self.ask(Method::PUT, path, Some(body)).await
+    }
+
     async fn ask(
         &self,
         method: Method,

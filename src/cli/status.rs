@@ -52,6 +52,7 @@ pub(super) struct Status {
     pub sinks: Vec<Sink>,
     live: Live,
     intake: Intake,
+    notify: Notify,
     viewers: Viewers,
     pub ledger: Ledger,
     alerts: Alerts,
@@ -141,6 +142,14 @@ struct Intake {
     mqtt: Vec<Bridge>,
 }
 
+/// Who is told of alerts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Notify {
+    failing: Vec<String>,
+    dead_letters: u64,
+}
+
 /// A bridge to a broker.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -207,6 +216,13 @@ fn complaints(status: &Status) -> Vec<String> {
         0 => {}
         1 => complaints.push("a critical alert fires (tidegate alerts ls)".to_owned()),
         some => complaints.push(format!("{some} critical alerts fire (tidegate alerts ls)")),
+    }
+    for channel in &status.notify.failing {
+        complaints.push(format!("notifications of {} are not taken", printable(channel)));
+    }
+    if status.notify.dead_letters > 0 {
+        let letters = count(status.notify.dead_letters);
+        complaints.push(format!("{letters} notifications are given up"));
     }
     if status.ledger.imbalance != 0 && status.sinks.iter().all(|sink| sink.imbalance == 0) {
         complaints.push("the ledger is not balanced".to_owned());

@@ -349,3 +349,7 @@ fn desired(row: &Row<'_>) -> rusqlite::Result<Desired> {
         reported,
     })
 }
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

@@ -248,3 +248,7 @@ impl Desk {
         self.expiries.first().map(|(at, _)| *at)
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// Who speaks for devices, as far as it is known.
 pub trait Whereabouts: Send + 'static {
-    /// Finds the carriers of these devices; one that is nowhere is left out.
+    /// Finds the carriers of these devices, which are sorted; one that is nowhere is left out.
     fn find(&self, devices: Vec<Arc<str>>) -> Looking;
 }
 

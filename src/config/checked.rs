@@ -4,6 +4,7 @@ use super::commands::CommandsConfig;
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
+use super::notify::NotifyConfig;
 use super::sinks::SinksConfig;
 use crate::model::parse_duration;
 use bytesize::ByteSize;
@@ -36,6 +37,8 @@ pub struct Config {
     pub alerts: super::AlertsConfig,
     /// Commands to devices.
     pub commands: CommandsConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -162,6 +165,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         live,
         alerts: check.alerts(file),
         commands: check.commands(&file.commands),
+        notify: check.notify(&file.notify),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

@@ -11,6 +11,7 @@ mod file;
 mod layers;
 mod memory;
 mod mqtt;
+mod notify;
 mod publish;
 mod sinks;
 
@@ -19,10 +20,11 @@ pub use alerts::AlertsConfig;
 pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
-pub use commands::CommandsConfig;
+pub use commands::{CommandTopics, CommandsConfig};
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
+pub use notify::NotifyConfig;
 pub use publish::{PublishConfig, TopicTemplate};
 pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
 

@@ -16,6 +16,7 @@ mod history_follower;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
 mod mqtt;
+mod notify;
 mod sink_status;
 #[cfg(feature = "influx")]
 mod sinks;
@@ -87,6 +88,9 @@ pub enum DaemonError {
     /// What is remembered of alerts can't be opened.
     #[error("the file of the alerts can't be opened: {0}")]
     Alerts(crate::alerts::BookError),
+    /// Who is told of alerts can't go on where he was.
+    #[error("{0}")]
+    Notify(#[from] crate::notify::OpenError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -192,8 +196,10 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live)?;
+        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
+    let (notify, notify_thread) = notify::open(&config, Arc::new(alerts.clone()), &stop)?;
+    threads.extend(notify_thread);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
@@ -209,6 +215,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         bridges: told_by_bridges,
         alerts: alerts.clone(),
         commands: commands.clone(),
+        notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let intake =
@@ -221,8 +228,10 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         influx,
         alerts,
         dead_letters,
+        boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
+        notify,
         spool,
         metrics,
         status: overview.clone(),

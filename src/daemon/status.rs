@@ -4,6 +4,7 @@
 use super::alerts::{self, AlertsStatus, Condition, Refusals};
 use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
+use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::alerts::Alerts;
 use crate::clock;
@@ -14,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::{Metrics, clamp};
 use crate::model::Timestamp;
+use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
 use crate::sinks::influx::Influx;
 use crate::spool::{Durability, Spool};
@@ -46,6 +48,7 @@ pub(super) struct Overview {
     bridges: Told,
     alerts: Alerts,
     commands: Commands,
+    notify: Notify,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -80,6 +83,7 @@ struct Status {
     sinks: Vec<SinkStatus>,
     live: LiveStatus,
     intake: IntakeStatus,
+    notify: NotifyStatus,
     viewers: ViewersStatus,
     commands: CommandsStatus,
     ledger: LedgerStatus,
@@ -154,6 +158,7 @@ pub(super) struct Rooms {
     pub bridges: Told,
     pub alerts: Alerts,
     pub commands: Commands,
+    pub notify: Notify,
 }
 
 impl Overview {
@@ -172,6 +177,7 @@ impl Overview {
             bridges,
             alerts,
             commands,
+            notify,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -190,6 +196,7 @@ impl Overview {
             bridges,
             alerts,
             commands,
+            notify,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -310,6 +317,7 @@ impl Overview {
                 batches_per_s: round(rates.batches_per_s),
                 mqtt: self.bridges.status(),
             },
+            notify: NotifyStatus::of(&self.notify),
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
                 ws: live.viewers.ws,
@@ -380,6 +388,7 @@ impl StatusSource for Overview {
         self.bridges.set_gauges(gauges);
         alerts::set_gauges(&self.alerts, &spool, &self.metrics);
         super::commands::set_gauges(&self.commands, &self.metrics);
+        notify::set_gauges(&self.notify, gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

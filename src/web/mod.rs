@@ -6,6 +6,7 @@
 
 mod alerts;
 mod assets;
+mod boards;
 mod body;
 mod breaker;
 mod commands;
@@ -15,6 +16,7 @@ mod history;
 mod ingest;
 mod ledger;
 mod live;
+mod notifications;
 mod origin;
 mod problem;
 #[cfg(feature = "mqtt")]
@@ -26,6 +28,7 @@ mod silences;
 mod state;
 mod upgrade;
 
+pub use boards::Boards;
 pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 #[cfg(feature = "mqtt")]

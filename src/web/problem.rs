@@ -27,6 +27,10 @@ impl Problem {
         Problem { status, detail: detail.to_string(), retry_after: None }
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub fn bad_request(detail: impl Display) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, detail)
     }

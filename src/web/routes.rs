@@ -6,7 +6,9 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{alerts, assets, breaker, commands, dead_letters, ingest, ledger, live};
+use super::{
+    alerts, assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications,
+};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,11 +87,6 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         app.status.set_gauges();
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
-    let sinks = sink_routes(app.clone());
-    let sinks = sinks.or(alerts::routes(app.clone())).unify().boxed();
-    let sinks = sinks.or(commands::routes(app.clone())).unify().boxed();
-    #[cfg(feature = "mqtt")]
-    let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -103,23 +100,26 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         })
         .boxed();
 
-    post_ingest
-        .or(sse)
-        .unify()
-        .or(query)
-        .unify()
-        .or(devices)
-        .unify()
-        .or(device)
-        .unify()
-        .or(series)
-        .unify()
-        .or(sinks)
-        .unify()
-        .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
-        .unify()
-        .or(page)
-        .unify()
+    let others = [
+        sse,
+        query,
+        devices,
+        device,
+        series,
+        sink_routes(app.clone()),
+        #[cfg(feature = "mqtt")]
+        quarantine_routes(app.clone()),
+        alerts::routes(app.clone()),
+        boards::routes(app.clone()),
+        commands::routes(app.clone()),
+        notifications::routes(app),
+        status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
+        // Takes what is left.
+        page,
+    ];
+    others
+        .into_iter()
+        .fold(post_ingest, |one, other| one.or(other).unify().boxed())
         .recover(rejected)
         .map(Reply::into_response)
         .boxed()
@@ -234,7 +234,7 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)
-        .map_err(|_| Problem::bad_request("the name in the path is not UTF-8"))
+        .map_err(|_| Problem::bad_request("a name in the path is not UTF-8"))
 }
 
 /// What no route took: as a problem document, like every other error.

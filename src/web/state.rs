@@ -1,5 +1,6 @@
 //! What the routes need of the daemon.
 
+use super::boards::Boards;
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
@@ -8,6 +9,7 @@ use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::notify::Notify;
 use crate::sinks::history::Reader;
 use crate::sinks::influx::Influx;
 use crate::spool::Spool;
@@ -30,9 +32,13 @@ pub struct App {
     pub alerts: Alerts,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
+    /// The dashboard's saved boards.
+    pub boards: Arc<Boards>,
     /// What no route of a bridge understood.
     #[cfg(feature = "mqtt")]
     pub quarantine: Arc<Quarantined>,
+    /// Who is told of alerts.
+    pub notify: Notify,
     /// The log, for its positions.
     pub spool: Spool,
     /// The counters.

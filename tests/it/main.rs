@@ -5,6 +5,9 @@ mod alerts;
 mod audit;
 mod bad_input;
 mod client;
+mod commands;
+#[cfg(feature = "mqtt")]
+mod commands_mqtt;
 mod daemon;
 mod damage;
 mod dead_letters;

@@ -41,6 +41,8 @@ export interface Question {
   tags: Tags;
   /** In ms since 1970. */
   from: number;
+  /** Null: up to now. */
+  to?: number | null;
   bucket_ms: number;
   /** Id of a live frame: the answer holds all that was in it. */
   after: string | null;
@@ -55,7 +57,7 @@ export function queryText(question: Question): string {
   const query = new URLSearchParams({ device: question.device, metric: question.metric });
   for (const key in question.tags) query.set(`tag.${key}`, question.tags[key]!);
   query.set('from', `${Math.floor(question.from)}000000`);
-  query.set('to', 'now');
+  query.set('to', question.to == null ? 'now' : `${Math.floor(question.to)}000000`);
   query.set('bucket', widthText(question.bucket_ms));
   if (question.after !== null) query.set('after', question.after);
   query.set('time', 'ms');
@@ -99,4 +101,42 @@ export async function replayOrDropMessages(
   which: WhichMessages,
 ): Promise<{ messages: number; cut?: number }> {
   return post(`api/v1/quarantine/${order}`, which);
+}
+
+export interface BoardEntry {
+  id: string;
+  name: string;
+  changed_at: number;
+  panels: number;
+}
+
+export async function boards(): Promise<BoardEntry[]> {
+  return (await get<{ boards: BoardEntry[] }>('api/v1/boards')).boards;
+}
+
+/** A board's document, unread, and the tag of what was read. */
+export async function board(id: string): Promise<{ document: unknown; tag: string }> {
+  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, {});
+  return { document: await response.json(), tag: response.headers.get('ETag') ?? '' };
+}
+
+/** `tag`: of what is to be replaced; null: there must be none yet; `*`: whatever is there. Returns the new tag. */
+export async function saveBoard(id: string, document: object, tag: string | null): Promise<string> {
+  const expected: Record<string, string> = tag === null ? { 'If-None-Match': '*' } : { 'If-Match': tag };
+  const headers = { 'Content-Type': 'application/json', ...expected };
+  const request = { method: 'PUT', body: JSON.stringify(document), headers };
+  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, request);
+  return response.headers.get('ETag') ?? '';
+}
+
+export async function deleteBoard(id: string): Promise<void> {
+  await asked(`api/v1/boards/${encodeURIComponent(id)}`, { method: 'DELETE' });
+}
+
+/** The series of some devices and metrics, given as globs. */
+export async function series(devices: readonly string[], metrics: readonly string[]): Promise<(MetricInfo & { device: string })[]> {
+  const query = new URLSearchParams();
+  for (const device of devices) query.append('device', device);
+  for (const metric of metrics) query.append('metric', metric);
+  return (await get<{ series: (MetricInfo & { device: string })[] }>(`api/v1/series?${query.toString()}`)).series;
 }

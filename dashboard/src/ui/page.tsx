@@ -4,22 +4,27 @@
 import { useEffect } from 'preact/hooks';
 import { link, route } from '../app';
 import { beat } from '../beat';
-import { DEFAULT_VIEW, type Route } from '../route';
+import type { Route } from '../route';
 import { denied } from '../link/http';
 import { languageTag } from '../text/language';
 import { say } from '../text/say';
 import { AlertPage } from './alert';
 import { AlertHistory } from './alert_history';
 import { AlertsPage } from './alerts';
+import { BoardPage } from './board';
+import { Boards } from './boards';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
+import { Inbox } from './inbox';
 import { MessagePage } from './message';
 import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
 import { Notifications } from './notifications';
 import { Overview } from './overview';
+import { Pipeline } from './pipeline';
 import { Rules } from './rules';
+import { Settings } from './settings';
 import { Silences } from './silences';
 import { Strip } from './strip';
 
@@ -51,7 +56,11 @@ function Shown({ to }: { to: Route }) {
     case 'fleet':
       return <Overview view={to.view} />;
     case 'device':
-      return <Device id={to.id} range={to.range} />;
+      return <Device id={to.id} />;
+    case 'boards':
+      return <Boards />;
+    case 'board':
+      return <BoardPage key={to.id} id={to.id} />;
     case 'dead-letters':
       return <DeadLetters sink={to.sink} after={to.after} />;
     case 'dead-letter':
@@ -72,8 +81,12 @@ function Shown({ to }: { to: Route }) {
       return <Silences />;
     case 'notifications':
       return <Notifications />;
-    default:
-      return <Overview view={DEFAULT_VIEW} />;
+    case 'inbox':
+      return <Inbox />;
+    case 'pipeline':
+      return <Pipeline />;
+    case 'settings':
+      return <Settings />;
   }
 }
 
