@@ -165,6 +165,7 @@ struct Bridge {
 struct Viewers {
     sse: u64,
     ws: u64,
+    poll: u64,
     degraded: u64,
 }
 
@@ -270,7 +271,7 @@ fn screen(status: &Status) -> String {
             time(live.lag_s),
             count(live.series),
             count(live.devices),
-            viewers.sse + viewers.ws,
+            viewers.sse + viewers.ws + viewers.poll,
             if viewers.degraded > 0 {
                 format!(", {} of them slow", viewers.degraded)
             } else {

@@ -9,13 +9,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::live::Live;
 use crate::metrics::{AlertGauges, Metrics};
-use crate::notify::Journal;
-use crate::rules::{Event, Fact, What};
+use crate::rules::{Fact, What};
 use crate::spool::Spool;
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::error::Error;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Opens `alerts.db` and follows the log.
@@ -70,17 +67,6 @@ pub(super) async fn tell_presence(alerts: Alerts, live: Live, stop: Cancellation
             let reason = news.reason.as_deref().unwrap_or("no readings");
             alerts.presence(now, &news.device, news.online, reason);
         }
-    }
-}
-
-/// Who notifies people follows the journal.
-impl Journal for Alerts {
-    fn after(&self, id: u64, max: usize) -> Result<Vec<Event>, Box<dyn Error + Send + Sync>> {
-        Ok(Alerts::after(self, id, max)?)
-    }
-
-    fn changed(&self) -> watch::Receiver<u64> {
-        Alerts::changed(self)
     }
 }
 

@@ -85,12 +85,12 @@ pub enum DaemonError {
     #[cfg(feature = "mqtt")]
     #[error("the file of the bridges can't be opened: {0}")]
     Quarantine(crate::intake::mqtt::book::BookError),
-    /// What is remembered of alerts can't be opened.
-    #[error("the file of the alerts can't be opened: {0}")]
-    Alerts(crate::alerts::BookError),
     /// Who is told of alerts can't go on where he was.
     #[error("{0}")]
     Notify(#[from] crate::notify::OpenError),
+    /// What is remembered of alerts can't be opened.
+    #[error("the file of the alerts can't be opened: {0}")]
+    Alerts(crate::alerts::BookError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -198,7 +198,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (bridges, told_by_bridges, quarantine_threads) =
         mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
-    let (notify, notify_thread) = notify::open(&config, Arc::new(alerts.clone()), &stop)?;
+    let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
@@ -269,7 +269,8 @@ impl Daemon {
             header_timeout: config.limits.header_timeout,
         };
         let serving = web::serve(listener, app.clone(), options, stop.clone());
-        let watching = overview.clone().watch(app.clone(), stop.clone());
+        // It holds on to rooms that end when nobody does any more.
+        let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {

@@ -2,17 +2,21 @@
 //! `/api/v1/status` and `/metrics`.
 
 use super::{DaemonError, Thread};
+use crate::alerts::Alerts;
 use crate::config::Config;
 use crate::metrics::{ChannelGauges, Gauges};
 use crate::notify::{self, Journal, Notify, Settings, View};
+use crate::rules::Event;
 use serde::Serialize;
+use std::error::Error;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Opens the channels and starts them.
 pub(super) fn open(
     config: &Config,
-    journal: Arc<dyn Journal>,
+    alerts: &Alerts,
     stop: &CancellationToken,
 ) -> Result<(Notify, Option<Thread>), DaemonError> {
     let is = &config.notify;
@@ -25,7 +29,7 @@ pub(super) fn open(
         page_url: is.page_url.clone(),
         channels: is.channels.clone(),
     };
-    let opened = notify::open(settings, journal)?;
+    let opened = notify::open(settings, Arc::new(alerts.clone()))?;
     if let Some(set_aside) = &opened.set_aside {
         log::error!(
             path:% = set_aside.path.display(), bytes = set_aside.bytes;
@@ -36,6 +40,16 @@ pub(super) fn open(
     let notify = opened.notify.clone();
     let thread = opened.start(stop)?;
     Ok((notify, thread.map(|thread| ("notify".to_owned(), thread))))
+}
+
+impl Journal for Alerts {
+    fn after(&self, id: u64, max: usize) -> Result<Vec<Event>, Box<dyn Error + Send + Sync>> {
+        Alerts::after(self, id, max).map_err(Into::into)
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        Alerts::changed(self)
+    }
 }
 
 /// In the status; everything else is in `/api/v1/notifications`.
