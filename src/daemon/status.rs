@@ -12,8 +12,8 @@ use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
-use crate::live::Live;
-use crate::metrics::{Metrics, clamp};
+use crate::live::{FrameKind, Live, Stats};
+use crate::metrics::{LiveGauges, Metrics, Viewers, clamp};
 use crate::model::Timestamp;
 use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
@@ -122,6 +122,7 @@ struct IntakeStatus {
 struct ViewersStatus {
     sse: usize,
     ws: usize,
+    poll: usize,
     degraded: usize,
 }
 
@@ -321,6 +322,7 @@ impl Overview {
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
                 ws: live.viewers.ws,
+                poll: live.viewers.poll,
                 degraded: live.viewers.degraded,
             },
             commands: CommandsStatus::of(&self.commands),
@@ -391,12 +393,29 @@ impl StatusSource for Overview {
         notify::set_gauges(&self.notify, gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
-        gauges.viewers("sse", live.viewers.sse as u64);
-        gauges.viewers("ws", live.viewers.ws as u64);
-        for (kind, frames) in crate::live::FrameKind::ALL.iter().zip(live.frames) {
-            gauges.frames(kind.name(), frames);
-        }
+        set_viewers(&gauges.viewers, &live);
     }
+}
+
+fn set_viewers(gauges: &Viewers, live: &Stats) {
+    gauges.viewers("sse", live.viewers.sse);
+    gauges.viewers("ws", live.viewers.ws);
+    gauges.viewers("poll", live.viewers.poll);
+    for (kind, frames) in FrameKind::ALL.iter().zip(live.counts.frames) {
+        gauges.frames(kind.name(), frames);
+    }
+    gauges.set(LiveGauges {
+        subscriptions: live.subscriptions,
+        degraded: live.viewers.degraded,
+        bytes: live.counts.bytes,
+        merged: live.counts.merged,
+        resumed: live.counts.resumed,
+        begun_anew: live.counts.begun_anew,
+        overflows: live.counts.overflows,
+        oldest_unread_s: live.oldest_unread.as_secs_f64(),
+        read: live.reads.0,
+        waited_s: live.reads.1.as_secs_f64(),
+    });
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

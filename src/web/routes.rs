@@ -69,11 +69,21 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(parameters())
         .then(|app, asked| async move { answer(history::query(app, asked).await) })
         .boxed();
-    let sse = get("api/v1/live")
+    let sse =
+        get("api/v1/live")
+            .and(with())
+            .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+            .and(warp::header::optional::<String>("last-event-id"))
+            .and(warp::header::optional::<String>("accept-encoding"))
+            .then(|app, query, id, coding| async move {
+                answer(live::events(app, query, id, coding).await)
+            })
+            .boxed();
+    let poll = get("api/v1/live/poll")
         .and(with())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
-        .and(warp::header::optional::<String>("last-event-id"))
-        .then(|app, query, id| async move { answer(live::events(app, query, id).await) })
+        .and(warp::header::optional::<String>("accept-encoding"))
+        .then(|app, query, coding| async move { answer(live::poll(app, query, coding).await) })
         .boxed();
     let status = get("api/v1/status")
         .and(with())
@@ -102,6 +112,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 
     let others = [
         sse,
+        poll,
         query,
         devices,
         device,
