@@ -1,10 +1,10 @@
 import { render } from 'preact';
 import 'uplot/dist/uPlot.min.css';
 import './styles/nav.css';
-import './styles/charts.css';
-import './styles/boards.css';
 import './styles/room.css';
 import './styles/pipeline.css';
+import './styles/charts.css';
+import './styles/boards.css';
 import { start } from './app';
 import { exposeProbe } from './probe';
 import { watchTheme } from './theme';

@@ -85,11 +85,6 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         app.status.set_gauges();
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
-    let sinks = sink_routes(app.clone());
-    let boards = boards::routes(app.clone());
-    let sinks = sinks.or(commands::routes(app.clone())).unify().boxed();
-    #[cfg(feature = "mqtt")]
-    let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -103,25 +98,24 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         })
         .boxed();
 
-    post_ingest
-        .or(sse)
-        .unify()
-        .or(query)
-        .unify()
-        .or(devices)
-        .unify()
-        .or(device)
-        .unify()
-        .or(series)
-        .unify()
-        .or(sinks)
-        .unify()
-        .or(boards)
-        .unify()
-        .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
-        .unify()
-        .or(page)
-        .unify()
+    let others = [
+        sse,
+        query,
+        devices,
+        device,
+        series,
+        sink_routes(app.clone()),
+        #[cfg(feature = "mqtt")]
+        quarantine_routes(app.clone()),
+        boards::routes(app.clone()),
+        commands::routes(app),
+        status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
+        // Takes what is left.
+        page,
+    ];
+    others
+        .into_iter()
+        .fold(post_ingest, |one, other| one.or(other).unify().boxed())
         .recover(rejected)
         .map(Reply::into_response)
         .boxed()

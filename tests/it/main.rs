@@ -3,6 +3,7 @@
 
 mod audit;
 mod bad_input;
+mod boards;
 mod client;
 mod commands;
 mod daemon;
