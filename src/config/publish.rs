@@ -91,8 +91,14 @@ impl TopicTemplate {
         topic
     }
 
+    /// Whether one of its topics may be this one.
+    #[must_use]
+    pub fn takes(&self, topic: &str) -> bool {
+        covers(&self.filter(), topic)
+    }
+
     /// A filter that takes all its topics.
-    fn filter(&self) -> String {
+    pub(super) fn filter(&self) -> String {
         // No text of a template has this character.
         let any = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -193,7 +199,12 @@ impl Checker<'_> {
         })
     }
 
-    fn template(&mut self, path: &str, text: &str, places: &[&str]) -> Option<TopicTemplate> {
+    pub(super) fn template(
+        &mut self,
+        path: &str,
+        text: &str,
+        places: &[&str],
+    ) -> Option<TopicTemplate> {
         if text.is_empty() {
             return None;
         }
@@ -205,15 +216,19 @@ impl Checker<'_> {
     pub(super) fn no_circles(&mut self, bridges: &[MqttConfig]) {
         let broker = |bridge: &MqttConfig| (bridge.broker.host.clone(), bridge.broker.port);
         for (number, bridge) in bridges.iter().enumerate() {
-            let Some(publish) = &bridge.publish else { continue };
-            let templates = [("rollups", &publish.rollups), ("presence", &publish.presence)];
+            let publish = bridge.publish.as_ref();
+            let templates = [
+                ("publish.rollups", publish.and_then(|publish| publish.rollups.as_ref())),
+                ("publish.presence", publish.and_then(|publish| publish.presence.as_ref())),
+                ("commands.topic", bridge.commands.as_ref().map(|commands| &commands.topic)),
+            ];
             for (key, template) in templates {
-                let Some(filter) = template.as_ref().map(TopicTemplate::filter) else { continue };
+                let Some(filter) = template.map(TopicTemplate::filter) else { continue };
                 let listeners = bridges.iter().enumerate();
                 for (other, _) in listeners.filter(|(_, it)| broker(it) == broker(bridge)) {
                     if let Some(route) = fed(&bridges[other], &filter) {
                         self.wrong(
-                            &format!("intake.mqtt.{number}.publish.{key}"),
+                            &format!("intake.mqtt.{number}.{key}"),
                             format!(
                                 "intake.mqtt.{other}.routes.{route} takes what is published there; \
                                  publish elsewhere, or put a route with decoder = \"ignore\" before it"

@@ -6,6 +6,8 @@ mod bad_input;
 mod boards;
 mod client;
 mod commands;
+#[cfg(feature = "mqtt")]
+mod commands_mqtt;
 mod daemon;
 mod damage;
 mod dead_letters;

@@ -21,6 +21,7 @@ import { change, chartView, crosshair, spanNow } from './charting';
 import { Choice } from './choice';
 import { saveCsv, savePicture } from './export';
 import { TimeBar } from './time_bar';
+import { useTitle } from './title';
 
 type Loaded = Kept | Fault | 'loading' | 'missing' | { failed: string };
 
@@ -76,9 +77,7 @@ function Shown({ id, kept, editing, load }: ShownProps) {
   const pixels = pixelsOf(width.value * widest(board));
   const feeds = useMemo(() => feedsFor(board, windows, link, fleet.units), [id, series]);
 
-  useEffect(() => {
-    document.title = say('page.title', { name: board.name });
-  }, [board.name]);
+  useTitle(board.name);
   useEffect(() => {
     // A board that is opened without a time of its own shows the one that it was saved with.
     if (sameView(chartView.peek(), DEFAULT_CHARTS) && !location.hash.includes('?')) {

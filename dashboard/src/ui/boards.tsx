@@ -12,6 +12,7 @@ import { say } from '../text/say';
 import { faultText, keepDraft, readKept, reasonOf, saveNew } from './board_store';
 import { Confirm } from './confirm';
 import { saveFile } from './export';
+import { useTitle } from './title';
 
 export function Boards() {
   beat.value;
@@ -28,8 +29,8 @@ export function Boards() {
       fault.value = reasonOf(error);
     }
   };
+  useTitle(say('charts.boards'));
   useEffect(() => {
-    document.title = say('page.title', { name: say('charts.boards') });
     void ask();
   }, []);
 

@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useId, useState } from 'preact/hooks';
 import { beat } from '../beat';
 import { cancel, commands as askCommands, send } from '../link/devices_api';
-import { typedJson } from '../state/documents';
+import { EXAMPLE, typedJson } from '../state/documents';
 import { actor } from '../state/me';
 import { COMMAND_LEVELS, isOpen } from '../text/devices';
 import { say } from '../text/say';
@@ -67,7 +67,7 @@ function Sent({ id }: { id: string }) {
                 busy={busy}
                 cancel={() =>
                   void give(async () => {
-                    await cancel(command.id);
+                    await cancel(command.id, actor());
                     await feed?.again();
                     return say('devices.command_cancelled', { id: String(command.id) });
                   })
@@ -207,7 +207,7 @@ function Make({ id, known, sent }: MakeProps) {
       </Field>
       <Field name={say('devices.command_args')} hint={say('devices.command_args_hint')} error={typed.ok ? undefined : typed.fault} wide>
         {(tie) => (
-          <textarea {...tie} rows={3} spellcheck={false} placeholder={'{"interval_s": 5}'} value={args.value} onInput={(event) => (args.value = event.currentTarget.value)} />
+          <textarea {...tie} rows={3} spellcheck={false} placeholder={EXAMPLE} value={args.value} onInput={(event) => (args.value = event.currentTarget.value)} />
         )}
       </Field>
       <fieldset class="ticks wide">

@@ -90,6 +90,11 @@ function Drawing({ picture }: { picture: Picture }) {
   const narrow = useNarrow();
   const layout = narrow ? narrowLayout(picture.parts) : wideLayout(picture.parts);
   const said = picture.parts.map(({ name, lines }) => `${name}: ${lines.join(', ')}`).join('. ');
+  const lines = picture.flows.map((flow) => {
+    const from = layout.boxes.get(flow.from)!;
+    const to = layout.boxes.get(flow.to)!;
+    return { flow, line: narrow ? downward(from, to, flow.from === 'spool') : across(from, to) };
+  });
   return (
     <svg
       class={`drawing ${narrow ? 'narrow' : ''}`}
@@ -97,13 +102,14 @@ function Drawing({ picture }: { picture: Picture }) {
       role="img"
       aria-label={say('pipeline.picture', { said })}
     >
-      {picture.flows.map((flow) => {
-        const from = layout.boxes.get(flow.from);
-        const to = layout.boxes.get(flow.to);
-        if (from === undefined || to === undefined) return null;
-        const shape = narrow ? downward(from, to, flow.from === 'spool') : across(from, to);
-        return <FlowLine key={`${flow.from} ${flow.to}`} flow={flow} {...shape} />;
-      })}
+      {lines.map(({ flow, line }) => (
+        <g key={`${flow.from} ${flow.to}`} class={`flow-line ${flow.level}`}>
+          <path class="pipe" d={line.path} />
+        </g>
+      ))}
+      {lines.map(({ flow, line }) => (
+        <FlowLine key={`${flow.from} ${flow.to}`} flow={flow} {...line} />
+      ))}
       {picture.parts.map((part) => (
         <Station key={part.id} part={part} box={layout.boxes.get(part.id)!} />
       ))}
@@ -124,7 +130,10 @@ function across(from: Box, to: Box): Line {
   const x2 = to.x - 7;
   const y2 = to.y + to.height / 2;
   const middle = (x1 + x2) / 2;
-  return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`, at: { x: middle + 2, y: (y1 + y2) / 2 - 8, anchor: 'middle' } };
+  const path = `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
+  // On the side that the line does not come from, so that it is not crossed out.
+  const below = y2 > y1 + 1;
+  return { path, at: { x: middle + 4, y: y2 + (below ? 19 : -9), anchor: 'middle' } };
 }
 
 /** Down; what follows the spool leaves a line along its left side. */
@@ -142,7 +151,6 @@ function downward(from: Box, to: Box, along: boolean): Line {
 function FlowLine({ flow, path, at }: { flow: Arrow } & Line) {
   return (
     <g class={`flow-line ${flow.level} ${flow.moving ? 'moving' : ''}`}>
-      <path class="pipe" d={path} />
       {flow.moving && <path class="stream" d={path} />}
       <path class="tip" d={tip(path)} />
       <text x={at.x} y={at.y} text-anchor={at.anchor}>

@@ -60,7 +60,7 @@ impl Publisher {
                     sleep_until(Deadline::from_std(*until)).await;
                     let (live, wanted) = (self.live.clone(), self.config.subscription.clone());
                     Source::Asking(Box::pin(async move {
-                        live.subscribe(wanted, None, Transport::Sse).await
+                        live.subscribe(wanted, None, Transport::Inside).await
                     }))
                 }
                 Source::Asking(viewer) => match viewer.await {
