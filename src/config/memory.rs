@@ -27,7 +27,7 @@ const OUTCOME_BYTES: u64 = 200;
 /// history (names, head and last value); measured, docs/benchmarks.md.
 const SERIES_BYTES: u64 = 8 + 400 + 200;
 /// A device: what the aggregate knows of it beside its series, and what was said of it; measured.
-const DEVICE_BYTES: u64 = 1024;
+const DEVICE_BYTES: u64 = 1536;
 /// One buffered sample of the history: value and its share of the time axis, vectors half full.
 const HEAD_SAMPLE_BYTES: u64 = 2 * (8 + 2);
 /// A viewer: task, control queue, one frame on its way.

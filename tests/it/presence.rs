@@ -183,7 +183,7 @@ fn a_restart_of_the_daemon_makes_nobody_come_or_go() {
         daemon.restart();
         let is = device(&daemon, "there");
         assert_eq!((&is["online"], &is["since"]), (&was["online"], &was["since"]), "{is:#}");
-        assert_eq!((&is["labels"]["site"], &is["expected_s"]), (&json!("north"), &json!(3)));
+        assert_eq!((&is["labels"]["site"], &is["expected_s"]), (&json!("north"), &json!(3.0)));
         assert_eq!(is["first_seen"], was["first_seen"]);
         assert_eq!(is["known"], true);
         let is = device(&daemon, "gone");
