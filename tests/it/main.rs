@@ -56,3 +56,4 @@ mod store;
 mod trouble;
 mod victoria;
 mod viewer;
+mod viewers;
