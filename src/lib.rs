@@ -15,7 +15,8 @@
 //! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
 //!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`], [`rules`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
-//!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`];
+//!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`]
+//!   (viewers), [`alerts`] (what rules find), [`notify`] (people), [`web`] (HTTP), [`clock`];
 //!   `sqlite`, what their database files have in common.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
@@ -23,6 +24,7 @@
 
 pub mod admit;
 pub mod aggregate;
+pub mod alerts;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -36,6 +38,7 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod notify;
 pub mod routes;
 pub mod rules;
 pub mod simulate;

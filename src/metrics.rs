@@ -3,13 +3,17 @@
 //! Counters are incremented where the thing happens; gauges are set from the rooms' own statistics
 //! when somebody looks ([`Gauges`]).
 
+mod alerts;
 mod bridges;
 mod commands;
 mod live;
+mod notify;
 
+pub use alerts::{AlertGauges, Alerts};
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
 pub use live::{LiveGauges, Viewers};
+pub use notify::{ChannelGauges, Channels};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -133,7 +137,9 @@ pub struct Gauges {
     pub start_time_seconds: FloatGauge,
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
+    pub alerts: Alerts,
     pub bridges: Bridges,
+    pub notify: Channels,
     pub viewers: Viewers,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
@@ -362,7 +368,9 @@ impl Metrics {
                     "sink_requests_failed",
                     "Requests that a sink's store did not take, whatever their content",
                 ),
+                alerts: Alerts::new(r),
                 bridges: Bridges::new(r),
+                notify: Channels::new(r),
                 viewers: Viewers::new(r),
                 live_lag_seconds: add(
                     r,

@@ -5,6 +5,8 @@
 use super::mqtt;
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, reach};
 use crate::config::{Config, ConfigError, Sources, load, worst_case_memory};
+use crate::notify::{Channel, Target, Tls};
+use crate::rules::Severity;
 use bytesize::ByteSize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +63,7 @@ pub(super) fn check(check: &Check) -> ExitCode {
     }
     let total = lines.iter().map(|line| line.bytes).sum();
     println!("# {:>10}  in all", ByteSize(total).to_string());
+    tell_channels(&config);
     println!("\n# The configuration is good.");
     if check.offline { ExitCode::SUCCESS } else { reach_all(&config) }
 }
@@ -72,7 +75,62 @@ fn reach_all(config: &Config) -> ExitCode {
     let brokers = mqtt::reach(config);
     #[cfg(not(feature = "mqtt"))]
     let brokers = ExitCode::SUCCESS;
-    if sinks == ExitCode::SUCCESS { brokers } else { sinks }
+    let channels = reach_channels(&config.notify.channels);
+    let all = [sinks, brokers, channels];
+    all.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS)
+}
+
+/// Who would be told of alerts.
+fn tell_channels(config: &Config) {
+    if config.notify.channels.is_empty() {
+        return;
+    }
+    println!("\n# Alerts are told to:\n#");
+    for Channel { name, wanted, target } in &config.notify.channels {
+        let how = match target {
+            Target::Webhook(webhook) if webhook.secret_file.is_some() => "signed".to_owned(),
+            Target::Webhook(_) => "NOT signed (secret_file)".to_owned(),
+            Target::Email(email) => {
+                let tls = match email.tls {
+                    Tls::Implicit => "with TLS",
+                    Tls::Starttls => "after STARTTLS",
+                    Tls::Plain => "in clear",
+                };
+                format!("{tls}, for {} people", email.to.len())
+            }
+        };
+        let least = match wanted.severity_min {
+            Severity::Info => "everything",
+            Severity::Warning => "warnings and worse",
+            Severity::Critical => "what is critical",
+        };
+        println!("# {name:>10}  {} {}, {how}: {least}", target.kind(), target.place());
+    }
+}
+
+fn reach_channels(channels: &[Channel]) -> ExitCode {
+    if channels.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let found = match runtime {
+        Ok(runtime) => {
+            let asking = channels.iter().map(|channel| channel.target.reach());
+            runtime.block_on(futures_util::future::join_all(asking))
+        }
+        Err(error) => return fail(1, error),
+    };
+    println!("# Told nothing yet, those who are told of alerts answer:\n#");
+    for (channel, found) in channels.iter().zip(&found) {
+        let found = found.as_ref().map_or_else(ToString::to_string, |()| "good".to_owned());
+        println!("# {:>10}  {}: {found}", channel.name, channel.target.place());
+    }
+    match found.iter().filter(|found| found.is_err()).count() {
+        0 => ExitCode::SUCCESS,
+        bad => {
+            fail(EXIT_UNAVAILABLE, format!("{bad} of {} channels can't be reached", found.len()))
+        }
+    }
 }
 
 fn reach_sinks(config: &Config) -> ExitCode {

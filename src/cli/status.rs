@@ -52,6 +52,7 @@ pub(super) struct Status {
     pub sinks: Vec<Sink>,
     live: Live,
     intake: Intake,
+    notify: Notify,
     viewers: Viewers,
     pub ledger: Ledger,
 }
@@ -130,6 +131,14 @@ struct Intake {
     mqtt: Vec<Bridge>,
 }
 
+/// Who is told of alerts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Notify {
+    failing: Vec<String>,
+    dead_letters: u64,
+}
+
 /// A bridge to a broker.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -192,6 +201,13 @@ fn complaints(status: &Status) -> Vec<String> {
         let cause = bridge.cause.as_deref().map(|cause| format!(": {}", printable(cause)));
         let cause = cause.unwrap_or_default();
         complaints.push(format!("the broker of {} is {}{cause}", bridge.name, bridge.state));
+    }
+    for channel in &status.notify.failing {
+        complaints.push(format!("notifications of {} are not taken", printable(channel)));
+    }
+    if status.notify.dead_letters > 0 {
+        let letters = count(status.notify.dead_letters);
+        complaints.push(format!("{letters} notifications are given up"));
     }
     if status.ledger.imbalance != 0 && status.sinks.iter().all(|sink| sink.imbalance == 0) {
         complaints.push("the ledger is not balanced".to_owned());

@@ -2,6 +2,7 @@
 
 use super::{Config, InfluxConfig, MqttConfig};
 use crate::ledger::CLIENTS_MAX;
+use crate::notify::HELD_MAX;
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,9 @@ fn open_windows(sink: &InfluxConfig, config: &Config) -> u64 {
 
 /// A series of which rollups are published: its windows that are open, and its names.
 const PUBLISHED_SERIES_BYTES: u64 = 1200;
+
+/// An event with its alert: names, tags, and a text.
+const EVENT_BYTES: u64 = 2048;
 
 /// What is held for publishing, by all bridges that do.
 fn published(config: &Config) -> u64 {
@@ -141,6 +145,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "open windows of sinks that get rollups",
             "limits.series_max, live.lateness, each of sinks.influx: rollup_window",
             config.sinks.influx.iter().map(|sink| open_windows(sink, config)).sum(),
+        ),
+        line(
+            "events that channels of notifications hold",
+            "each of notify.webhook and notify.email",
+            (config.notify.channels.len() * HELD_MAX) as u64 * EVENT_BYTES,
         ),
         line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
         line("open commands", "commands.open_memory", config.commands.open_memory as u64),
