@@ -3,7 +3,7 @@
 
 #[cfg(feature = "mqtt")]
 use super::mqtt;
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, reach};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable, reach};
 use crate::config::{Config, ConfigError, Sources, load, worst_case_memory};
 use crate::notify::{Channel, Target, Tls};
 use crate::rules::Severity;
@@ -63,9 +63,34 @@ pub(super) fn check(check: &Check) -> ExitCode {
     }
     let total = lines.iter().map(|line| line.bytes).sum();
     println!("# {:>10}  in all", ByteSize(total).to_string());
+    print_rules(&config);
     tell_channels(&config);
     println!("\n# The configuration is good.");
     if check.offline { ExitCode::SUCCESS } else { reach_all(&config) }
+}
+
+/// Mistakes in them were told before.
+fn print_rules(config: &Config) {
+    let rules = &config.alerts.rules;
+    println!(
+        "\n# Alert rules: {}, and those that are there anyway (tidegate alerts rules)",
+        rules.len()
+    );
+    if !rules.is_empty() {
+        println!("#");
+    }
+    for spec in rules {
+        let limits = [("above", spec.above), ("below", spec.below)];
+        let limits = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+        let limits = limits.filter(|(_, limit)| !limit.is_nan());
+        let limits: String = limits.map(|(name, limit)| format!(" {name} {limit}")).collect();
+        let of = match spec.kind.as_str() {
+            "daemon" => spec.what.clone(),
+            "offline" => spec.device.join(" "),
+            _ => format!("{} of {}", spec.metric.join(" "), spec.device.join(" ")),
+        };
+        println!("# {:>10}  {}: {}{limits}, {of}", spec.severity, printable(&spec.name), spec.kind);
+    }
 }
 
 /// All are asked, whatever the first say.

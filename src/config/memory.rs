@@ -84,6 +84,11 @@ fn bridged(bridge: &MqttConfig) -> u64 {
     bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES + host as u64
 }
 
+/// A series that rules watch, with three rules of which one has an open alert, one measures a rate.
+const WATCHED_BYTES: u64 = 2 << 10;
+/// Names that were met, of tables and of metrics, and which rules take them.
+const WATCHED_NAME_BYTES: u64 = 160;
+
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
 #[must_use]
 pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
@@ -153,6 +158,12 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
         ),
         line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
         line("open commands", "commands.open_memory", config.commands.open_memory as u64),
+        line(
+            "what alert rules watch",
+            "alerting.series_max, and names by limits.series_max",
+            config.alerts.series_max as u64 * WATCHED_BYTES
+                + config.limits.series_max as u64 * WATCHED_NAME_BYTES,
+        ),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),
     ]
 }

@@ -1,8 +1,10 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod alerts;
 mod audit;
 mod bad_input;
+mod boards;
 mod client;
 mod commands;
 #[cfg(feature = "mqtt")]
