@@ -144,3 +144,58 @@ impl Rulebook {
 fn sentence(wrong: &[Wrong]) -> String {
     wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, what: &str) -> Spec {
+        let kind = if what.is_empty() { "offline" } else { "daemon" };
+        Spec {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            what: what.to_owned(),
+            ..Spec::default()
+        }
+    }
+
+    fn names(book: &Rulebook) -> Vec<String> {
+        book.rules().iter().map(|rule| rule.name.to_string()).collect()
+    }
+
+    #[test]
+    fn what_nobody_wrote_is_there_anyway() {
+        let mut book = Rulebook::new(vec![spec("mine", "spool")], BTreeMap::new());
+        let all = ["mine", "tidegate breaker", "tidegate broker", "tidegate disk"];
+        assert_eq!(names(&book)[..4], all);
+        assert_eq!(names(&book).len(), 5);
+        book.put(spec("tidegate disk", ""));
+        // A name is taken once.
+        assert_eq!(names(&book).len(), 5);
+        assert!(book.remove("tidegate disk") && !book.remove("tidegate disk"));
+        assert_eq!(names(&book).len(), 5);
+    }
+
+    #[test]
+    fn the_configuration_counts_and_what_makes_no_sense_is_shown() {
+        let page = [("a", spec("a", "")), ("b", spec("b", "nonsense"))];
+        let page = page.into_iter().map(|(name, spec)| (name.to_owned(), spec)).collect();
+        let book = Rulebook::new(vec![spec("a", "")], page);
+        assert_eq!(names(&book).iter().filter(|name| **name == "a").count(), 1);
+        let tallies: Vec<_> =
+            (1..=6).map(|matching| Tally { matching, ..Tally::default() }).collect();
+        let views = book.views(&tallies);
+        let told: Vec<_> = views
+            .iter()
+            .take(4)
+            .map(|view| (&*view.spec.name, view.source, view.tally.matching, view.error.is_some()))
+            .collect();
+        let wanted = [
+            ("a", Source::File, 1, false),
+            ("a", Source::Page, 0, true),
+            ("b", Source::Page, 0, true),
+            ("tidegate breaker", Source::BuiltIn, 2, false),
+        ];
+        assert_eq!(told, wanted);
+    }
+}

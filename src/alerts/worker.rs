@@ -42,7 +42,7 @@ const SPOOL_FILL_MAX: f64 = 0.4;
 const LAG_MAX: Duration = Duration::from_secs(60);
 /// How often what is too old is deleted.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
-/// How often rules' tallies are shown.
+/// How often numbers and tallies are shown.
 const SHOW_INTERVAL: Duration = Duration::from_millis(500);
 /// What people ask for and the thread has not looked at; who finds it full waits.
 const ASKED_MAX: usize = 256;
@@ -410,6 +410,9 @@ impl Worker {
         self.follower.commit(position);
         let changed = self.desk.written();
         if !changed.is_empty() {
+            // Who learns of it may look at once.
+            self.showed = None;
+            self.show();
             (self.tell)(changed);
         }
         let last = self.desk.last_event();
@@ -461,8 +464,13 @@ impl Worker {
         }
     }
 
+    /// What others may see, from time to time: it costs with the number of open alerts and rules.
     fn show(&mut self) {
         let now = clock::monotonic();
+        if self.showed.is_some_and(|at| now.duration_since(at) < SHOW_INTERVAL) {
+            return;
+        }
+        self.showed = Some(now);
         let [pending, firing, acknowledged, critical] = self.desk.counts();
         let stats = Stats {
             counts: Counts { pending, firing, acknowledged, critical },
@@ -472,14 +480,9 @@ impl Worker {
             passed_over: self.passed_over,
             stalled: self.stalled,
         };
-        let is_due = self.showed.is_none_or(|at| now.duration_since(at) >= SHOW_INTERVAL);
-        let mut shown = lock(&self.shown);
-        shown.stats = stats;
-        if is_due {
-            self.showed = Some(now);
-            shown.rules = self.rulebook.views(self.watch.tallies());
-            shown.silences = self.desk.silences();
-        }
+        let rules = self.rulebook.views(self.watch.tallies());
+        let silences = self.desk.silences();
+        *lock(&self.shown) = Shown { stats, rules, silences };
     }
 
     /// Says the same trouble once per interval.

@@ -1,5 +1,6 @@
 //! The command line: reads arguments, prints answers, decides nothing.
 
+mod alerts;
 mod ask;
 mod audit;
 mod breaker;
@@ -56,6 +57,8 @@ enum Command {
     Status(status::StatusCommand),
     /// Stop a sink's writing, have it tried now, or let it go on.
     Breaker(breaker::BreakerCommand),
+    /// Look at alerts, take notice of them, keep their notifications back for a while.
+    Alerts(alerts::AlertsCommand),
     /// Send a command to a device, see what became of it, or take it back.
     #[command(name = "command")]
     Command(command::CommandCommand),
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query::query(&query),
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
+        Command::Alerts(command) => alerts::alerts(&command),
         Command::Command(command) => command::command(&command),
         Command::Desired(command) => command::desired(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),

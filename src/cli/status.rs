@@ -55,6 +55,17 @@ pub(super) struct Status {
     notify: Notify,
     viewers: Viewers,
     pub ledger: Ledger,
+    alerts: Alerts,
+}
+
+/// Open alerts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Alerts {
+    firing: u64,
+    pending: u64,
+    acknowledged: u64,
+    critical: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -202,6 +213,11 @@ fn complaints(status: &Status) -> Vec<String> {
         let cause = cause.unwrap_or_default();
         complaints.push(format!("the broker of {} is {}{cause}", bridge.name, bridge.state));
     }
+    match status.alerts.critical {
+        0 => {}
+        1 => complaints.push("a critical alert fires (tidegate alerts ls)".to_owned()),
+        some => complaints.push(format!("{some} critical alerts fire (tidegate alerts ls)")),
+    }
     for channel in &status.notify.failing {
         complaints.push(format!("notifications of {} are not taken", printable(channel)));
     }
@@ -264,6 +280,15 @@ fn screen(status: &Status) -> String {
         ),
     );
     line("ledger", ledger(&status.ledger));
+    let Alerts { firing, pending, acknowledged, critical } = status.alerts;
+    if firing + pending + acknowledged > 0 {
+        line(
+            "alerts",
+            format!(
+                "{firing} firing ({critical} critical), {pending} pending, {acknowledged} acknowledged"
+            ),
+        );
+    }
     for sink in &status.sinks {
         out.push('\n');
         out.push_str(&sink_lines(sink));

@@ -104,6 +104,8 @@ pub(super) struct Publish {
     pub devices: Vec<String>,
     pub metrics: Vec<String>,
     pub presence: String,
+    pub alerts: String,
+    pub alerts_clear: Quantity,
     pub qos: u32,
 }
 

@@ -269,7 +269,8 @@ impl Daemon {
             header_timeout: config.limits.header_timeout,
         };
         let serving = web::serve(listener, app.clone(), options, stop.clone());
-        let watching = overview.clone().watch(app.clone(), stop.clone());
+        // It holds on to rooms that end when nobody does any more.
+        let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {

@@ -189,8 +189,8 @@ impl Book {
         Ok(forgotten)
     }
 
-    /// What a channel had; one that is new begins at `newest`, and so does one whose journal was begun
-    /// anew, at its start. `true` if that was so.
+    /// What a channel had; one that is new begins at `newest`. So does one that is further than its
+    /// journal, which a power cut may have cost its end: `true` if that was so.
     pub fn channel(
         &mut self,
         name: &str,
@@ -223,7 +223,7 @@ impl Book {
             Some(standing) if standing.position <= newest => {
                 Ok((Known { standing, ..known }, false))
             }
-            _ => Ok((known, true)),
+            _ => Ok((Known { standing: Standing::at(newest), ..known }, true)),
         }
     }
 

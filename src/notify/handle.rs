@@ -2,7 +2,7 @@
 
 use super::book::{Book, BookError, Letter};
 use super::channel::{Shared, SharedBook, Task, with};
-use super::grouping::{Grouping, Rhythm, Standing};
+use super::grouping::{Grouping, Rhythm};
 use super::{Channel, Journal, Undelivered};
 use crate::clock;
 use crate::model::Timestamp;
@@ -127,13 +127,13 @@ pub fn open(settings: Settings, journal: Arc<dyn Journal>) -> Result<Opened, Ope
     let newest = *journal.changed().borrow();
     let mut known = Vec::new();
     for channel in &settings.channels {
-        let (state, is_anew) = book.channel(&channel.name, channel.target.kind(), newest)?;
-        if is_anew {
+        let (state, is_cut) = book.channel(&channel.name, channel.target.kind(), newest)?;
+        if is_cut {
             log::warn!(
                 channel = channel.name.as_str();
-                "the journal of alerts was begun anew: the channel is told it from its start"
+                "the journal of alerts has lost its end, or was begun anew: the channel is told what happens from now on"
             );
-            book.stand(&channel.name, &Standing::default())?;
+            book.stand(&channel.name, &state.standing)?;
         }
         let events = book.events(&channel.name)?;
         known.push((state, events));

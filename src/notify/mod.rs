@@ -27,7 +27,7 @@ mod wording;
 
 pub use book::{BookError, Letter};
 pub use email::{EmailTarget, Mailbox, Tls, mailbox};
-pub use grouping::Wanted;
+pub use grouping::{HELD_MAX, Wanted};
 pub use handle::{Notify, OpenError, Opened, Settings, TestError, View, open};
 pub use webhook::WebhookTarget;
 

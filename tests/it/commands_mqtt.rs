@@ -72,15 +72,16 @@ fn a_sparkplug_node_is_written_to_and_its_report_is_the_answer() {
     }
 
     // One that is away gets it when it is born again; at once the daemon says why it waits.
-    n1.kill();
+    n1.tell("device-death");
     let device = format!("/api/v1/devices/{METER}");
     daemon.eventually(&device, |device| device["online"] == false);
     let asked = json!({ "name": "running", "arguments": { "value": true }, "ttl_s": 600 });
     let id = command(&daemon, METER, &asked);
     let path = format!("/api/v1/commands/{id}");
-    daemon
-        .eventually(&path, |it| it["message"].as_str().is_some_and(|it| it.contains("is offline")));
-    let mut n1 = node(&broker);
+    daemon.eventually(&path, |command| {
+        command["message"].as_str().is_some_and(|message| message.contains("is offline"))
+    });
+    n1.tell("device-birth");
     until(&daemon, id, "acknowledged");
     heard(&mut n1, "written running=True");
 
@@ -190,7 +191,7 @@ fn topics_that_make_no_sense_are_told_before_the_start() {
         }
         String::from_utf8(command.output().unwrap().stderr).unwrap()
     };
-    let json = ["routes.0.topic=site/#", "routes.0.decoder=json"];
+    let json = ["routes.0.topic=site/{device}/+", "routes.0.decoder=json"];
     for (settings, problem) in [
         (vec![RESULTS], "nobody answers without commands.topic"),
         (vec!["intake.mqtt.0.commands.topic=site/cmd"], "{device} is missing"),

@@ -1,6 +1,7 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod alerts;
 mod audit;
 mod bad_input;
 mod boards;
@@ -24,6 +25,8 @@ mod load;
 #[cfg(feature = "mqtt")]
 mod mosquitto;
 #[cfg(feature = "mqtt")]
+mod mqtt_alerts;
+#[cfg(feature = "mqtt")]
 mod mqtt_in;
 #[cfg(feature = "mqtt")]
 mod mqtt_mending;
@@ -39,9 +42,13 @@ mod mqtt_publishers;
 mod mqtt_quarantine;
 #[cfg(feature = "mqtt")]
 mod mqtt_retained;
+mod notify;
+#[cfg(feature = "mqtt")]
+mod notify_mail;
 mod operator;
 #[cfg(feature = "mqtt")]
 mod publisher;
+mod receiver;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;

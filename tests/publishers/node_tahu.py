@@ -122,6 +122,11 @@ def odd():
     mark()
 
 
+def device_death():
+    publish("DDEATH", tahu.getDdataPayload(), "meter")
+    mark()
+
+
 def leave():
     publish("NDEATH", tahu.getNodeDeathPayload())
     mark()
@@ -135,6 +140,7 @@ converse({
     "historical": lambda *words: data(*words, add_metric=tahu.addHistoricalMetric),
     "odd": odd,
     "lose": lambda: f"seq={tahu.getSeqNum()}",
+    "device-death": device_death,
     "device-birth": lambda: (device_birth(), mark())[1],
     "deaf": deaf.set,
     "leave": leave,

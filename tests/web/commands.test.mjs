@@ -18,14 +18,18 @@ after(async () => {
   await daemon?.end();
 });
 
-async function send(page, name, args, options = {}) {
+async function fill(page, name, args, options = {}) {
   const form = page.locator('.make');
   if ((await form.getAttribute('open')) === null) await form.locator('summary').click();
   await form.getByLabel('Command', { exact: true }).fill(name);
   await form.getByLabel('Arguments').fill(args);
   if (options.ttl !== undefined) await form.getByLabel('Waits at most').selectOption(options.ttl);
   await form.getByLabel('Your name').fill('ana');
-  await form.getByRole('button', { name: 'Send', exact: true }).click();
+  return form.getByRole('button', { name: 'Send', exact: true });
+}
+
+async function send(page, ...order) {
+  await (await fill(page, ...order)).click();
 }
 
 const command = (page, name, state) => page.locator(`[data-command][data-state="${state}"]`, { hasText: name });
@@ -53,7 +57,9 @@ test('a command goes to a device and its answer comes back', async () => {
 test('arguments that are no JSON are told before anything is sent', async () => {
   const { page, close } = await open(browser, daemon, '#/device/pump-003');
   await page.waitForSelector('[data-facts="pump-003"]');
-  await send(page, 'set-interval', '{"seconds": ');
+  const button = await fill(page, 'set-interval', '{"seconds": ');
+  assert.equal(await button.getAttribute('aria-disabled'), 'true');
+  await page.keyboard.press('Enter');
   await page.locator('.field.wrong', { hasText: 'Arguments' }).waitFor();
   assert.deepEqual((await api(daemon, 'GET', 'devices/pump-003/commands')).commands, []);
   await close();

@@ -145,15 +145,13 @@ test('what must not move does not', async () => {
   await close();
 });
 
-test('the picture of the pipeline lives: what is held is told, with what to do', async () => {
+test('the picture of the pipeline lives', async () => {
   const { page, close } = await open(browser, daemon, '#/pipeline');
   await page.locator('[data-part="spool"]').waitFor();
   for (const part of ['clients', 'intake', 'spool', 'live', 'viewers', 'sink history']) {
     assert.equal(await page.locator(`[data-part="${part}"]`).count(), 1, part);
   }
-  const said = async () => page.locator('.drawing').innerText();
   await until('samples that flow', async () => /[1-9][\d,]* samples\/s/.test(await page.locator('.drawing').textContent()));
-  assert.ok((await said()) !== null);
   await close();
 });
 
@@ -161,6 +159,7 @@ test('a laptop sleeps for ten minutes, wakes, and the page is right without a re
   const { page, faults, close } = await open(browser, daemon);
   await page.waitForFunction(() => window.__tidegate.devices() >= 60);
   await page.evaluate(() => { window.notReloaded = true; });
+  await page.clock.install();
   const cdp = await page.context().newCDPSession(page);
   // The lid is closed: the page is frozen, the network gone. The socket dies without a farewell.
   await cdp.send('Network.enable');
@@ -168,8 +167,9 @@ test('a laptop sleeps for ten minutes, wakes, and the page is right without a re
   await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
   await daemon.kill();
   await daemon.restart();
-  await new Promise((done) => setTimeout(done, 12_000));
   await cdp.send('Page.setWebLifecycleState', { state: 'active' });
+  // Timers that were due meanwhile fire once, as after a sleep.
+  await page.clock.fastForward('10:00');
   await cdp.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
   await page.waitForSelector('[data-link="live"]', { timeout: 4 * BUSY_MS });
   await page.waitForFunction(() => /data (< 1|[12]) s old/.test(document.querySelector('.link .age').textContent), null, { timeout: 4 * BUSY_MS });
@@ -178,7 +178,7 @@ test('a laptop sleeps for ten minutes, wakes, and the page is right without a re
   await close();
 });
 
-test('an hour asleep by the page’s own clock: hidden tabs let the link go and come back', async () => {
+test('a tab that is hidden for ten minutes lets its link go, and takes it up again', async () => {
   const { page, close } = await open(browser, daemon);
   await page.clock.install();
   const hide = (hidden) =>

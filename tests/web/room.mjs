@@ -2,15 +2,25 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { BUSY_MS } from './daemon.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** Where a page lies that is newer than the daemon's own: PAGE=../../dashboard/dist while one works on it. */
+const { PAGE } = process.env;
+
+const fromDist = (route) => {
+  const { pathname } = new URL(route.request().url());
+  return route.fulfill({ path: join(PAGE, pathname === '/' ? 'index.html' : pathname) });
+};
+
 /** A page with its faults: errors on the console, requests to anybody else. */
 export async function open(browser, daemon, hash = '', options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB', ...options });
+  if (PAGE !== undefined) await context.route((url) => !url.pathname.startsWith('/api/'), fromDist);
   const page = await context.newPage();
-  page.setDefaultTimeout(2 * BUSY_MS);
+  page.setDefaultTimeout(Number(process.env.PATIENCE ?? 2 * BUSY_MS));
   const faults = [];
   page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
   page.on('pageerror', (error) => faults.push(String(error)));

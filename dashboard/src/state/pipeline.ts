@@ -3,6 +3,7 @@
 // Two layouts of the same parts: side by side on wide screens, one below the other on phones.
 
 import { bytes, lag, percent, span } from '../text/format';
+import { stateWord } from '../text/brokers';
 import { say } from '../text/say';
 import { breakerState, type BreakerState, breakerWord, lettersText, tightest } from '../text/sinks';
 import type { SinkStatus, Status } from '../wire';
@@ -46,7 +47,7 @@ export function pictureOf(status: Status, before: Status | null): Picture {
   const parts: Part[] = [
     part('clients', 'sources', say('pipeline.clients'), [say('pipeline.connections', { n: status.intake.connections })]),
     ...brokers.map((broker) =>
-      part(`broker ${broker.name}`, 'sources', say('pipeline.broker', { name: broker.name }), [broker.state], judge.brokerLevel(broker)),
+      part(`broker ${broker.name}`, 'sources', say('pipeline.broker', { name: broker.name }), [stateWord(broker)], judge.brokerLevel(broker)),
     ),
     gate(status),
     spool(status),
@@ -176,7 +177,7 @@ export const heightOf = (part: Part): number => HEAD + part.lines.length * LINE 
 
 /** Columns from left to right; each column's parts stand in its middle. */
 export function wideLayout(parts: readonly Part[]): Layout {
-  const widths: Record<Part['column'], number> = { sources: 180, gate: 170, spool: 190, followers: 210, ends: 190 };
+  const widths: Record<Part['column'], number> = { sources: 190, gate: 190, spool: 210, followers: 210, ends: 200 };
   const room = 150;
   const columns = COLUMNS.map((column) => parts.filter((part) => part.column === column));
   const heights = columns.map((column) => column.reduce((sum, part) => sum + heightOf(part) + GAP, -GAP));

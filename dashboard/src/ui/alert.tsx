@@ -9,6 +9,7 @@ import { ALL_ALERTS, alertsHash, alertHistoryHash, deviceHash, rulesHash } from 
 import { SPAN_MAX_MS } from '../state/span';
 import { DEFAULT_CHARTS } from '../state/view';
 import { span, value as valueText } from '../text/format';
+import { digitsOf } from '../text/precision';
 import { say } from '../text/say';
 import type { Alert, AlertEvent, FullAlert } from '../wire_alerts';
 import { Acknowledge, shortClock } from './alerts';
@@ -148,8 +149,12 @@ function Events({ it }: { it: FullAlert }) {
   );
 }
 
+/** With the decimals that it came with. */
+const exact = (value: Alert['value']): string =>
+  valueText(value, typeof value === 'number' ? digitsOf(value) : undefined);
+
 function eventText(event: AlertEvent, it: Alert): string {
-  const value = event.value == null ? '' : `${valueText(event.value)} ${it.unit}`.trim();
+  const value = event.value == null ? '' : `${exact(event.value)} ${it.unit}`.trim();
   const by = event.by == null || event.by === '' ? '' : say('alerts.acknowledged_by', { by: event.by });
   const note = event.note == null || event.note === '' ? '' : say('alerts.unread_note', { note: event.note });
   return [value, by, note].filter((text) => text !== '').join(' ');

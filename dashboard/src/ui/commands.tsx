@@ -13,6 +13,7 @@ import { Heads } from './alerts';
 import { DesiredConfiguration } from './desired';
 import { Lamp } from './instruments';
 import { Age, ageOf, Fault, Field, NameField, OutcomeLine, useFeed, useOrder, When } from './kit';
+import { Told } from './told';
 
 const SHOWN = 20;
 /** While something may still come of one of them, and otherwise. */
@@ -129,7 +130,7 @@ function Row({ command, busy, cancel: stop }: { command: Command; busy: boolean;
         <When at={command.created_at} />
         {open && (
           <small>
-            {say('devices.command_ttl')} <When at={command.expires_at} />
+            <Told it="devices.command_expires" with={{ when: <When at={command.expires_at} /> }} />
           </small>
         )}
       </td>

@@ -49,7 +49,6 @@ export function Settings() {
             <NameField />
           </div>
         </section>
-        {now !== null && <Daemon now={now} />}
         <section class="card" aria-labelledby="docs">
           <h2 id="docs">{say('settings.docs')}</h2>
           <p class="said">{say('settings.docs_hint')}</p>
@@ -61,6 +60,7 @@ export function Settings() {
             ))}
           </dl>
         </section>
+        {now !== null && <Daemon now={now} />}
       </div>
     </div>
   );

@@ -326,8 +326,10 @@ impl Order {
                 let value = content((&command.name, &arguments["value"]))?;
                 Ok(Order::Set(vec![value]))
             }
-            ("set", Json::Object(map)) if map.len() == 1 && map["values"].is_object() => {
-                let values = map["values"].as_object().into_iter().flatten();
+            ("set", Json::Object(map))
+                if map.len() == 1 && map.get("values").is_some_and(Json::is_object) =>
+            {
+                let values = map.get("values").and_then(Json::as_object).into_iter().flatten();
                 let values = values.map(content).collect::<Result<Vec<_>, _>>()?;
                 match values.is_empty() {
                     true => Err("values: at least one".to_owned()),
