@@ -16,7 +16,8 @@
 //!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`], [`rules`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
 //!   [`intake`] (devices), [`sinks`] (stores), [`live`] (viewers), [`web`] (HTTP), [`clock`];
-//!   `sqlite`, what their database files have in common.
+//!   [`systemd`] (the service manager); `sqlite`, what their database files have in common; `pulse`,
+//!   signs of life of threads.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
 #![warn(missing_docs)]
@@ -35,6 +36,7 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+mod pulse;
 pub mod routes;
 pub mod rules;
 pub mod simulate;
@@ -42,6 +44,7 @@ pub mod sinks;
 pub mod sparkplug;
 pub mod spool;
 mod sqlite;
+pub mod systemd;
 pub mod web;
 pub mod wire;
 

@@ -7,12 +7,15 @@ mod check;
 mod dead_letters;
 mod demo;
 mod drill;
+mod init;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod package_files;
 #[cfg(feature = "mqtt")]
 mod quarantine;
 mod query;
 mod reach;
+mod reload;
 mod run;
 mod simulate;
 mod spool;
@@ -45,6 +48,8 @@ enum Command {
     /// Check the configuration; print what is in force, the worst-case memory, and whether each sink
     /// can be written and each broker lets us subscribe.
     Check(check::Check),
+    /// Write the first configuration file, with every key explained.
+    Init(init::Init),
     /// Run the daemon with a simulated plant, to see it move.
     Demo(demo::Demo),
     /// Send the readings of a simulated plant to a daemon.
@@ -71,6 +76,9 @@ enum Command {
     /// Recount the spool, the history and the sinks from disk and compare with the ledger; the daemon
     /// must be stopped.
     Audit(audit::Audit),
+    /// Write manual pages and shell completions, for packages.
+    #[command(hide = true)]
+    PackageFiles(package_files::PackageFiles),
 }
 
 /// Where settings come from; flags win over TIDEGATE_… variables, which win over the file.
@@ -108,6 +116,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(settings) => run::run(&settings),
         Command::Check(check) => check::check(&check),
+        Command::Init(init) => init::init(&init),
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(simulate),
         Command::Query(query) => query::query(&query),
@@ -121,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
         Command::Audit(audit) => audit::audit(&audit),
+        Command::PackageFiles(files) => package_files::package_files(&files),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::live::{self, Begin, ClientInfo, Feed, FeedNext, KnownDevice, Live};
 use crate::model::{Position, Timestamp};
+use crate::pulse::Pulse;
 use crate::sinks::history::Reader;
 use crate::spool::{Follower, Next, Spool};
 use std::cell::Cell;
@@ -34,6 +35,7 @@ pub(super) fn start(
     config: &Config,
     spool: &Spool,
     history: &Reader,
+    pulse: Pulse,
 ) -> Result<(Live, JoinHandle<()>), DaemonError> {
     let note = Note { path: config.state_dir.join("live.position"), epoch: spool.id() };
     let begin = begin(&note, spool);
@@ -51,7 +53,8 @@ pub(super) fn start(
     settings.viewers_max = config.live.viewers_max;
     let follower = spool.follow("live", begin.position());
     follower.commit(begin.position());
-    let feed = LogFeed { follower, spool: spool.clone(), note, noted: Cell::new(None), shed: 0 };
+    let noted = Cell::new(None);
+    let feed = LogFeed { follower, spool: spool.clone(), note, noted, shed: 0, pulse };
     let (live, thread) = Live::start(settings, feed).map_err(thread_error)?;
     live.seed_devices(history.devices().into_iter().map(|device| KnownDevice {
         id: device.device.to_string(),
@@ -100,6 +103,7 @@ struct LogFeed {
     noted: Cell<Option<Instant>>,
     /// Samples that a full log gave up before they were folded, as far as said.
     shed: u64,
+    pulse: Pulse,
 }
 
 impl LogFeed {
@@ -115,7 +119,9 @@ impl LogFeed {
 
 impl Feed for LogFeed {
     fn next(&mut self, timeout: Duration) -> FeedNext {
+        self.pulse.beat("to read the spool");
         let next = self.follower.next(READ_BYTES_MAX, timeout);
+        self.pulse.beat("to fold readings and render frames");
         self.note_shed();
         match next {
             Ok(Next::Entries(entries)) => FeedNext::Entries(

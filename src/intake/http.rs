@@ -85,6 +85,9 @@ impl Intake {
     /// If the caller goes away meanwhile the batch may still enter, as after any broken connection.
     pub async fn post(&self, posted: Posted) -> PostAnswer {
         let answer = self.take(&posted).await;
+        if let Some(part) = answer.refused.first() {
+            part.refusal.note(Protocol::Http, &posted.client);
+        }
         for part in &answer.refused {
             self.metrics.refused(Protocol::Http, part.refusal.code.name());
         }

@@ -14,6 +14,7 @@ pub mod mqtt;
 mod rates;
 mod reading;
 mod refusal;
+mod refused_log;
 mod ws;
 
 pub use http::{PostAnswer, Posted, PostedAs};

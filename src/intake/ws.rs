@@ -416,6 +416,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     }
 
     async fn tell_refusal(&mut self, seq: Seq, refusal: &Refusal) -> Result<(), End> {
+        refusal.note(Protocol::Ws, &self.greeted.client);
         match refusal.retry {
             Retry::Never => self.account.settled(seq),
             Retry::Later(_) => {
