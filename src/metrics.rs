@@ -4,8 +4,10 @@
 //! when somebody looks ([`Gauges`]).
 
 mod bridges;
+mod commands;
 
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
+pub use commands::{Commands, Ignored};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -75,6 +77,8 @@ pub struct Metrics {
     connections: Gauge,
     accepts_failed: Counter,
     requests: Counter,
+    /// Of commands.
+    pub commands: Commands,
     gauges: Gauges,
 }
 
@@ -293,6 +297,7 @@ impl Metrics {
             connections: add(r, "connections", "Open connections"),
             accepts_failed: add(r, "accepts_failed", "Connections that could not be accepted"),
             requests: add(r, "http_requests", "HTTP requests, handshakes included"),
+            commands: Commands::new(r),
             gauges: Gauges {
                 pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
                 spool_bytes: add(r, "spool_bytes", "Size of the spool"),

@@ -12,7 +12,10 @@ const CORE: [&str; 9] =
     ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 19] = [
+const PURE: [&str; 22] = [
+    "src/commands/command.rs",
+    "src/commands/desired.rs",
+    "src/commands/desk.rs",
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/intake/mqtt/backoff.rs",
@@ -37,7 +40,7 @@ const OUTSIDE: [&str; 8] =
     ["tokio", "std::fs", "std::net", "std::thread", "crate::clock", "log::", "rusqlite", "hyper"];
 
 /// Who may know whom: a room uses only the rooms named beside it.
-const KNOWS: [(&str, &[&str]); 22] = [
+const KNOWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("pulse", &["clock"]),
@@ -54,6 +57,7 @@ const KNOWS: [(&str, &[&str]); 22] = [
     ("sqlite", &[]),
     ("sinks", &["model", "clock", "pulse", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
+    ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "pulse", "admit", "ledger", "spool", "wire"]),
     (
         "intake",
@@ -69,6 +73,7 @@ const KNOWS: [(&str, &[&str]); 22] = [
             "spool",
             "sqlite",
             "live",
+            "commands",
             "metrics",
             "config",
         ],
@@ -76,8 +81,8 @@ const KNOWS: [(&str, &[&str]); 22] = [
     (
         "web",
         &[
-            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "sinks",
-            "spool", "metrics", "config",
+            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "commands",
+            "sinks", "spool", "metrics", "config",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

@@ -5,10 +5,13 @@ import { startTicking, stir } from './beat';
 import { liveAddress, status as askStatus } from './link/api';
 import { Link } from './link/link';
 import { parseRoute, type Route } from './route';
+import { Alerts } from './state/alerts';
+import { AlertsFeed } from './state/alerts_feed';
+import type { ChartFeed } from './state/chart_feed';
 import { DeviceFeed } from './state/device_feed';
 import { Fleet } from './state/fleet';
 import { FleetFeed } from './state/fleet_feed';
-import { rangeNamed } from './state/range';
+import { pixelsOf } from './state/range';
 import { TrendSeeds } from './state/trend_seeds';
 import type { Frame, Status } from './wire';
 
@@ -20,6 +23,8 @@ const STATUS_PATIENCE_MS = 1500;
 
 export const link = new Link(liveAddress(), everywhere);
 export const fleet = new Fleet();
+export const alerts = new Alerts();
+export const alertsFeed = new AlertsFeed(alerts, stir);
 export const status = signal<Status | null>(null);
 let statusAt = 0;
 /** How long ago the status came: what it says of the future has come nearer by that. */
@@ -29,11 +34,13 @@ export const slowed = signal(1);
 export const route = signal<Route>(parseRoute(location.hash));
 /** The device page's feed, while there is such a page. */
 export const deviceFeed = signal<DeviceFeed | null>(null);
+/** The feeds of the board that is shown. */
+export const boardFeeds = signal<readonly ChartFeed[]>([]);
 /** Samples per second, one a second, oldest first. */
 export const rates: number[] = [];
 export const seeds = new TrendSeeds(fleet, () => link.daemonNow());
 
-let windows: readonly string[] = ['1s', '10s', '1m'];
+export let windows: readonly string[] = ['1s', '10s', '1m'];
 let fleetFeedMade: FleetFeed | null = null;
 export const fleetFeed = (): FleetFeed | null => fleetFeedMade;
 
@@ -46,6 +53,7 @@ export async function start(): Promise<void> {
   fleet.window_ms = widthOf(window);
   fleetFeedMade = new FleetFeed(fleet, link, window);
   link.start();
+  alertsFeed.start();
   effect(() => show(route.value));
 }
 
@@ -66,7 +74,7 @@ export function learnStatus(known: Status): void {
 let shownDevice = '';
 
 function show(to: Route): void {
-  const wanted = to.page === 'device' ? `${to.id}?${to.range}` : '';
+  const wanted = to.page === 'device' ? to.id : '';
   if (wanted !== '' && wanted === shownDevice) return;
   shownDevice = wanted;
   deviceFeed.peek()?.close();
@@ -77,9 +85,10 @@ function show(to: Route): void {
     fleetFeedMade?.open();
   } else if (to.page === 'device') {
     // The new subscription is asked for before the old one is let go, so that the link never has none.
-    const feed = new DeviceFeed(to.id, rangeNamed(to.range), windows, link, fleet.units);
-    feed.open();
+    const feed = new DeviceFeed(to.id, windows, link, fleet.units);
+    feed.open(to.view, pixelsOf(innerWidth / 2));
     fleetFeedMade?.close();
+    alertsFeed.uncovered();
     deviceFeed.value = feed;
   } else {
     // The fleet goes on behind it, so that the link always has a subscription and the way back is short.
@@ -88,14 +97,16 @@ function show(to: Route): void {
   stir();
 }
 
-/** The frames that are about the daemon, whatever page is shown. */
-function everywhere(frame: Frame): void {
+/** The frames that are about the daemon or alerts, whatever page is shown. `whole`: to a subscription to all devices. */
+function everywhere(frame: Frame, whole: boolean): void {
   if (frame.type === 'status') {
     learnStatus(frame.data);
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {
     slowed.value = frame.data.factor;
+  } else if (frame.type === 'alert') {
+    alertsFeed.receive(frame, whole);
   }
   stir();
 }

@@ -1,10 +1,13 @@
 // What is shown is in the address, after the hash: a reload or a link to a colleague shows the same. Pure.
 
 import type { SortKey, View } from './state/table';
+import { type ChartView, DEFAULT_CHARTS, readView, sameView, writeView } from './state/view';
 
 export type Route =
   | { page: 'fleet'; view: View }
-  | { page: 'device'; id: string; range: string }
+  | { page: 'device'; id: string; view: ChartView }
+  | { page: 'boards' }
+  | { page: 'board'; id: string; view: ChartView }
   /** `sink`: of that one only; `after`: the page behind this id. */
   | { page: 'dead-letters'; sink: string | null; after: number | null }
   | { page: 'dead-letter'; id: number; sink: string | null }
@@ -39,7 +42,10 @@ export function parseRoute(hash: string): Route {
   const [path = '', search = ''] = hash.replace(/^#/, '').split(/\?(.*)/s);
   const query = new URLSearchParams(search);
   const device = /^\/device\/(.+)$/.exec(path)?.[1];
-  if (device !== undefined) return { page: 'device', id: decode(device), range: query.get('range') ?? '15m' };
+  if (device !== undefined) return { page: 'device', id: decode(device), view: readView(query) };
+  if (path === '/boards') return { page: 'boards' };
+  const board = /^\/board\/([a-z0-9-]+)$/.exec(path)?.[1];
+  if (board !== undefined) return { page: 'board', id: board, view: readView(query) };
   const letter = /^\/dead-letters\/(\d+)$/.exec(path)?.[1];
   if (letter !== undefined) return { page: 'dead-letter', id: Number(letter), sink: query.get('sink') };
   if (path === '/dead-letters') {
@@ -112,9 +118,20 @@ export function fleetHash(view: View): string {
   return text === '' ? '#/' : `#/?${text}`;
 }
 
-export function deviceHash(id: string, range?: string): string {
-  const path = `#/device/${encodeURIComponent(id)}`;
-  return range === undefined ? path : `${path}?range=${range}`;
+export function deviceHash(id: string, view?: ChartView): string {
+  return withView(`#/device/${encodeURIComponent(id)}`, view);
+}
+
+export const boardHash = (id: string, view?: ChartView): string => withView(`#/board/${id}`, view);
+
+/** The address of a page of charts that looks at another time. */
+export function chartHash(route: Route, view: ChartView): string | null {
+  if (route.page === 'device') return deviceHash(route.id, view);
+  return route.page === 'board' ? boardHash(route.id, view) : null;
+}
+
+function withView(path: string, view: ChartView | undefined): string {
+  return view === undefined || sameView(view, DEFAULT_CHARTS) ? path : `${path}?${writeView(view)}`;
 }
 
 export function deadLettersHash(sink: string | null = null, after: number | null = null): string {

@@ -1,5 +1,5 @@
 // The colours that canvases need, read from the style sheet, so that they are written once. Changes with the
-// system's preference.
+// system's preference, and with what is chosen in the settings.
 
 import { signal } from '@preact/signals';
 
@@ -14,6 +14,8 @@ export interface Theme {
   /** Fills for states told in words; the words stand beside or in them. */
   states: string[];
   alarm: string;
+  /** Lines of one chart, as #rrggbb: charts add how much shines through. */
+  series: string[];
   font: string;
 }
 
@@ -30,6 +32,7 @@ function read(): Theme {
     gap: colour('gap'),
     states: [1, 2, 3, 4, 5, 6].map((n) => colour(`state-${n}`)),
     alarm: colour('state-alarm'),
+    series: [1, 2, 3, 4, 5, 6, 7, 8].map((n) => colour(`series-${n}`)),
     font: style.fontFamily,
   };
 }
@@ -38,10 +41,12 @@ export const theme = signal<Theme>(read());
 
 /** Style sheets may come after the script when the page is being developed, so it is read again once all is there. */
 export function watchTheme(): void {
-  const again = (): void => {
-    theme.value = read();
-  };
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', again);
-  addEventListener('load', again);
-  again();
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', rereadTheme);
+  addEventListener('load', rereadTheme);
+  rereadTheme();
+}
+
+/** What the document wears has changed. */
+export function rereadTheme(): void {
+  theme.value = read();
 }

@@ -1,6 +1,9 @@
 // The shapes that docs/http.md promises. Nothing here does anything: parsing is `JSON.parse`, and what the
 // page does not know is told apart by `type` in `link/link.ts`.
 
+import type { Alert } from './wire_alerts';
+import type { DeviceFacts } from './wire_devices';
+
 /** `[start_ms, count, min, max, sum, first, last]`; for booleans `first` and `last` are booleans. */
 export type NumberRollup = [number, number, number | null, number | null, number | null, Scalar, Scalar];
 /** `[start_ms, count, changes, last]`. */
@@ -20,7 +23,7 @@ export interface DeviceRollups {
   rollups: Record<string, Rollup[]>;
 }
 
-export interface DeviceInfo {
+export interface DeviceInfo extends Partial<DeviceFacts> {
   id: string;
   online: boolean;
   first_seen: number;
@@ -253,7 +256,9 @@ export type RollupsFrame = FrameHead & {
 export type DeviceFrame = FrameHead & { type: 'device'; data: { devices: DeviceInfo[] } };
 export type StatusFrame = FrameHead & { type: 'status'; data: Status };
 export type DegradedFrame = FrameHead & { type: 'degraded'; data: { factor: number; skipped: number } };
-export type Frame = SnapshotFrame | RollupsFrame | DeviceFrame | StatusFrame | DegradedFrame;
+/** `all`: these are all that are open, but for `more`. */
+export type AlertFrame = FrameHead & { type: 'alert'; data: { alerts: Alert[]; all?: boolean; more?: number } };
+export type Frame = SnapshotFrame | RollupsFrame | DeviceFrame | StatusFrame | DegradedFrame | AlertFrame;
 
 /** What `/api/v1/query` answers to a bucketed question; `min` to `avg` are absent for text. */
 export interface Buckets {

@@ -122,16 +122,17 @@ fn says_something(path: &Path) -> bool {
 /// with their headers.
 fn filled(manual: &str, answers: &Answers) -> String {
     let (mut text, mut section, mut in_block) = (String::new(), String::new(), false);
-    let mut continues = false;
+    let mut lists = Vec::<&str>::new();
     for line in manual.lines() {
         let is_comment = line.trim_start().starts_with('#') || line.trim().is_empty();
         if let Some(header) = line.strip_prefix('[') {
             let name = header.trim_matches(['[', ']']);
-            // Tables of a block stand behind it: sinks.influx.breaker behind sinks.influx.
-            in_block = header.starts_with('[') || (in_block && name.starts_with(&section));
-            if !in_block || header.starts_with('[') {
-                name.clone_into(&mut section);
+            if header.starts_with('[') {
+                lists.push(name);
             }
+            // Tables of a block stand behind it: sinks.influx.breaker behind sinks.influx.
+            in_block = lists.iter().any(|list| name.starts_with(list));
+            name.clone_into(&mut section);
         }
         let key = line.split_once(" = ").map(|(key, _)| match section.as_str() {
             "" => key.to_owned(),
@@ -144,12 +145,11 @@ fn filled(manual: &str, answers: &Answers) -> String {
         // Writing to a String does not fail.
         let written = match answer {
             Some(answer) => writeln!(text, "{answer}"),
-            None if is_comment && !continues => writeln!(text, "{line}"),
+            None if is_comment => writeln!(text, "{line}"),
             None if line.starts_with('[') && !in_block => writeln!(text, "{line}"),
             None => writeln!(text, "#{line}"),
         };
         debug_assert!(written.is_ok());
-        continues = !is_comment && line.ends_with('[') && !line.starts_with('[');
     }
     text
 }

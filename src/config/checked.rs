@@ -1,5 +1,6 @@
 //! The checked configuration: a tree with a branch per room, in the units that the rooms use.
 
+use super::commands::CommandsConfig;
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
@@ -31,6 +32,8 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// Windows and viewers.
     pub live: LiveConfig,
+    /// Commands to devices.
+    pub commands: CommandsConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -166,6 +169,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
         live,
+        commands: check.commands(&file.commands),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

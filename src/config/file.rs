@@ -18,6 +18,7 @@ pub(super) struct File {
     pub history: History,
     pub sinks: Sinks,
     pub live: Live,
+    pub commands: Commands,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,
@@ -93,6 +94,18 @@ pub(super) struct Publish {
     pub metrics: Vec<String>,
     pub presence: String,
     pub qos: u32,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Commands {
+    pub keep: Quantity,
+    pub keep_max: u32,
+    pub ttl_max: Quantity,
+    pub per_device_max: u32,
+    pub open_max: u32,
+    pub open_memory: Quantity,
+    pub resend: Quantity,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

@@ -143,6 +143,7 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             config.sinks.influx.iter().map(|sink| open_windows(sink, config)).sum(),
         ),
         line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
+        line("open commands", "commands.open_memory", config.commands.open_memory as u64),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),
     ]
 }

@@ -5,6 +5,7 @@
 //! get; nothing outside this room sees the first.
 
 mod checked;
+mod commands;
 mod file;
 mod layers;
 mod memory;
@@ -16,6 +17,7 @@ pub use checked::parse_duration;
 pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
+pub use commands::CommandsConfig;
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};

@@ -10,6 +10,7 @@
 //! acknowledged is in the spool.
 
 mod accepted;
+mod commands;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -77,6 +78,9 @@ pub enum DaemonError {
     /// What the sinks remember can't be opened.
     #[error("the file of the sinks can't be opened: {0}")]
     Book(#[from] BookError),
+    /// The file of commands can't be opened.
+    #[error("{0}")]
+    Commands(crate::commands::BookError),
     /// A sink can't go on where it was.
     #[error("{0}")]
     Sink(#[from] OpenError),
@@ -205,6 +209,8 @@ pub async fn start_as(
     ];
     threads.extend(sink_threads);
 
+    let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
+    threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
         mqtt::open(&config, &gate, &metrics, &live)?;
     threads.extend(quarantine_threads);
@@ -221,16 +227,20 @@ pub async fn start_as(
         history_stalled,
         influx: influx.clone(),
         bridges: told_by_bridges,
+        commands: commands.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
-    let intake = Intake::new(gate, limits, live.clone(), metrics.clone(), stop.clone());
+    let intake =
+        Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
         intake,
         live,
+        commands,
         history: reader,
         influx,
         dead_letters,
+        boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
         spool,

@@ -1,9 +1,11 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::clock;
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
@@ -40,6 +42,7 @@ pub(super) struct Overview {
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
     bridges: Told,
+    commands: Commands,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -75,6 +78,7 @@ struct Status {
     live: LiveStatus,
     intake: IntakeStatus,
     viewers: ViewersStatus,
+    commands: CommandsStatus,
     ledger: LedgerStatus,
 }
 
@@ -144,6 +148,7 @@ pub(super) struct Rooms {
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
     pub bridges: Told,
+    pub commands: Commands,
 }
 
 impl Overview {
@@ -160,6 +165,7 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            commands,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -176,6 +182,7 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            commands,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -289,6 +296,7 @@ impl Overview {
                 ws: live.viewers.ws,
                 degraded: live.viewers.degraded,
             },
+            commands: CommandsStatus::of(&self.commands),
             ledger: LedgerStatus {
                 accepted: balance.accepted,
                 stored: balance.stored,
@@ -350,6 +358,7 @@ impl StatusSource for Overview {
             gauges.sink(&sink.name, &sink.gauges());
         }
         self.bridges.set_gauges(gauges);
+        super::commands::set_gauges(&self.commands, &self.metrics);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
         gauges.viewers("sse", live.viewers.sse as u64);

@@ -1,7 +1,7 @@
 //! What a client's message is.
 
 use super::reader::{DEPTH_MAX, Fields, Malformed};
-use crate::wire::{CommandResult, Hello, MessageError};
+use crate::wire::{CommandResult, Hello, MessageError, Reported};
 use thiserror::Error;
 
 /// A client's message.
@@ -13,6 +13,8 @@ pub enum Upstream<'a> {
     Batch(&'a [u8]),
     /// The answer to a command.
     Result(CommandResult),
+    /// What a device is set to.
+    Reported(Reported),
 }
 
 /// Why a message can't be one. The connection is closed: nothing after it can be trusted either.
@@ -22,12 +24,12 @@ pub enum UpstreamError {
     #[error("not a valid protobuf Upstream")]
     Malformed,
     /// It holds nothing that this version knows.
-    #[error("an Upstream without a hello, batch or result")]
+    #[error("an Upstream without a hello, batch, result or report")]
     Unknown,
     /// It holds more than one message. (Protobuf would merge or drop them; no writer makes these.)
     #[error("an Upstream with more than one message")]
     Several,
-    /// Its hello or result can't be read.
+    /// Its hello, result or report can't be read.
     #[error(transparent)]
     Control(#[from] MessageError),
 }
@@ -47,7 +49,7 @@ pub fn upstream(bytes: &[u8]) -> Result<Upstream<'_>, UpstreamError> {
     let mut fields = Fields::new(bytes, DEPTH_MAX);
     let mut found = None;
     while let Some((tag, value)) = fields.next()? {
-        if let 1..=3 = tag
+        if let 1..=4 = tag
             && found.replace((tag, value.bytes()?)).is_some()
         {
             return Err(UpstreamError::Several);
@@ -56,7 +58,8 @@ pub fn upstream(bytes: &[u8]) -> Result<Upstream<'_>, UpstreamError> {
     match found {
         Some((1, hello)) => Ok(Upstream::Hello(Hello::decode(hello)?)),
         Some((2, batch)) => Ok(Upstream::Batch(batch)),
-        Some((_, result)) => Ok(Upstream::Result(CommandResult::decode(result)?)),
+        Some((3, result)) => Ok(Upstream::Result(CommandResult::decode(result)?)),
+        Some((_, reported)) => Ok(Upstream::Reported(Reported::decode(reported)?)),
         None => Err(UpstreamError::Unknown),
     }
 }
@@ -65,7 +68,7 @@ pub fn upstream(bytes: &[u8]) -> Result<Upstream<'_>, UpstreamError> {
 mod tests {
     use super::*;
     use crate::model::SessionId;
-    use crate::wire::{Compression, encode_hello, encode_result};
+    use crate::wire::{Compression, encode_hello, encode_reported, encode_result};
 
     #[test]
     fn each_kind_of_message_is_told_apart() {
@@ -79,6 +82,8 @@ mod tests {
         assert_eq!(upstream(&encode_hello(&hello)), Ok(Upstream::Hello(hello)));
         let result = CommandResult { id: 3, ok: true, ..CommandResult::default() };
         assert_eq!(upstream(&encode_result(&result)), Ok(Upstream::Result(result)));
+        let reported = Reported { version: 3, ok: true, ..Reported::default() };
+        assert_eq!(upstream(&encode_reported(&reported)), Ok(Upstream::Reported(reported)));
         assert_eq!(upstream(&[0x12, 2, 8, 1]), Ok(Upstream::Batch(&[8, 1])));
         // An unknown field beside it is skipped.
         assert_eq!(upstream(&[0x78, 5, 0x12, 2, 8, 1]), Ok(Upstream::Batch(&[8, 1])));

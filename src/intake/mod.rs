@@ -21,6 +21,7 @@ pub use http::{PostAnswer, Posted, PostedAs};
 pub use ledger::{LedgerLine, ledger_lines};
 pub use refusal::{Refusal, Retry};
 
+use crate::commands::Commands;
 use crate::config::LimitsConfig;
 use crate::gate::Gate;
 use crate::live::Live;
@@ -39,6 +40,7 @@ pub struct Intake {
     rates: Rates,
     connections: Connections,
     live: Live,
+    commands: Commands,
     metrics: Arc<Metrics>,
     /// No new batch is read any more; what is on its way is answered.
     stop: CancellationToken,
@@ -51,6 +53,7 @@ impl Intake {
         gate: Gate,
         limits: Arc<LimitsConfig>,
         live: Live,
+        commands: Commands,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) -> Intake {
@@ -59,6 +62,7 @@ impl Intake {
             rates: Rates::new(&limits),
             connections: Connections::default(),
             live,
+            commands,
             metrics,
             stop,
             limits,

@@ -5,12 +5,12 @@
 use super::http::{Posted, PostedAs, RefusedPart};
 use super::refusal::{Refusal, Retry};
 use crate::admit::Objection;
-use crate::decode::{self, Stamp, Upstream};
+use crate::decode::{self, Stamp, Upstream, UpstreamError};
 use crate::gate;
 use crate::model::{Batch, ClientId, Seq, Timestamp};
 use crate::wire::{
-    COMPRESS_BYTES_MIN, Compression, Hello, InflateError, Limits, Place, RefusalCode, Writer,
-    compress, inflate,
+    COMPRESS_BYTES_MIN, CommandResult, Compression, Hello, InflateError, Limits, MessageError,
+    Place, RefusalCode, Reported, Writer, compress, inflate,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -33,10 +33,20 @@ pub(super) enum Read {
         seq: Seq,
         refusal: Refusal,
     },
-    /// The answer to a command; there are no commands yet.
-    CommandResult,
+    /// What became of something that we said.
+    Said(Said),
     /// Not a message that may come here; a sentence for the closing.
     NotUpstream(String),
+}
+
+/// What a client says of commands and documents that it was sent.
+pub(super) enum Said {
+    /// How a command went.
+    Result(CommandResult),
+    /// What a device is set to.
+    Reported(Reported),
+    /// One of these two, but longer than it may be.
+    TooLong,
 }
 
 impl From<InflateError> for Refusal {
@@ -71,7 +81,9 @@ pub(super) fn hello(message: &[u8], limits: &Limits) -> Result<Hello, String> {
                 }
                 Ok(hello)
             }
-            Upstream::Batch(_) | Upstream::Result(_) => Err("it is another message".to_owned()),
+            Upstream::Batch(_) | Upstream::Result(_) | Upstream::Reported(_) => {
+                Err("it is another message".to_owned())
+            }
         }
     })
 }
@@ -94,7 +106,11 @@ pub(super) fn upstream(
         };
         let batch = match decode::upstream(plain) {
             Ok(Upstream::Batch(batch)) => batch,
-            Ok(Upstream::Result(_)) => return Read::CommandResult,
+            Ok(Upstream::Result(result)) => return Read::Said(Said::Result(result)),
+            Ok(Upstream::Reported(reported)) => return Read::Said(Said::Reported(reported)),
+            Err(UpstreamError::Control(MessageError::TooLarge { .. })) => {
+                return Read::Said(Said::TooLong);
+            }
             Ok(Upstream::Hello(_)) => {
                 return Read::NotUpstream("a second Hello came".to_owned());
             }

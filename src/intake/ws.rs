@@ -6,7 +6,9 @@
 //!
 //! Full-cases: at most one unread message; the queue of answers holds as many as there may be offers
 //! (each reserves its slot before it is made); what is written waits in tungstenite's buffer up to
-//! its cap, and a client that does not read for [`SEND_TIMEOUT`] is dropped.
+//! its cap, and a client that does not read for [`SEND_TIMEOUT`] is dropped; commands wait on its line.
+
+mod errands;
 
 use super::Intake;
 use super::account::{Account, Admittance};
@@ -17,6 +19,7 @@ use super::messages::{
 use super::reading::{self, Read};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
+use crate::commands::{Carrier, Errand, Line};
 use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving, Share, Terms};
 use crate::live::ClientInfo;
 use crate::model::{ClientId, Seq, SessionId, Timestamp};
@@ -153,6 +156,7 @@ struct Conversation<'a, S> {
     offered_at: VecDeque<Instant>,
     answers: mpsc::Receiver<Answer>,
     answer_to: mpsc::Sender<Answer>,
+    line: Line,
     /// A message that waits for room at the gate, and its place among those who wait.
     unread: Option<(Bytes, Reserving)>,
     heard_at: Instant,
@@ -167,6 +171,7 @@ enum Event {
     Message(Option<Result<Message, Error>>),
     Room(Result<Reserved, gate::Closed>),
     Answer(Option<Answer>),
+    Errand(Errand),
     Terms,
     Tick,
     Replaced,
@@ -178,6 +183,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         // Over-credit offers are refused before the gate: so many answers at most are on their way.
         let answers_max = intake.limits.credit_batches as usize + 1;
         let (answer_to, answers) = mpsc::channel(answers_max);
+        let line = intake.commands.line(Carrier::Client(greeted.client.clone()), false);
         let now = clock::monotonic();
         Conversation {
             account: Account::new(greeted.credit),
@@ -187,6 +193,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             offered_at: VecDeque::new(),
             answers,
             answer_to,
+            line,
             unread: None,
             heard_at: now,
             batch_at: now,
@@ -214,6 +221,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 Event::Answer(Some(answer)) => self.on_answers(answer).await,
                 // We hold a sender ourselves.
                 Event::Answer(None) => Ok(()),
+                Event::Errand(errand) => self.on_errand(errand).await,
                 Event::Terms => self.on_terms().await,
                 Event::Tick => self.on_tick().await,
                 Event::Replaced => {
@@ -251,6 +259,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             self.greeted.terms.mark_unchanged();
             return Some(Event::Terms);
         }
+        if let Some(errand) = self.line.ready() {
+            return Some(Event::Errand(errand));
+        }
         match &mut self.unread {
             _ if stopping => None,
             Some((_, room)) => room.now_or_never().map(Event::Room),
@@ -280,6 +291,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             () = self.greeted.place.replaced.cancelled() => Event::Replaced,
             answer = self.answers.recv() => Event::Answer(answer),
             Ok(()) = self.greeted.terms.changed() => Event::Terms,
+            Some(errand) = self.line.next() => Event::Errand(errand),
             Some(room) = room, if is_unread && !stopping => Event::Room(room),
             message = self.socket.next(), if !is_unread && !stopping => Event::Message(message),
             () = sleep_until(Deadline::from_std(deadline)) => Event::Tick,
@@ -328,7 +340,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             Read::Refused { seq, refusal } => {
                 return self.refuse(seq, refusal).await;
             }
-            Read::CommandResult => return Ok(()),
+            Read::Said(said) => {
+                self.on_said(said, received_at);
+                return Ok(());
+            }
             Read::NotUpstream(problem) => return close(CloseCode::BadPayload, problem),
         };
         self.batch_at = now;

@@ -96,6 +96,7 @@ fn batch_of(
     match decode::upstream(plain) {
         Ok(Upstream::Batch(batch)) => Ok((read(batch).map_err(fault)?, false)),
         Ok(Upstream::Hello(_)) => Err(Puzzle::NoBatch { kind: "Hello" }),
+        Ok(Upstream::Reported(_)) => Err(Puzzle::NoBatch { kind: "Reported" }),
         Ok(Upstream::Result(_)) => match read(plain) {
             Ok(decoded) => Ok((decoded, true)),
             Err(_) => Err(Puzzle::NoBatch { kind: "CommandResult" }),

@@ -2,6 +2,7 @@
 //! answers, and comes back when the connection breaks.
 
 use super::mischief::{Mischief, mischief};
+use super::orders::Orders;
 use super::outbox::{Outbox, Settled};
 use super::source::Source;
 use super::stats::{AckLog, Stats};
@@ -42,6 +43,7 @@ pub(super) struct Client {
     pub(super) labels: Vec<(String, String)>,
     pub(super) source: Source,
     pub(super) outbox: Outbox,
+    pub(super) orders: Orders,
     pub(super) backoff: Backoff,
     pub(super) misbehaves: bool,
     pub(super) ack_log: Option<AckLog>,
@@ -192,6 +194,10 @@ impl Client {
     /// Sends all that may be sent, making more of it if the source works on demand.
     async fn send_ready(&mut self, socket: &mut Socket, make: bool) -> Result<(), WsError> {
         let mut fed = false;
+        while let Some(answer) = self.orders.next() {
+            socket.feed(Message::Binary(answer.into())).await?;
+            fed = true;
+        }
         loop {
             let now = clock::monotonic();
             if make
@@ -238,7 +244,13 @@ impl Client {
             Downstream::Throttle { credit, min_interval_ms, .. } => {
                 self.outbox.throttle(credit, Duration::from_millis(min_interval_ms.into()));
             }
-            Downstream::Command(_) | Downstream::Goodbye { .. } => {}
+            // Its firmware is so old that it knows nothing of them.
+            Downstream::Command(_) | Downstream::Desired(_) if self.misbehaves => {}
+            Downstream::Command(command) => {
+                self.orders.command(&mut self.source, &command, clock::now());
+            }
+            Downstream::Desired(desired) => self.orders.desired(&mut self.source, &desired),
+            Downstream::Goodbye { .. } => {}
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 
 mod client;
 mod mischief;
+mod orders;
 mod outbox;
 mod plant;
 mod process;
@@ -24,6 +25,7 @@ pub use stats::Report;
 use crate::clock;
 use crate::model::{SessionId, Timestamp};
 use client::Client;
+use orders::Orders;
 use rand::RngExt;
 use saturate::Frames;
 use source::Source;
@@ -195,6 +197,7 @@ fn clients(options: &Options, ack_log: Option<&AckLog>) -> Vec<Client> {
         outbox: Outbox::new(options.buffer_batches),
         backoff: options.backoff,
         ack_log: ack_log.cloned(),
+        orders: Orders::default(),
         stats: Stats::default(),
         name,
         source,

@@ -23,6 +23,10 @@ impl Recorder {
         self.times.push(now.0);
     }
 
+    pub(super) fn device(&self) -> &str {
+        self.machine.name()
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.times.len()
     }

@@ -68,6 +68,35 @@ impl Source {
         }
     }
 
+    /// Time between two readings, if there is such a thing.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        match self {
+            Source::Plant { interval, .. } => Some(interval.period()),
+            Source::Saturate { .. } | Source::Paced { .. } => None,
+        }
+    }
+
+    /// Reads at this interval from now on; tells whether it can.
+    pub(super) fn set_interval(&mut self, period: Duration) -> bool {
+        match self {
+            Source::Plant { interval, .. } => {
+                *interval = ticks(period);
+                true
+            }
+            Source::Saturate { .. } | Source::Paced { .. } => false,
+        }
+    }
+
+    /// Whether it is this client, or one of its machines.
+    pub(super) fn speaks_for(&self, device: &str) -> bool {
+        match self {
+            Source::Plant { client, recorders, .. } => {
+                client == device || recorders.iter().any(|recorder| recorder.device() == device)
+            }
+            Source::Saturate { .. } | Source::Paced { .. } => true,
+        }
+    }
+
     /// The size of the batch that could be made at once, if this source works on demand.
     pub(super) fn on_demand(&self) -> Option<usize> {
         match self {

@@ -76,7 +76,7 @@ async fn serve(
                         Downstream::Ack { seq: settled as u64, credit: CREDIT }
                     }
                 }
-                Upstream::Result(_) => panic!("nobody asked"),
+                Upstream::Result(_) | Upstream::Reported(_) => panic!("nobody asked"),
             };
             socket.send(Message::Binary(answer.encode().into())).await.unwrap();
             if stored.values().map(BTreeMap::len).sum::<usize>() >= batches {

@@ -5,9 +5,12 @@
 //! WebSockets itself before warp sees them.
 
 mod assets;
+mod boards;
 mod body;
 mod breaker;
+mod commands;
 mod dead_letters;
+mod desired;
 mod history;
 mod ingest;
 mod ledger;
@@ -21,6 +24,7 @@ mod server;
 mod state;
 mod upgrade;
 
+pub use boards::Boards;
 pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 #[cfg(feature = "mqtt")]

@@ -27,8 +27,17 @@ impl Problem {
         Problem { status, detail: detail.to_string(), retry_after: None }
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub fn bad_request(detail: impl Display) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Says when to come back.
+    pub fn retry_after(self, after: Duration) -> Problem {
+        Problem { retry_after: Some(after), ..self }
     }
 
     pub fn unavailable(detail: impl Display, retry_after: Duration) -> Problem {

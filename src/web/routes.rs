@@ -6,7 +6,7 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, breaker, dead_letters, ingest, ledger, live};
+use super::{assets, boards, breaker, commands, dead_letters, ingest, ledger, live};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,9 +85,6 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         app.status.set_gauges();
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
-    let sinks = sink_routes(app.clone());
-    #[cfg(feature = "mqtt")]
-    let sinks = sinks.or(quarantine_routes(app.clone())).unify().boxed();
     let page = reading()
         .and(warp::path::tail())
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -101,23 +98,24 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         })
         .boxed();
 
-    post_ingest
-        .or(sse)
-        .unify()
-        .or(query)
-        .unify()
-        .or(devices)
-        .unify()
-        .or(device)
-        .unify()
-        .or(series)
-        .unify()
-        .or(sinks)
-        .unify()
-        .or(status.or(health).unify().or(ready).unify().or(metrics).unify().boxed())
-        .unify()
-        .or(page)
-        .unify()
+    let others = [
+        sse,
+        query,
+        devices,
+        device,
+        series,
+        sink_routes(app.clone()),
+        #[cfg(feature = "mqtt")]
+        quarantine_routes(app.clone()),
+        boards::routes(app.clone()),
+        commands::routes(app),
+        status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
+        // Takes what is left.
+        page,
+    ];
+    others
+        .into_iter()
+        .fold(post_ingest, |one, other| one.or(other).unify().boxed())
         .recover(rejected)
         .map(Reply::into_response)
         .boxed()
@@ -203,7 +201,7 @@ fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// GET, and HEAD, which is answered alike but for the body (hyper leaves it out).
-fn reading() -> BoxedFilter<()> {
+pub(super) fn reading() -> BoxedFilter<()> {
     warp::get().or(warp::head()).unify().boxed()
 }
 
@@ -216,7 +214,7 @@ fn exactly(path: &'static str) -> BoxedFilter<()> {
     parts.and(warp::path::end()).boxed()
 }
 
-fn answer(result: Result<Response, Problem>) -> Response {
+pub(super) fn answer(result: Result<Response, Problem>) -> Response {
     result.unwrap_or_else(Reply::into_response)
 }
 
@@ -228,7 +226,7 @@ fn typed(body: String, content_type: &'static str) -> Response {
 }
 
 /// A path segment without its percent encoding.
-fn decoded(segment: &str) -> Result<String, Problem> {
+pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)

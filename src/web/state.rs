@@ -1,8 +1,10 @@
 //! What the routes need of the daemon.
 
+use super::boards::Boards;
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
+use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -18,12 +20,16 @@ pub struct App {
     pub intake: Intake,
     /// What viewers see.
     pub live: Live,
+    /// What devices are told.
+    pub commands: Commands,
     /// The past.
     pub history: Reader,
     /// The sinks beside it.
     pub influx: Vec<Influx>,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
+    /// The dashboard's saved boards.
+    pub boards: Arc<Boards>,
     /// What no route of a bridge understood.
     #[cfg(feature = "mqtt")]
     pub quarantine: Arc<Quarantined>,

@@ -1,7 +1,7 @@
 //! The messages of a conversation as plain types; all but `Batch`.
 
 use super::proto::{self, downstream, refusal, upstream};
-use super::{CloseCode, Compression, Limits, Place, RefusalCode};
+use super::{CloseCode, Compression, Desired, Limits, Place, RefusalCode};
 use crate::model::{Seq, SessionId, Timestamp};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ impl CommandResult {
     }
 }
 
-fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, MessageError> {
+pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, MessageError> {
     match bytes.len() {
         0..=CONTROL_BYTES_MAX => M::decode(bytes).map_err(MessageError::Malformed),
         bytes => Err(MessageError::TooLarge { bytes }),
@@ -129,7 +129,7 @@ pub fn encode_result(result: &CommandResult) -> Vec<u8> {
     encode_upstream(upstream::Message::Result(proto::CommandResult { id, ok, message, payload }))
 }
 
-fn encode_upstream(message: upstream::Message) -> Vec<u8> {
+pub(super) fn encode_upstream(message: upstream::Message) -> Vec<u8> {
     proto::Upstream { message: Some(message) }.encode_to_vec()
 }
 
@@ -215,6 +215,8 @@ pub enum Downstream {
     },
     /// Do something.
     Command(Command),
+    /// Be set so.
+    Desired(Desired),
     /// The connection is about to be closed.
     Goodbye {
         /// With this code.
@@ -267,6 +269,7 @@ impl Downstream {
                     expires_at,
                 })
             }
+            Downstream::Desired(desired) => downstream::Message::Desired(desired.into()),
             Downstream::Goodbye { code, message, reconnect_after_ms } => {
                 let code = code.number().into();
                 downstream::Message::Goodbye(proto::Goodbye { code, message, reconnect_after_ms })
@@ -307,6 +310,7 @@ impl Downstream {
                 let expires_at = Timestamp(expires_at);
                 Downstream::Command(Command { id, device, name, payload, expires_at })
             }
+            downstream::Message::Desired(desired) => Downstream::Desired(desired.into()),
             downstream::Message::Goodbye(goodbye) => Downstream::Goodbye {
                 code: u16::try_from(goodbye.code)
                     .ok()
@@ -425,6 +429,11 @@ mod tests {
             },
             Downstream::Throttle { credit, min_interval_ms: 100, reason: "full".into() },
             Downstream::Command(Command { id: 1, name: "reboot".into(), ..Command::default() }),
+            Downstream::Desired(Desired {
+                version: 3,
+                device: "pump-7".into(),
+                document: b"{}".to_vec(),
+            }),
             Downstream::Goodbye {
                 code: CloseCode::Restart,
                 message: "soon".into(),

@@ -8,6 +8,7 @@
 
 mod codes;
 mod compress;
+mod desired;
 mod inflate;
 mod limits;
 mod message;
@@ -16,6 +17,7 @@ mod writer;
 
 pub use codes::{CloseCode, Place, RefusalCode};
 pub use compress::{COMPRESS_BYTES_MIN, compress};
+pub use desired::{Desired, Reported, encode_reported};
 pub use inflate::{Compression, InflateError, RATIO_FREE_BYTES, inflate, inflate_as, inflate_raw};
 pub use limits::{
     COLUMNS, INFLATED_BYTES, INFLATED_RATIO, Limits, MAX_AGE, MAX_AHEAD, MESSAGE_BYTES, NAME_BYTES,

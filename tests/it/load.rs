@@ -330,7 +330,7 @@ impl Gateway {
                 self.outbox.throttle(credit, Duration::from_millis(min_interval_ms.into()));
                 return;
             }
-            Downstream::Command(_) | Downstream::Goodbye { .. } => return,
+            Downstream::Command(_) | Downstream::Desired(_) | Downstream::Goodbye { .. } => return,
             Downstream::Refusal { .. } => panic!("refused for good: {message:?}"),
         };
         self.shared.acked.fetch_add(settled.len() as u64, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 mod audit;
 mod bad_input;
 mod client;
+mod commands;
 mod daemon;
 mod damage;
 mod dead_letters;

@@ -1,6 +1,7 @@
 // The plain HTTP questions and orders of the page. All addresses are relative to the page's own.
 
 import { widthText } from '../state/range';
+import { address, asked, get, post } from './http';
 import type {
   BreakerAction,
   Buckets,
@@ -16,17 +17,7 @@ import type {
   WhichMessages,
 } from '../wire';
 
-/** The daemon answered, but not with what was asked. The message is for people. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-const address = (path: string): string => new URL(path, document.baseURI).href;
+export { ApiError } from './http';
 
 export function liveAddress(): string {
   return address('api/v1/live/ws').replace(/^http/, 'ws');
@@ -50,6 +41,8 @@ export interface Question {
   tags: Tags;
   /** In ms since 1970. */
   from: number;
+  /** Null: up to now. */
+  to?: number | null;
   bucket_ms: number;
   /** Id of a live frame: the answer holds all that was in it. */
   after: string | null;
@@ -64,7 +57,7 @@ export function queryText(question: Question): string {
   const query = new URLSearchParams({ device: question.device, metric: question.metric });
   for (const key in question.tags) query.set(`tag.${key}`, question.tags[key]!);
   query.set('from', `${Math.floor(question.from)}000000`);
-  query.set('to', 'now');
+  query.set('to', question.to == null ? 'now' : `${Math.floor(question.to)}000000`);
   query.set('bucket', widthText(question.bucket_ms));
   if (question.after !== null) query.set('after', question.after);
   query.set('time', 'ms');
@@ -110,26 +103,40 @@ export async function replayOrDropMessages(
   return post(`api/v1/quarantine/${order}`, which);
 }
 
-async function get<Answer>(path: string, abort?: AbortSignal): Promise<Answer> {
-  return (await (await asked(path, abort === undefined ? {} : { signal: abort })).json()) as Answer;
+export interface BoardEntry {
+  id: string;
+  name: string;
+  changed_at: number;
+  panels: number;
 }
 
-async function post<Answer>(path: string, body: object): Promise<Answer> {
-  const request = { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } };
-  return (await (await asked(path, request)).json()) as Answer;
+export async function boards(): Promise<BoardEntry[]> {
+  return (await get<{ boards: BoardEntry[] }>('api/v1/boards')).boards;
 }
 
-async function asked(path: string, request: RequestInit): Promise<Response> {
-  const headers = { Accept: 'application/json', ...request.headers };
-  const response = await fetch(address(path), { ...request, headers });
-  if (response.ok) return response;
-  throw new ApiError(response.status, await problem(response));
+/** A board's document, unread, and the tag of what was read. */
+export async function board(id: string): Promise<{ document: unknown; tag: string }> {
+  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, {});
+  return { document: await response.json(), tag: response.headers.get('ETag') ?? '' };
 }
 
-/** The detail of a problem document, or the bare status. */
-async function problem(response: Response): Promise<string> {
-  const plain = `${response.status} ${response.statusText}`.trim();
-  if (!(response.headers.get('Content-Type') ?? '').includes('json')) return plain;
-  const document = (await response.json()) as { title?: string; detail?: string };
-  return document.detail ?? document.title ?? plain;
+/** `tag`: of what is to be replaced; null: there must be none yet; `*`: whatever is there. Returns the new tag. */
+export async function saveBoard(id: string, document: object, tag: string | null): Promise<string> {
+  const expected: Record<string, string> = tag === null ? { 'If-None-Match': '*' } : { 'If-Match': tag };
+  const headers = { 'Content-Type': 'application/json', ...expected };
+  const request = { method: 'PUT', body: JSON.stringify(document), headers };
+  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, request);
+  return response.headers.get('ETag') ?? '';
+}
+
+export async function deleteBoard(id: string): Promise<void> {
+  await asked(`api/v1/boards/${encodeURIComponent(id)}`, { method: 'DELETE' });
+}
+
+/** The series of some devices and metrics, given as globs. */
+export async function series(devices: readonly string[], metrics: readonly string[]): Promise<(MetricInfo & { device: string })[]> {
+  const query = new URLSearchParams();
+  for (const device of devices) query.append('device', device);
+  for (const metric of metrics) query.append('metric', metric);
+  return (await get<{ series: (MetricInfo & { device: string })[] }>(`api/v1/series?${query.toString()}`)).series;
 }

@@ -66,10 +66,13 @@ export class Link {
   private lastNumber = 0;
   private readonly open = new Map<number, Open>();
 
-  /** `everywhere` is told the frames that are about the daemon or the connection, not about a subscription. */
+  /**
+   * `everywhere` is told the frames that are about the daemon or the connection, not about a subscription; and those
+   * about alerts, whatever page is shown. `whole`: the subscription that it came for is to all devices.
+   */
   constructor(
     private readonly url: string,
-    private readonly everywhere: (frame: Frame) => void,
+    private readonly everywhere: (frame: Frame, whole: boolean) => void,
   ) {}
 
   start(): void {
@@ -208,11 +211,15 @@ export class Link {
     this.attempt = 0;
     if (this.state.value.kind !== 'live') this.state.value = { kind: 'live' };
     if (frame.type === 'status' || frame.type === 'degraded') {
-      this.everywhere(frame);
+      this.everywhere(frame, true);
       return;
     }
     const open = this.open.get(frame.sub ?? 0);
     if (open === undefined) return;
+    if (frame.type === 'alert') {
+      this.everywhere(frame, open.subscription.device.includes('*'));
+      return;
+    }
     if (frame.type === 'snapshot' || frame.type === 'rollups') open.cursor = frame.id;
     open.listener.frame(frame);
   }

@@ -12,8 +12,9 @@ export class Asking {
   constructor(
     private readonly once: () => Promise<void>,
     private readonly changed: () => void,
+    every_ms = INTERVAL_MS,
   ) {
-    this.timer = window.setInterval(() => document.hidden || void this.ask(), INTERVAL_MS);
+    this.timer = window.setInterval(() => document.hidden || void this.ask(), every_ms);
     void this.ask();
   }
 

@@ -254,5 +254,5 @@ describe('ranges', () => {
     expect(planFor(rangeNamed('6h'), ['2s'])).toEqual({ window: '2s', drawn: false });
   });
 
-  it('writes widths as the query takes them', () => expect(RANGES.map((range) => widthText(range.bucket_ms))).toEqual(['1s', '1s', '1s', '10s', '1m', '10m']));
+  it('writes widths as the query takes them', () => expect(RANGES.map((range) => widthText(range.bucket_ms))).toEqual(['1s', '1s', '1s', '10s', '10s', '1m', '10m', '60m']));
 });

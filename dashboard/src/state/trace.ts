@@ -1,4 +1,4 @@
-// One series of a device page: history and live in one set of columns, joined by the start of their windows.
+// One series of a chart: history and live in one set of columns, joined by the start of their windows.
 // A live rollup is the whole state of its window, so it replaces whatever has the same start: joined like this
 // there is neither a hole nor a doubled point, in whichever order the two arrive.
 
@@ -6,7 +6,9 @@ import type { Buckets, MetricInfo, Rollup, Tags } from '../wire';
 import { isText, seriesName } from '../wire';
 import type { Kind, Value } from './fleet';
 import { Precision } from '../text/precision';
+import { keyOf } from './board';
 import { kindOf, lastOf } from './fleet';
+import type { Span } from './span';
 
 /** Columns sorted by `start`, each start once. For text only `start`, `count` and `last` mean something. */
 export class Columns {
@@ -82,14 +84,30 @@ export class Columns {
 
 export type HistoryState = 'loading' | 'joined' | 'failed';
 
+/** The same series at another time, moved to where it is compared: yesterday under today. */
+export interface Ghost {
+  start: number[];
+  avg: number[];
+  bucket_ms: number;
+}
+
 export class Trace {
   readonly name: string;
+  /** Names it among the series of all devices. */
+  readonly key: string;
   kind: Kind;
   unit: string | null;
   /** What is drawn. */
   joined = new Columns();
+  /** Width of its points; 0 before history has come. */
+  bucket_ms = 0;
+  /** The span that history was asked for: outside of it nobody knows whether there is a gap. */
+  loaded: Span | null = null;
+  ghost: Ghost | null = null;
   history: HistoryState = 'loading';
   failure = '';
+  /** Its chart is on the screen: it is asked for first. */
+  seen = false;
   /** The newest value, and the start of its window. */
   value: Value = null;
   valueStart: number | null = null;
@@ -98,13 +116,17 @@ export class Trace {
   version = 0;
   /** What live told since history was last asked for all before; kept to be laid over its answer. */
   private readonly live = new Columns();
+  /** Live's windows are as wide as the points that are drawn. */
+  private even = true;
 
   constructor(
     readonly metric: string,
     readonly tags: Tags,
     info: Pick<MetricInfo, 'type' | 'unit'>,
+    readonly device = '',
   ) {
     this.name = seriesName(metric, tags);
+    this.key = keyOf(device, this.name);
     this.kind = info.type === 'text' ? 'text' : info.type === 'bool' ? 'bool' : 'number';
     this.unit = info.unit;
   }
@@ -124,7 +146,7 @@ export class Trace {
     if (!isText(rollup)) for (const it of [rollup[2], rollup[3], rollup[6]]) this.precision.learn(it);
     if (drawn) {
       this.live.putRollup(rollup);
-      this.joined.putRollup(rollup);
+      if (this.even) this.joined.putRollup(rollup);
     }
     this.version += 1;
   }
@@ -141,8 +163,16 @@ export class Trace {
     this.live.clear();
   }
 
+  /**
+   * From now on points are so wide. What is drawn with others stays until history answers, but live must not be
+   * mixed into it.
+   */
+  expect(bucket_ms: number): void {
+    this.even = this.joined.start.length === 0 || this.bucket_ms === 0 || this.bucket_ms === bucket_ms;
+  }
+
   /** History's answer: it becomes what is drawn, with live laid over it. */
-  join(buckets: Buckets): void {
+  join(buckets: Buckets, bucket_ms = 0, loaded: Span | null = null): void {
     const columns = new Columns();
     buckets.time.forEach((start, i) => {
       const number = (column: (number | null)[] | undefined): number => column?.[i] ?? NaN;
@@ -153,6 +183,9 @@ export class Trace {
     });
     columns.putAll(this.live);
     this.joined = columns;
+    this.bucket_ms = bucket_ms;
+    this.loaded = loaded;
+    this.even = true;
     this.history = 'joined';
     this.unit = buckets.unit ?? this.unit;
     const newest = columns.start.length - 1;
@@ -161,6 +194,19 @@ export class Trace {
       this.valueStart = columns.start[newest]!;
     }
     this.version += 1;
+  }
+
+  /** Another time's answer, `later_ms` later than it was. */
+  haunt(buckets: Buckets, later_ms: number, bucket_ms: number): void {
+    const start = buckets.time.map((at) => at + later_ms);
+    const told = buckets.avg ?? buckets.last.map((it) => (typeof it === 'string' ? null : Number(it)));
+    this.ghost = { start, avg: told.map((it) => it ?? NaN), bucket_ms };
+    this.version += 1;
+  }
+
+  exorcise(): void {
+    if (this.ghost !== null) this.version += 1;
+    this.ghost = null;
   }
 
   fail(reason: string): void {

@@ -1,13 +1,20 @@
 // The one sentence an operator wants first: is all well, and if not, what is worst. Pure.
 
 import type { BrokerStatus, SinkStatus, Status } from '../wire';
-import { bytes, count, percent, span } from '../text/format';
+import { bytes, percent, span } from '../text/format';
+import { type PlainKey, say } from '../text/say';
 import { about, breakerState, type BreakerState, hasBacklog, imbalances, lettersText, tightest } from '../text/sinks';
 
 export type Level = 'well' | 'watch' | 'bad';
 export interface Verdict {
   level: Level;
   text: string;
+}
+/** Something that is not as it should be, and what can be done. */
+export interface Trouble extends Verdict {
+  advice: string | null;
+  /** What part of the pipeline it is in: `spool`, `live`, `intake`, `sink NAME`, `broker NAME`, `ledger`. */
+  place: string;
 }
 
 const PRESSURE_WATCH = 0.6;
@@ -84,28 +91,38 @@ function grade(value: number, watch: number, bad: number): Level {
 }
 
 /** Everything that is not as it should be, worst first. */
-export function troubles(status: Status): Verdict[] {
-  const found: Verdict[] = [];
-  const add = (level: Level, text: string): void => {
-    if (level !== 'well') found.push({ level, text });
+export function troubles(status: Status): Trouble[] {
+  const found: Trouble[] = [];
+  const add = (level: Level, place: string, text: string, advice: PlainKey | null): void => {
+    if (level !== 'well') found.push({ level, text, place, advice: advice === null ? null : say(advice) });
   };
-  if (status.trouble != null) add('bad', `No batch is accepted: ${status.trouble}`);
-  if (!status.ledger.balanced) add('bad', 'The ledger does not balance');
-  for (const off of imbalances(status.sinks)) add('bad', `The ledger of ${off}`);
-  for (const sink of status.sinks) if (isCutOff(sink)) add(worse(breakerLevel(breakerState(sink)), lagLevel(sink)), cutOff(sink));
-  for (const broker of status.intake.mqtt ?? []) add(brokerLevel(broker), brokerText(broker));
-  const of = tightest(status);
-  add(pressureLevel(status.pressure), `Intake is throttled, pressure ${percent(status.pressure)}${of === null ? '' : ` of ${of}`}`);
-  add(spoolLevel(status), spoolText(status));
-  for (const sink of status.sinks) if (!isCutOff(sink)) add(lagLevel(sink), behindText(sink));
-  add(liveLagLevel(status.live.lag_s), `Live is ${span(status.live.lag_s)} behind`);
+  if (status.trouble != null) add('bad', 'intake', say('verdict.no_batch', { why: status.trouble }), 'verdict.no_batch_do');
+  if (!status.ledger.balanced) add('bad', 'ledger', say('verdict.ledger'), 'verdict.ledger_do');
+  for (const off of imbalances(status.sinks)) add('bad', 'ledger', say('verdict.ledger_of', { off }), 'verdict.ledger_do');
+  for (const sink of status.sinks) {
+    const state = breakerState(sink);
+    if (state !== 'closed') add(worse(breakerLevel(state), lagLevel(sink)), `sink ${sink.name}`, cutOff(sink, state), `verdict.cut_${state}_do`);
+  }
+  for (const broker of status.intake.mqtt ?? []) {
+    add(brokerLevel(broker), `broker ${broker.name}`, brokerText(broker), brokerAdvice(broker));
+  }
+  add(pressureLevel(status.pressure), 'intake', throttledText(status), 'verdict.throttled_do');
+  add(spoolLevel(status), 'spool', spoolText(status), 'verdict.spool_do');
+  for (const sink of status.sinks) {
+    if (isCutOff(sink)) continue;
+    const advice = isDraining(sink) ? 'verdict.draining_do' : 'verdict.behind_do';
+    add(lagLevel(sink), `sink ${sink.name}`, behindText(sink), advice);
+  }
+  add(liveLagLevel(status.live.lag_s), 'live', say('verdict.live', { span: span(status.live.lag_s) }), 'verdict.live_do');
   for (const sink of status.sinks) {
     const letters = sink.dead_letters?.letters ?? 0;
-    if (letters > 0) add('watch', `${sink.name} has ${lettersText(letters)}`);
+    if (letters === 0) continue;
+    const text = say('verdict.letters', { sink: sink.name, letters: lettersText(letters) });
+    add('watch', `sink ${sink.name}`, text, 'verdict.letters_do');
   }
   const told = status.sinks.reduce((sum, sink) => sum + (sink.dead_letters === undefined ? 0 : sink.dead_lettered), 0);
   if (status.ledger.dead_lettered > told) {
-    add('watch', `${count(status.ledger.dead_lettered - told)} samples in dead letters`);
+    add('watch', 'ledger', say('verdict.letters_other', { n: status.ledger.dead_lettered - told }), null);
   }
   return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'));
 }
@@ -113,34 +130,48 @@ export function troubles(status: Status): Verdict[] {
 const isCutOff = (sink: SinkStatus): boolean => breakerState(sink) !== 'closed';
 
 /** Its lag is a consequence, so it is told along, not on its own. */
-function cutOff(sink: SinkStatus): string {
-  const cause = sink.cause == null || sink.held ? '' : `: ${sink.cause}`;
-  const lag = sinkLagLevel(sink.lag_s) === 'well' ? '' : `, ${span(sink.lag_s)} behind`;
-  const state = { held: 'is held by an operator', half_open: 'is being probed', open: 'is cut off', closed: '' };
-  return `${sink.name} ${state[breakerState(sink)]}${lag}${cause}`;
+function cutOff(sink: SinkStatus, state: Exclude<BreakerState, 'closed'>): string {
+  const cause = sink.cause == null || sink.held ? '' : say('verdict.cut_cause', { cause: sink.cause });
+  const lag = sinkLagLevel(sink.lag_s) === 'well' ? '' : say('verdict.cut_lag', { span: span(sink.lag_s) });
+  return say(`verdict.cut_${state}`, { sink: sink.name, more: lag + cause });
 }
 
+const BROKER_STATES = ['connecting', 'away', 'holding', 'refused'] as const;
+
 function brokerText(broker: BrokerStatus): string {
-  const states = { connecting: 'is not connected yet', away: 'is away', holding: 'has to wait', refused: 'refuses us' };
-  const state = states[broker.state as keyof typeof states] ?? `is ${broker.state}`;
-  return `Broker ${broker.name} ${state}${broker.cause === null ? '' : `: ${broker.cause}`}`;
+  const known = BROKER_STATES.find((state) => state === broker.state);
+  const state = known === undefined ? say('verdict.broker_other', { state: broker.state }) : say(`verdict.broker_${known}`);
+  const more = broker.cause === null ? '' : say('verdict.cut_cause', { cause: broker.cause });
+  return say('verdict.broker', { name: broker.name, state, more });
+}
+
+function brokerAdvice({ state }: BrokerStatus): PlainKey | null {
+  if (state === 'holding' || state === 'refused') return `verdict.broker_${state}_do`;
+  return state === 'away' || state === 'connecting' ? 'verdict.broker_away_do' : null;
+}
+
+function throttledText(status: Status): string {
+  const of = tightest(status);
+  const told = of === null ? '' : say('verdict.of', { of });
+  return say('verdict.throttled', { percent: percent(status.pressure), of: told });
 }
 
 function spoolText(status: Status): string {
-  const soon = spoolFullLevel(status) === 'well' ? '' : `, full in ${about(status.spool.full_in_s)}`;
-  return `Spool ${percent(spoolFill(status))} full, ${bytes(status.spool.bytes)}${soon}`;
+  const soon = spoolFullLevel(status) === 'well' ? '' : say('verdict.spool_soon', { span: about(status.spool.full_in_s) });
+  return say('verdict.spool', { percent: percent(spoolFill(status)), bytes: bytes(status.spool.bytes), soon });
 }
 
 function behindText(sink: SinkStatus): string {
-  if (!isDraining(sink)) return `${sink.name} is ${span(sink.lag_s)} behind`;
-  return `${sink.name} drains a backlog of ${span(sink.lag_s)}, done in ${about(sink.drain_eta_s)}`;
+  const told = { sink: sink.name, span: span(sink.lag_s) };
+  if (!isDraining(sink)) return say('verdict.behind', told);
+  return say('verdict.draining', { ...told, eta: about(sink.drain_eta_s) });
 }
 
 /** `lost_s`: for how long there has been no link, null while there is one. */
 export function verdict(status: Status | null, lost_s: number | null): Verdict {
-  if (lost_s !== null) return { level: 'bad', text: `No link: what you see is ${span(lost_s)} old` };
-  if (status === null) return { level: 'watch', text: 'Waiting for the daemon’s first word' };
+  if (lost_s !== null) return { level: 'bad', text: say('verdict.no_link', { span: span(lost_s) }) };
+  if (status === null) return { level: 'watch', text: say('verdict.waiting') };
   const [worst, ...others] = troubles(status);
-  if (worst === undefined) return { level: 'well', text: 'All well' };
-  return others.length === 0 ? worst : { level: worst.level, text: `${worst.text} (+${others.length} more)` };
+  if (worst === undefined) return { level: 'well', text: say('verdict.well') };
+  return others.length === 0 ? { level: worst.level, text: worst.text } : { level: worst.level, text: say('verdict.more', { text: worst.text, n: others.length }) };
 }

@@ -34,9 +34,9 @@ describe('a broker', () => {
   });
   it('is in the verdict when it is not well', () => {
     const refused = broker({ state: 'refused', cause: 'bad user name or password' });
-    expect(troubles(status([site, refused]))).toEqual([{ level: 'bad', text: 'Broker site refuses us: bad user name or password' }]);
+    expect(troubles(status([site, refused]))).toMatchObject([{ level: 'bad', text: 'Broker site refuses us: bad user name or password' }]);
     expect(troubles(status([broker({ state: 'pondering' as BrokerStatus['state'] })]))[0]!.text).toBe('Broker site is pondering');
-    expect(troubles(status(undefined))).toEqual([]);
+    expect(troubles(status(undefined))).toMatchObject([]);
   });
   it('says what its state means only where something is to be said', () => {
     expect(say.stateMeaning(site)).toBeNull();

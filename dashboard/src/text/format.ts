@@ -1,26 +1,35 @@
 // Numbers, ages and sizes as an operator reads them. Pure. What is not known is an en dash, never a zero.
 
+import { language } from './language';
 import { digitsFor } from './precision';
 
 export const UNKNOWN = '–';
 /** As wide as the digits, unlike the hyphen. */
 const MINUS = '−';
 
-const grouped = [0, 1, 2, 3, 4].map(
-  (digits) => new Intl.NumberFormat('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits }),
-);
+/** Numbers with so many decimals, as the page's language writes them. */
+export function grouped(digits: number): Intl.NumberFormat {
+  return formats[language.value][digits]!;
+}
+
+const formatsOf = (tag: string): Intl.NumberFormat[] =>
+  [0, 1, 2, 3, 4].map(
+    (digits) =>
+      new Intl.NumberFormat(tag, { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: 'always' }),
+  );
+const formats = { en: formatsOf('en-US'), pt: formatsOf('pt-PT') };
 
 /** A measured value with `digits` decimals; as many as fit its magnitude if that is not given. */
 export function number(value: number | null | undefined, digits?: number): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
   const size = Math.abs(value);
   if (size >= 1e15 || (size > 0 && size < 1e-4)) return value.toExponential(2).replaceAll('-', MINUS);
-  return grouped[digits ?? digitsFor(size)]!.format(value).replace('-', MINUS);
+  return grouped(digits ?? digitsFor(size)).format(value).replace('-', MINUS);
 }
 
 /** A count of things: 1,600. */
 export function count(value: number | null | undefined): string {
-  return value === null || value === undefined || !Number.isFinite(value) ? UNKNOWN : grouped[0]!.format(value);
+  return value === null || value === undefined || !Number.isFinite(value) ? UNKNOWN : grouped(0).format(value);
 }
 
 /** Any value of a series. */
@@ -48,7 +57,7 @@ export function bytes(size: number | null | undefined): string {
     unit += 1;
   }
   const digits = unit === 0 || rest >= 100 ? 0 : 1;
-  return `${grouped[digits]!.format(rest)} ${BYTE_UNITS[unit]}`;
+  return `${grouped(digits).format(rest)} ${BYTE_UNITS[unit]}`;
 }
 
 /** A span of time in its two largest units. Below a minute whole seconds, below one "< 1 s": a calm screen. */
@@ -69,7 +78,7 @@ function two(big: number, bigUnit: string, small: number, smallUnit: string, bot
 /** How far a follower is behind: finer than `span` where it matters. */
 export function lag(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return UNKNOWN;
-  return seconds < 9.95 ? `${grouped[1]!.format(Math.max(0, seconds))} s` : span(seconds);
+  return seconds < 9.95 ? `${grouped(1).format(Math.max(0, seconds))} s` : span(seconds);
 }
 
 const pad = (n: number): string => (n < 10 ? `0${n}` : String(n));

@@ -36,7 +36,7 @@ describe('a sink of rollups', () => {
 
 describe('a breaker', () => {
   it('is held before it is open', () => {
-    expect([influx, broken, sink({ breaker: 'half_open' }), held].map((one) => say.BREAKER_WORDS[say.breakerState(one)])).toEqual([
+    expect([influx, broken, sink({ breaker: 'half_open' }), held].map((one) => say.breakerWord(say.breakerState(one)))).toEqual([
       'closed', 'open', 'half-open', 'held',
     ]);
   });
@@ -113,7 +113,7 @@ describe('the verdict on sinks', () => {
   });
   it('names whose ledger is off', () => {
     const [first] = troubles(status([sink({ imbalance: -1 })], clean));
-    expect(first).toEqual({ level: 'bad', text: 'The ledger of influx: 1 sample too many' });
+    expect(first).toMatchObject({ level: 'bad', text: 'The ledger of influx: 1 sample too many' });
     expect(sinkLevel(sink({ imbalance: 2 }))).toBe('bad');
   });
   it('names the tightest resource', () => {

@@ -2,6 +2,7 @@
 
 import type { BreakerAction, DeadLetters, Ledger, SinkStatus, Status, Which } from '../wire';
 import { bytes, count, lag, span, UNKNOWN } from './format';
+import { type PlainKey, say } from './say';
 
 export type BreakerState = SinkStatus['breaker'] | 'held';
 
@@ -10,32 +11,19 @@ export function breakerState(sink: SinkStatus): BreakerState {
   return sink.held ? 'held' : sink.breaker;
 }
 
-export const BREAKER_WORDS: Record<BreakerState, string> = {
-  closed: 'closed',
-  open: 'open',
-  half_open: 'half-open',
-  held: 'held',
-};
+export const breakerWord = (state: BreakerState): string => say(`sinks.state_${state}`);
 
 /** What that means for the data, as a sentence without its full stop; nothing while all is well. */
 export function breakerMeaning(sink: SinkStatus): string | null {
-  switch (breakerState(sink)) {
-    case 'closed':
-      return null;
-    case 'open':
-      return 'Nothing is written; samples wait in the spool';
-    case 'half_open':
-      return 'One request tries whether the sink takes data again';
-    case 'held':
-      return 'Held by an operator: nothing is written until it is released; samples wait in the spool';
-  }
+  const state = breakerState(sink);
+  return state === 'closed' ? null : say(`sinks.means_${state}`);
 }
 
 /** `age_s`: how long ago the status was told; the time to a probe passes without another word. */
 export function nextProbe(sink: SinkStatus, age_s: number): string | null {
   if (sink.next_probe_s == null || sink.held || sink.breaker !== 'open') return null;
   const left = Math.ceil(sink.next_probe_s - age_s);
-  return left > 0 ? `next probe in ${span(left)}` : 'next probe now';
+  return left > 0 ? say('sinks.probe_in', { span: span(left) }) : say('sinks.probe_now');
 }
 
 /** The actions that would change something, and what each does. */
@@ -46,28 +34,23 @@ export function actionsOf(sink: SinkStatus): BreakerAction[] {
   return state === 'open' ? ['probe', 'hold'] : ['hold'];
 }
 
-export const ACTION_WORDS: Record<BreakerAction, string> = { hold: 'Hold', probe: 'Probe now', release: 'Release' };
-
-export const ACTION_DOES: Record<BreakerAction, string> = {
-  hold: 'stops writing to it until somebody releases it',
-  probe: 'tries one request at once instead of waiting',
-  release: 'tries one request; if that is stored, writing goes on',
-};
+export const actionWord = (action: BreakerAction): string => say(`sinks.action_${action}`);
+export const actionDoes = (action: BreakerAction): string => say(`sinks.does_${action}`);
 
 /** What a hold costs, for whoever is about to do it. */
 export function holdConsequence(status: Status): string {
   const { full_in_s, bytes: used, bytes_max } = status.spool;
-  const room = bytes_max > 0 ? `${bytes(Math.max(0, bytes_max - used))} are free` : 'it has no limit';
-  const when = full_in_s == null ? '' : `; at this rate it is full in ${about(full_in_s)}`;
-  const full = 'When it is full, producers are told to wait, or the oldest samples are shed if that is configured';
-  return `Samples pile up in the spool: ${room}${when}. ${full}.`;
+  const free = bytes(Math.max(0, bytes_max - used));
+  const room = bytes_max > 0 ? say('sinks.hold_free', { bytes: free }) : say('sinks.hold_endless');
+  const when = full_in_s == null ? '' : say('sinks.hold_when', { span: about(full_in_s) });
+  return say('sinks.hold_room', { room, when, full: say('sinks.hold_full') });
 }
 
 /** How far behind: one figure, or the live lag where a backlog is told of on its own. */
 export function behind(sink: SinkStatus): string {
-  if (hasBacklog(sink)) return `live ${lag(sink.live_lag_s)} behind`;
+  if (hasBacklog(sink)) return say('sinks.live_behind', { lag: lag(sink.live_lag_s) });
   const samples = sink.lag_samples == null || sink.lag_samples === 0 ? '' : `, ${samplesText(sink.lag_samples)}`;
-  return `${lag(sink.lag_s)} behind${samples}`;
+  return say('sinks.behind', { lag: lag(sink.lag_s), samples });
 }
 
 export function hasBacklog(sink: SinkStatus): boolean {
@@ -77,12 +60,13 @@ export function hasBacklog(sink: SinkStatus): boolean {
 /** The backlog with its age and when it will be drained; null where there is none. */
 export function backlog(sink: SinkStatus): string | null {
   if (!hasBacklog(sink)) return null;
-  return `backlog of ${samplesText(sink.backlog_samples)}, oldest ${span(sink.lag_s)}, ${drained(sink)}`;
+  const samples = samplesText(sink.backlog_samples);
+  return say('sinks.backlog', { samples, span: span(sink.lag_s), drained: drained(sink) });
 }
 
 function drained(sink: SinkStatus): string {
-  if (sink.drain_eta_s != null) return `drained in ${about(sink.drain_eta_s)}`;
-  return breakerState(sink) === 'closed' ? 'not shrinking' : 'waits for the breaker';
+  if (sink.drain_eta_s != null) return say('sinks.drained_in', { span: about(sink.drain_eta_s) });
+  return breakerState(sink) === 'closed' ? say('sinks.not_shrinking') : say('sinks.waits_for_breaker');
 }
 
 /** An estimate has one unit where two would pretend to know. */
@@ -102,49 +86,52 @@ const ESTIMATES = [
 export function requests(sink: SinkStatus): string | null {
   if (sink.requests === undefined) return null;
   const { under_way, allowed } = sink.requests;
-  return `${count(under_way)} of ${count(allowed)} ${allowed === 1 ? 'request' : 'requests'}`;
+  return say('sinks.requests', { under_way, n: allowed });
 }
 
 /** What a sink gets, where that is not every sample. */
 export function rollups(sink: SinkStatus): string | null {
   if (sink.send !== 'rollups') return null;
-  const late = sink.late ? `, ${samplesText(sink.late)} came late` : '';
-  return `rollups of ${span(sink.rollup_window_s)}${late}`;
+  const late = sink.late ? say('sinks.rollups_late', { samples: samplesText(sink.late) }) : '';
+  return say('sinks.rollups', { span: span(sink.rollup_window_s), late });
 }
 
-export const samplesText = (n: number | null | undefined): string => `${count(n)} ${n === 1 ? 'sample' : 'samples'}`;
+export const samplesText = (n: number | null | undefined): string =>
+  n == null ? say('common.samples', { n: UNKNOWN }) : say('common.samples', { n });
 export const lettersText = (n: number | null | undefined): string =>
-  n === 0 ? 'no dead letters' : `${count(n)} dead ${n === 1 ? 'letter' : 'letters'}`;
+  n === 0 ? say('sinks.letters_none') : say('sinks.letters', { n: n ?? UNKNOWN });
 
-const RESOURCES: Record<string, string> = {
-  spool: 'the spool',
-  spool_bytes: 'the spool',
-  disk: 'free disk space',
-  disk_free: 'free disk space',
-  memory: 'memory',
-  gate: 'the gate’s queue',
-  gate_queue: 'the gate’s queue',
+const RESOURCES: Record<string, PlainKey> = {
+  spool: 'sinks.resource_spool',
+  spool_bytes: 'sinks.resource_spool',
+  disk: 'sinks.resource_disk',
+  disk_free: 'sinks.resource_disk',
+  memory: 'sinks.resource_memory',
+  gate: 'sinks.resource_gate',
+  gate_queue: 'sinks.resource_gate',
 };
 
 /** The tightest resource, as far as the daemon names it. */
 export function tightest(status: Status): string | null {
   const name = status.pressure_of;
-  return name == null || name === '' ? null : (RESOURCES[name] ?? name.replaceAll('_', ' '));
+  if (name == null || name === '') return null;
+  const known = RESOURCES[name];
+  return known === undefined ? name.replaceAll('_', ' ') : say(known);
 }
 
 export function spoolFull(status: Status): string | null {
   const { full_in_s } = status.spool;
-  return full_in_s == null ? null : `full in ${about(full_in_s)} at this rate`;
+  return full_in_s == null ? null : say('sinks.full_in', { span: about(full_in_s) });
 }
 
 /** The parts whose sum must be what was accepted. */
 export function ledgerParts(ledger: Ledger): [name: string, samples: number][] {
   return [
-    ['stored', ledger.stored],
-    ['spooled', ledger.spooled],
-    ['dead-lettered', ledger.dead_lettered],
-    ['shed', ledger.shed],
-    ['live only', ledger.skipped],
+    [say('sinks.ledger_stored'), ledger.stored],
+    [say('sinks.ledger_spooled'), ledger.spooled],
+    [say('sinks.ledger_dead_lettered'), ledger.dead_lettered],
+    [say('sinks.ledger_shed'), ledger.shed],
+    [say('sinks.ledger_skipped'), ledger.skipped],
   ];
 }
 
@@ -152,14 +139,17 @@ export function ledgerParts(ledger: Ledger): [name: string, samples: number][] {
 export function imbalances(sinks: readonly SinkStatus[]): string[] {
   return sinks
     .filter((sink) => (sink.imbalance ?? 0) !== 0)
-    .map((sink) => `${sink.name}: ${samplesText(Math.abs(sink.imbalance))} ${sink.imbalance > 0 ? 'too few' : 'too many'}`);
+    .map((sink) => {
+      const told = { sink: sink.name, samples: samplesText(Math.abs(sink.imbalance)) };
+      return sink.imbalance > 0 ? say('sinks.too_few', told) : say('sinks.too_many', told);
+    });
 }
 
 /** What an order is for: "3 dead letters", "all 120 dead letters of influx". `held`: the total where it is not counted. */
 export function scope(which: Which, held: number): string {
   if ('ids' in which) return lettersText(which.ids.length);
-  const all = held === 1 ? 'the only dead letter' : `all ${lettersText(held)}`;
-  return 'sink' in which ? `${all} of ${which.sink}` : all;
+  const all = held === 1 ? say('sinks.scope_only') : say('sinks.scope_all', { letters: lettersText(held) });
+  return 'sink' in which ? say('sinks.scope_of', { all, sink: which.sink }) : all;
 }
 
 /** What is held, and what became of the others. */
@@ -168,6 +158,6 @@ export function totalsText(totals: DeadLetters['totals']): string[] {
   const held = `${lettersText(totals.letters)}, ${samplesText(totals.samples)}, ${bytes(totals.bytes)}`;
   return [
     ...(totals.letters > 0 ? [held] : []),
-    ...past.map((name) => `${samplesText(totals[name])} ${name}`),
+    ...past.map((name) => say(`sinks.past_${name}`, { samples: samplesText(totals[name]) })),
   ];
 }

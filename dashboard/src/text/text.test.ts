@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { backoff } from '../link/backoff';
 import { queryText } from '../link/api';
 import { DEFAULT_VIEW, deviceHash, fleetHash, parseRoute } from '../route';
+import { DEFAULT_CHARTS } from '../state/view';
 import { verdict } from '../state/verdict';
 import type { Status } from '../wire';
 import { bytes, count, lag, number, percent, span, UNKNOWN, value } from './format';
@@ -67,8 +68,10 @@ describe('the address', () => {
     for (const view of [DEFAULT_VIEW, { search: 'a&b=ü #?', offlineOnly: true, metric: 'x{y=1}', sort: 'value' as const, descending: true }]) {
       expect(parseRoute(fleetHash(view))).toEqual({ page: 'fleet', view });
     }
+    const view = { range: '1h', past: [1000, 61_000] as const, compare: 'day' as const, hidden: ['a:b{c=d&e}', 'ü'] };
     for (const id of ['pump-7', 'a/b?c#d%20', 'ü']) {
-      expect(parseRoute(deviceHash(id, '1h'))).toEqual({ page: 'device', id, range: '1h' });
+      expect(parseRoute(deviceHash(id, view))).toEqual({ page: 'device', id, view });
+      expect(parseRoute(deviceHash(id))).toEqual({ page: 'device', id, view: DEFAULT_CHARTS });
     }
   });
   it('survives nonsense', () => {

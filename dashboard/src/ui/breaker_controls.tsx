@@ -4,7 +4,8 @@
 import { useSignal } from '@preact/signals';
 import { status } from '../app';
 import { breaker } from '../link/api';
-import { ACTION_DOES, ACTION_WORDS, actionsOf, holdConsequence } from '../text/sinks';
+import { actionDoes, actionsOf, actionWord, holdConsequence } from '../text/sinks';
+import { say } from '../text/say';
 import type { BreakerAction, SinkStatus } from '../wire';
 import { Confirm } from './confirm';
 
@@ -19,7 +20,7 @@ export function BreakerControls({ sink }: { sink: SinkStatus }) {
     try {
       adopt(await breaker(sink.name, action));
     } catch (error) {
-      fault.value = `${ACTION_WORDS[action]} was not done: ${(error as Error).message}`;
+      fault.value = say('sinks.action_failed', { action: actionWord(action), why: (error as Error).message });
     }
     busy.value = false;
   };
@@ -34,11 +35,11 @@ export function BreakerControls({ sink }: { sink: SinkStatus }) {
             key={place}
             type="button"
             aria-disabled={busy.value}
-            aria-label={`${ACTION_WORDS[action]}: ${sink.name}`}
-            title={`${ACTION_WORDS[action]}: ${ACTION_DOES[action]}`}
+            aria-label={say('sinks.action_of', { action: actionWord(action), sink: sink.name })}
+            title={say('sinks.action_title', { action: actionWord(action), does: actionDoes(action) })}
             onClick={() => (action === 'hold' ? (asking.value = true) : void act(action))}
           >
-            {ACTION_WORDS[action]}
+            {actionWord(action)}
           </button>
         ))}
       </span>
@@ -49,15 +50,15 @@ export function BreakerControls({ sink }: { sink: SinkStatus }) {
       )}
       {asking.value && (
         <Confirm
-          title={`Hold ${sink.name}?`}
-          verb="Hold"
+          title={say('sinks.hold_q', { sink: sink.name })}
+          verb={actionWord('hold')}
           answer={(yes) => {
             asking.value = false;
             if (yes) void act('hold');
           }}
         >
           <p>
-            A hold {ACTION_DOES.hold}. {status.value !== null && holdConsequence(status.value)}
+            {say('sinks.hold_means', { does: actionDoes('hold') })} {status.value !== null && holdConsequence(status.value)}
           </p>
         </Confirm>
       )}

@@ -1,7 +1,8 @@
 // A question before something that cannot be taken back, or that has a price. Escape answers no.
 
 import type { ComponentChildren } from 'preact';
-import { useId, useLayoutEffect, useRef } from 'preact/hooks';
+import { say } from '../text/say';
+import { Dialog } from './dialog';
 
 interface ConfirmProps {
   title: string;
@@ -12,34 +13,17 @@ interface ConfirmProps {
 }
 
 export function Confirm({ title, verb, answer, children }: ConfirmProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const heading = useId();
-  useLayoutEffect(() => {
-    const shown = dialog.current!;
-    shown.showModal();
-    // Closing gives the focus back to where it was.
-    return () => shown.close();
-  }, []);
   return (
-    <dialog
-      ref={dialog}
-      class="confirm"
-      aria-labelledby={heading}
-      onCancel={(event) => {
-        event.preventDefault();
-        answer(false);
-      }}
-    >
-      <h2 id={heading}>{title}</h2>
+    <Dialog title={title} leave={() => answer(false)}>
       <div>{children}</div>
       <p class="answers">
         <button type="button" onClick={() => answer(false)}>
-          Cancel
+          {say('common.cancel')}
         </button>
         <button type="button" class="yes" onClick={() => answer(true)}>
           {verb}
         </button>
       </p>
-    </dialog>
+    </Dialog>
   );
 }

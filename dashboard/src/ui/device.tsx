@@ -1,48 +1,97 @@
 // The page of one device: who it is, and all its series on one time span.
 
-import type { ComponentChild } from 'preact';
 import { useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { deviceFeed, fleet, link } from '../app';
 import { beat } from '../beat';
-import { DEFAULT_VIEW, deviceHash, fleetHash } from '../route';
+import { boardHash, DEFAULT_VIEW, deviceHash, fleetHash } from '../route';
+import { defaultBoard, groupsOf } from '../state/board';
 import type { DeviceFeed } from '../state/device_feed';
-import { type Range, RANGES, rangeNamed } from '../state/range';
+import { pixelsOf } from '../state/range';
+import type { Span } from '../state/span';
 import type { Trace } from '../state/trace';
+import { spanAt } from '../state/view';
+import { seriesName } from '../wire';
 import { clock, count, span, UNKNOWN } from '../text/format';
+import { Commands } from './commands';
+import { DeviceAlerts } from './device_alerts';
+import { DeviceFacts } from './device_facts';
+import { say } from '../text/say';
+import { saveNew } from './board_store';
+import { Said } from './chart';
+import { chartView, crosshair, spanNow } from './charting';
+import { saveCsv, savePicture } from './export';
 import { Lamp } from './instruments';
-import { Panel } from './panel';
-import { crosshair, zoom } from './plot';
+import { Panel, useWide } from './panel';
+import { TimeBar } from './time_bar';
 import { lastFleetHash } from './whence';
 
-export function Device({ id, range: name }: { id: string; range: string }) {
+export function Device({ id }: { id: string }) {
   beat.value;
-  const range = rangeNamed(name);
   const feed = deviceFeed.value;
+  const charts = useRef<HTMLDivElement>(null);
   useEffect(() => {
     document.title = `${id} – Tidegate`;
     document.getElementById('main')?.scrollTo(0, 0);
+    return () => (crosshair.value = null);
   }, [id]);
-  useEffect(() => {
-    zoom.value = null;
-    crosshair.value = null;
-  }, [id, name]);
   const now = link.daemonNow() ?? Date.now();
+  const shown = spanAt(chartView.value, now);
   return (
     <div class="device-page">
       <Heading id={id} feed={feed} now={now} />
-      <div class="device-tools">
-        <RangeChoice id={id} chosen={range} />
-        {zoom.value !== null && (
-          <button type="button" class="choice" aria-pressed="true" onClick={() => (zoom.value = null)}>
-            {clock(zoom.value[0], now)} to {clock(zoom.value[1], now)} – show all
-          </button>
-        )}
+      <TimeBar
+        span={shown}
+        now={now}
+        csv={() => feed !== null && saveCsv(id, feed.ordered(), feed.bucket_ms, spanNow())}
+        png={() => charts.current !== null && void savePicture(id, spanNow(), charts.current)}
+      >
+        <SaveAsBoard id={id} feed={feed} />
+      </TimeBar>
+      <DeviceAlerts id={id} />
+      <div ref={charts}>{feed !== null && <Panels feed={feed} span={shown} now={now} />}</div>
+      <Said />
+      <div class="device-room">
+        <DeviceFacts id={id} />
+        <Commands id={id} />
       </div>
-      {feed !== null && <Panels feed={feed} range={range} now={now} />}
     </div>
   );
 }
+
+/** The charts that a device has by itself become a board that can be changed. */
+function SaveAsBoard({ id, feed }: { id: string; feed: DeviceFeed | null }) {
+  beat.value;
+  const fault = useSignal('');
+  const save = async (): Promise<void> => {
+    if (feed === null) return;
+    try {
+      location.hash = boardHash(await saveNew(defaultBoard(id, described(feed.ordered()), chartView.peek().range)));
+    } catch (error) {
+      fault.value = say('charts.not_saved', { why: error instanceof Error ? error.message : String(error) });
+    }
+  };
+  return (
+    <>
+      <button type="button" class="choice" disabled={feed === null || feed.traces.size === 0} onClick={() => void save()}>
+        {say('charts.save_board')}
+      </button>
+      {fault.value !== '' && (
+        <span class="fault" role="alert">
+          {fault.value}
+        </span>
+      )}
+    </>
+  );
+}
+
+const described = (traces: readonly Trace[]) =>
+  traces.map(({ metric, tags, kind, unit }) => ({
+    metric,
+    tags,
+    type: kind === 'text' ? ('text' as const) : kind === 'bool' ? ('bool' as const) : ('float' as const),
+    unit,
+  }));
 
 function Heading({ id, feed, now }: { id: string; feed: DeviceFeed | null; now: number }) {
   const info = feed?.info ?? null;
@@ -95,16 +144,17 @@ function Neighbours({ id }: { id: string }) {
     if (row.rank === here.rank - 1) before = row.id;
     if (row.rank === here.rank + 1) after = row.id;
   }
-  const range = new URLSearchParams(location.hash.split('?')[1]).get('range') ?? undefined;
+  // The neighbour is shown at the same time: an incident seldom stays in one place.
+  const view = { ...chartView.value, hidden: [] };
   return (
     <nav class="neighbours" aria-label="Other devices">
       {before !== null && (
-        <a href={deviceHash(before, range)} title={before}>
+        <a href={deviceHash(before, view)} title={before}>
           <span aria-hidden="true">‹</span> {before}
         </a>
       )}
       {after !== null && (
-        <a href={deviceHash(after, range)} title={after}>
+        <a href={deviceHash(after, view)} title={after}>
           {after} <span aria-hidden="true">›</span>
         </a>
       )}
@@ -112,71 +162,98 @@ function Neighbours({ id }: { id: string }) {
   );
 }
 
-function RangeChoice({ id, chosen }: { id: string; chosen: Range }) {
-  return (
-    <fieldset class="ranges">
-      <legend class="unseen">Time range</legend>
-      {RANGES.map((range) => (
-        <label key={range.name}>
-          <input
-            type="radio"
-            name="range"
-            value={range.name}
-            checked={range.name === chosen.name}
-            onChange={() => location.replace(deviceHash(id, range.name))}
-          />
-          <span>{range.label}</span>
-        </label>
-      ))}
-    </fieldset>
-  );
-}
-
 /** The least width of a panel, in rem. */
 const PANEL_REM = 27;
 
-/** As many columns as fit, but no more than fill the last row too: no panel stands alone under four others. */
-function Grid({ kind, panels }: { kind: string; panels: ComponentChild[] }) {
+interface PanelsProps {
+  feed: DeviceFeed;
+  span: Span;
+  now: number;
+}
+
+function Panels({ feed, span, now }: PanelsProps) {
   const grid = useRef<HTMLDivElement>(null);
   const fit = useSignal(1);
+  const pixels = useSignal(0);
+  const view = chartView.value;
   useLayoutEffect(() => {
     const measure = (): void => {
       const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-      fit.value = Math.max(1, Math.floor(grid.current!.clientWidth / (PANEL_REM * rem)));
+      const width = grid.current?.clientWidth ?? 0;
+      fit.value = Math.max(1, Math.floor(width / (PANEL_REM * rem)));
+      pixels.value = pixelsOf(width / fit.value);
     };
     measure();
     const resized = new ResizeObserver(measure);
     resized.observe(grid.current!);
     return () => resized.disconnect();
   }, []);
-  const columns = Math.ceil(panels.length / Math.ceil(panels.length / fit.value));
+  useEffect(() => {
+    if (pixels.value > 0) feed.look(view, pixels.value);
+  }, [feed, view, pixels.value]);
   return (
-    <div ref={grid} class={`panels ${kind}`} style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
-      {panels}
+    <div ref={grid}>
+      <Shown feed={feed} span={span} now={now} fit={fit.value} />
     </div>
   );
 }
 
-function Panels({ feed, range, now }: { feed: DeviceFeed; range: Range; now: number }) {
+function Shown({ feed, span, now, fit }: PanelsProps & { fit: number }) {
   const traces = feed.ordered();
-  if (feed.refusal !== null) return <p class="empty">The daemon refuses this view: {feed.refusal}.</p>;
+  if (feed.refusal !== null) return <p class="empty">{say('charts.refused', { why: feed.refusal })}</p>;
   if (traces.length === 0) {
-    if (feed.lookup === 'asking') return <p class="empty">Asking for its series…</p>;
+    if (feed.lookup === 'asking') return <p class="empty">{say('charts.asking_series')}</p>;
     return (
       <p class="empty">
-        No device “{feed.id}” has ever been seen here. <a href={fleetHash(DEFAULT_VIEW)}>To the fleet</a>
+        {say('charts.no_device', { id: feed.id })} <a href={fleetHash(DEFAULT_VIEW)}>{say('charts.to_fleet')}</a>
       </p>
     );
   }
-  const draw = (trace: Trace) => (
-    <Panel key={trace.name} trace={trace} range={range} now={now} retry={() => feed.retry()} />
+  const byName = new Map(traces.map((trace) => [trace.name, trace]));
+  const groups = groupsOf(described(traces)).map((group) => ({
+    ...group,
+    traces: group.metrics.map((one) => byName.get(seriesName(one.metric, one.tags))!),
+  }));
+  const draw = ({ title, traces: some }: (typeof groups)[number]) => (
+    <DevicePanel key={some[0]!.key} title={some.length > 1 ? title : ''} traces={some} feed={feed} span={span} now={now} />
   );
-  const lines = traces.filter((trace) => trace.kind === 'number');
-  const states = traces.filter((trace) => trace.kind !== 'number');
+  const states = groups.filter((group) => group.states);
+  const lines = groups.filter((group) => !group.states);
+  // No more columns than fill the last row too: no panel stands alone under four others.
+  const columns = (panels: number) => {
+    const fill = Math.ceil(panels / Math.ceil(panels / fit));
+    return { gridTemplateColumns: `repeat(${fill}, minmax(0, 1fr))` };
+  };
   return (
     <>
-      {states.length > 0 && <Grid kind="states" panels={states.map(draw)} />}
-      {lines.length > 0 && <Grid kind="lines" panels={lines.map(draw)} />}
+      {states.length > 0 && (
+        <div class="panels states" style={columns(states.length)}>
+          {states.map(draw)}
+        </div>
+      )}
+      {lines.length > 0 && (
+        <div class={`panels lines ${lines.length <= 2 * fit ? 'few' : ''}`} style={columns(lines.length)}>
+          {lines.map(draw)}
+        </div>
+      )}
     </>
+  );
+}
+
+function DevicePanel({ title, traces, feed, span, now }: PanelsProps & { title: string; traces: Trace[] }) {
+  beat.value;
+  const { wide, button } = useWide(title === '' ? traces[0]!.name : title);
+  return (
+    <div class={`cell ${wide ? 'wide' : ''}`}>
+      <Panel
+        title={title}
+        traces={traces}
+        span={span}
+        bucket_ms={feed.bucket_ms}
+        now={now}
+        retry={() => feed.retry()}
+        tools={button}
+      />
+    </div>
   );
 }

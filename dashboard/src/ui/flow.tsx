@@ -113,7 +113,7 @@ function Sink({ sink }: { sink: SinkStatus }) {
       </h3>
       <span class="lamped breaker">
         <BreakerLamp state={state} />
-        <span class={`word ${judge.breakerLevel(state)}`}>{say.BREAKER_WORDS[state]}</span>
+        <span class={`word ${judge.breakerLevel(state)}`}>{say.breakerWord(state)}</span>
       </span>
       <span class={`lag ${judge.sinkLagLevel(sink.live_lag_s ?? sink.lag_s)}`}>{say.behind(sink)}</span>
       <span class="rate">{sink.samples_per_s === undefined ? UNKNOWN : count(Math.round(sink.samples_per_s))} samples/s</span>

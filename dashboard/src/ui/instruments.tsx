@@ -6,7 +6,7 @@ import type { Value } from '../state/fleet';
 import { breakerLevel, type Level } from '../state/verdict';
 import type { BreakerState } from '../text/sinks';
 
-const SHAPES: Record<Level | 'off', string> = {
+export const SHAPES: Record<Level | 'off', string> = {
   well: 'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Z',
   watch: 'M8 1.5 15 14H1Z',
   bad: 'M8 .5 15.5 8 8 15.5 .5 8Z',
@@ -23,7 +23,7 @@ export function Lamp({ level }: { level: Level | 'off' }) {
 }
 
 /** A disc, a diamond, half a disc, a pause sign: told apart without their colours. */
-const BREAKER_SHAPES: Record<BreakerState, string> = {
+export const BREAKER_SHAPES: Record<BreakerState, string> = {
   closed: SHAPES.well,
   open: SHAPES.bad,
   half_open: 'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Zm0 1.8v8.4a4.2 4.2 0 0 0 0-8.4Z',
@@ -63,7 +63,7 @@ export function Measured({ text }: { text: string }) {
   if (text === UNKNOWN) return <span class="unknown" title="not known">{UNKNOWN}</span>;
   return (
     <>
-      {[...text.matchAll(/((?:< )?[\d.,]+)\s*([^\d<]*)/g)].map(([, figure, unit]) => (
+      {[...text.matchAll(/((?:< )?\d(?:[\d.,\u00a0\u202f]*\d)?)\s*([^\d<]*)/g)].map(([, figure, unit]) => (
         <span key={unit} class="measured">
           <span class="figure">{figure}</span>
           {unit !== '' && <span class="unit">{unit!.trim()}</span>}

@@ -1,9 +1,12 @@
 // The way to every page. On a phone it is one line that can be pushed sideways.
 
 import { useEffect, useRef } from 'preact/hooks';
-import { route } from '../app';
+import { alerts, route } from '../app';
+import { beat } from '../beat';
 import { alertsHash, deadLettersHash, DEFAULT_VIEW, fleetHash, notUnderstoodHash, type Route } from '../route';
+import { count } from '../text/format';
 import { type PlainKey, say } from '../text/say';
+import { Lamp } from './instruments';
 
 interface Entry {
   name: PlainKey;
@@ -33,8 +36,25 @@ export function Nav() {
       {ENTRIES.map(({ name, href, pages }) => (
         <a key={name} href={href} {...(pages.includes(shown) ? { 'aria-current': 'page' } : {})}>
           {say(name)}
+          {name === 'page.alerts' && <AlertsBadge />}
         </a>
       ))}
     </nav>
+  );
+}
+
+/** How many alerts fire; that some of them are critical is told by the lamp's shape and to readers in words. */
+function AlertsBadge() {
+  beat.value;
+  const { firing, critical } = alerts.badge();
+  if (firing === 0) return null;
+  return (
+    <span class={`badge ${critical > 0 ? 'bad' : 'watch'}`} data-badge="alerts">
+      <Lamp level={critical > 0 ? 'bad' : 'watch'} />
+      <span aria-hidden="true">{count(firing)}</span>
+      <span class="unseen">
+        {critical > 0 ? say('page.badge', { n: firing, critical }) : say('page.badge_calm', { n: firing })}
+      </span>
+    </span>
   );
 }

@@ -4,16 +4,28 @@
 import { useEffect } from 'preact/hooks';
 import { link, route } from '../app';
 import { beat } from '../beat';
-import { DEFAULT_VIEW, type Route } from '../route';
+import type { Route } from '../route';
+import { denied } from '../link/http';
 import { languageTag } from '../text/language';
 import { say } from '../text/say';
+import { AlertPage } from './alert';
+import { AlertHistory } from './alert_history';
+import { AlertsPage } from './alerts';
+import { BoardPage } from './board';
+import { Boards } from './boards';
 import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
+import { Inbox } from './inbox';
 import { MessagePage } from './message';
 import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
+import { Notifications } from './notifications';
 import { Overview } from './overview';
+import { Pipeline } from './pipeline';
+import { Rules } from './rules';
+import { Settings } from './settings';
+import { Silences } from './silences';
 import { Strip } from './strip';
 
 export function Page() {
@@ -31,6 +43,7 @@ export function Page() {
       <Strip />
       <Nav />
       <Outdated />
+      <Denied />
       <main id="main" tabIndex={-1} class={link.lost_s() === null ? '' : 'aged'}>
         <Shown to={to} />
       </main>
@@ -43,7 +56,11 @@ function Shown({ to }: { to: Route }) {
     case 'fleet':
       return <Overview view={to.view} />;
     case 'device':
-      return <Device id={to.id} range={to.range} />;
+      return <Device id={to.id} />;
+    case 'boards':
+      return <Boards />;
+    case 'board':
+      return <BoardPage key={to.id} id={to.id} />;
     case 'dead-letters':
       return <DeadLetters sink={to.sink} after={to.after} />;
     case 'dead-letter':
@@ -52,8 +69,24 @@ function Shown({ to }: { to: Route }) {
       return <NotUnderstood bridge={to.bridge} />;
     case 'message':
       return <MessagePage id={to.id} bridge={to.bridge} />;
-    default:
-      return <Overview view={DEFAULT_VIEW} />;
+    case 'alerts':
+      return <AlertsPage filter={to.filter} />;
+    case 'alert-history':
+      return <AlertHistory filter={to.filter} before={to.before} />;
+    case 'alert':
+      return <AlertPage id={to.id} />;
+    case 'rules':
+      return <Rules edit={to.edit} />;
+    case 'silences':
+      return <Silences />;
+    case 'notifications':
+      return <Notifications />;
+    case 'inbox':
+      return <Inbox />;
+    case 'pipeline':
+      return <Pipeline />;
+    case 'settings':
+      return <Settings />;
   }
 }
 
@@ -70,6 +103,21 @@ function Outdated() {
     <div class="banner" role="alert">
       <strong>{say('page.older')}</strong>
       <span>{say('page.older_why', { type })}</span>
+      <button type="button" onClick={() => location.reload()}>
+        {say('page.reload')}
+      </button>
+    </div>
+  );
+}
+
+/** The daemon does not tell this viewer what it asks for: what is shown may be old, and stays so. */
+function Denied() {
+  const why = denied.value;
+  if (why === null) return null;
+  return (
+    <div class="banner" role="alert" data-denied={why}>
+      <strong>{why === 'login' ? say('page.denied_login') : say('page.denied_right')}</strong>
+      <span>{say('page.denied_stale')}</span>
       <button type="button" onClick={() => location.reload()}>
         {say('page.reload')}
       </button>

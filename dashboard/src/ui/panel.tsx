@@ -1,124 +1,232 @@
-// One series of a device page: its name, its value now, and its chart; with the crosshair out, what it points at.
+// Some series in one panel: their names and values, and the chart; with the crosshair out, what it points at. While
+// the past is shown the values are those at its end: nothing moves.
 
 import type { ComponentChildren } from 'preact';
 import { useSignal } from '@preact/signals';
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { beat } from '../beat';
-import type { Range } from '../state/range';
-import { extent, GAP_SPACINGS, line, outerGaps, type Stretch, stretches, usualSpacing } from '../state/shape';
+import { type Axes, axesFor, axisOf } from '../state/axes';
+import { lastWithin, pointAt } from '../state/pointed';
+import { extent, GAP_SPACINGS, stretches, usualSpacing } from '../state/shape';
+import type { Span } from '../state/span';
 import { shares } from '../state/states';
 import type { Trace } from '../state/trace';
-import { clock, count, number, percent, span as spanText, UNKNOWN, value } from '../text/format';
-import { theme } from '../theme';
+import { clock, number, percent, span as spanText, UNKNOWN, value } from '../text/format';
+import { say } from '../text/say';
+import { Chart, type Placed, shownAt } from './chart';
+import { chartView, crosshair, showOnly, toggle } from './charting';
 import { Quantity } from './instruments';
-import { crosshair, Plot, zoom } from './plot';
+import { DASHES } from './plot';
 
-interface PanelProps {
-  trace: Trace;
-  range: Range;
+export interface PanelProps {
+  /** Empty: by its series. */
+  title: string;
+  traces: readonly Trace[];
+  /** Series that nobody has heard of. */
+  missing?: readonly string[];
+  /** Several devices share the page: each series says whose it is. */
+  devices?: boolean;
+  span: Span;
+  bucket_ms: number;
   now: number;
   retry: () => void;
+  /** Beside the title. */
+  tools?: ComponentChildren;
 }
 
-export function Panel({ trace, range, now, retry }: PanelProps) {
+interface At {
+  span: Span;
+  bucket_ms: number;
+  now: number;
+}
+
+export function Panel(props: PanelProps) {
   beat.value;
-  const wide = useSignal(false);
-  const span: [number, number] = zoom.value ?? [now - range.span_ms, now];
-  const spacing = usualSpacing(trace.joined.start, range.bucket_ms);
-  const old = trace.valueStart !== null && now - trace.valueStart > GAP_SPACINGS * spacing + range.bucket_ms;
-  const age = trace.valueStart === null ? null : (now - trace.valueStart) / 1000;
+  const { traces, devices = false, title, span, bucket_ms, now, missing = [] } = props;
+  const name = title !== '' ? title : traces.map((trace) => nameOf(trace, devices)).join(', ');
+  const lines = traces.filter((trace) => trace.kind !== 'text');
+  const texts = traces.filter((trace) => trace.kind === 'text');
+  const axes = axesFor(lines.map((trace) => trace.unit));
+  const at: At = { span, bucket_ms, now };
+  const only = traces.length === 1 ? traces[0]! : null;
+  const states = traces.length > 0 && lines.every((trace) => trace.kind === 'bool');
   return (
-    <section class={`panel ${trace.kind} ${old ? 'old' : ''} ${wide.value ? 'wide' : ''}`} aria-label={trace.name}>
+    <section class={`panel ${states ? 'state' : 'number'}`} aria-label={name}>
       <header>
-        <h2 title={trace.name}>
-          {trace.metric}
-          {Object.entries(trace.tags).map(([key, text]) => (
-            <span key={key} class="tag">
-              {key}={text}
-            </span>
-          ))}
+        <h2 title={name} data-ink>
+          {title !== '' ? title : only !== null ? <Name trace={only} devices={devices} /> : name}
         </h2>
-        <button
-          type="button"
-          class="widen"
-          aria-pressed={wide.value}
-          aria-label={`Enlarge ${trace.name}`}
-          title={wide.value ? 'Back to its place' : 'Enlarge'}
-          onClick={() => (wide.value = !wide.value)}
-        >
-          <svg viewBox="0 0 16 16" aria-hidden="true">
-            <path d="M10 2h4v4M6 14H2v-4M14 2 9.5 6.5M2 14l4.5-4.5" />
-          </svg>
-        </button>
-        <p class="now" title={trace.unit === null ? 'no unit is told' : `in ${trace.unit}`}>
-          <Quantity it={trace.value} unit={trace.unit} digits={trace.precision.shown} />
-        </p>
+        {props.tools}
+        {only !== null ? <Now trace={only} at={at} /> : <PointedAt lines={lines} at={at} />}
       </header>
-      <p class="reading">
-        {old && crosshair.value === null ? (
-          <span class="aged">last value {spanText(age)} ago</span>
-        ) : (
-          <Caption trace={trace} range={range} span={span} now={now} />
-        )}
-      </p>
-      <Chart trace={trace} range={range} span={span} spacing={spacing} />
-      {trace.history === 'loading' && trace.joined.start.length < 2 && <Over>loading the past…</Over>}
-      {trace.history === 'joined' && trace.joined.start.length === 0 && <Over>nothing in the last {range.label}</Over>}
-      {trace.history === 'failed' && (
-        <Over>
-          the past is not available: {trace.failure}{' '}
-          <button type="button" onClick={retry}>
-            Try again
-          </button>
-        </Over>
-      )}
+      {only !== null ? <Reading trace={only} at={at} /> : <Keys lines={lines} devices={devices} axes={axes} at={at} />}
+      {lines.length > 0 && <Lines name={name} lines={lines} axes={axes} only={only !== null} at={at} retry={props.retry} />}
+      {texts.map((trace) => (
+        <div key={trace.key} class="strip-of-states">
+          {only === null && (
+            <p class="reading" data-ink>
+              <Name trace={trace} devices={devices} /> <Caption trace={trace} at={at} />
+            </p>
+          )}
+          <Chart name={trace.name} placed={[{ trace, slot: 0 }]} axes={null} span={span} bucket_ms={bucket_ms} units={false} />
+          <Over trace={trace} span={span} retry={props.retry} />
+        </div>
+      ))}
+      {axes.over.length > 0 && <p class="notice">{say('charts.no_axis', { series: without(lines, axes, devices) })}</p>}
+      {missing.length > 0 && <p class="notice">{say('charts.no_series', { series: missing.join(', ') })}</p>}
     </section>
   );
 }
 
-function Over({ children }: { children: ComponentChildren }) {
-  return <p class="over">{children}</p>;
-}
+const nameOf = (trace: Trace, devices: boolean): string => (devices ? `${trace.device} ${trace.name}` : trace.name);
 
-interface ChartProps {
-  trace: Trace;
-  range: Range;
-  span: [number, number];
-}
+const without = (lines: readonly Trace[], axes: Axes, devices: boolean): string =>
+  lines
+    .filter((trace) => axisOf(axes, trace.unit) === null)
+    .map((trace) => `${nameOf(trace, devices)} (${trace.unit ?? say('charts.no_unit_short')})`)
+    .join(', ');
 
-/** What the crosshair points at; without it, what the span amounts to. */
-function Caption({ trace, range, span, now }: ChartProps & { now: number }) {
-  const at = crosshair.value;
-  if (at !== null && at >= span[0] && at <= span[1]) return <Pointed trace={trace} range={range} at={at} now={now} />;
-  if (trace.kind === 'text') {
-    const parts = shares(stretches(trace.joined, range.bucket_ms), ...span).slice(0, 4);
-    return <>{parts.map(({ text, share }) => `${text} ${percent(share)}`).join(' · ')}</>;
-  }
-  const sum = extent(trace.joined, ...span);
-  if (sum === null) return <>{UNKNOWN}</>;
-  if (trace.kind === 'bool') return <>true for {percent(sum.avg)} of the samples</>;
-  const unit = trace.unit ?? '';
-  const { shown, averaged } = trace.precision;
+export function Name({ trace, devices }: { trace: Trace; devices: boolean }) {
   return (
     <>
-      min <b>{number(sum.min, shown)}</b> · avg <b>{number(sum.avg, averaged)}</b> · max{' '}
-      <b>{number(sum.max, shown)}</b> {unit}
+      {devices && <span class="whose">{trace.device} </span>}
+      {trace.metric}
+      {Object.entries(trace.tags).map(([key, text]) => (
+        <span key={key} class="tag">
+          {key}={text}
+        </span>
+      ))}
     </>
   );
 }
 
-function Pointed({ trace, range, at, now }: { trace: Trace; range: Range; at: number; now: number }) {
-  const i = nearest(trace, at, range.bucket_ms);
+interface LinesProps {
+  name: string;
+  lines: readonly Trace[];
+  axes: Axes;
+  only: boolean;
+  at: At;
+  retry: () => void;
+}
+
+function Lines({ name, lines, axes, only, at, retry }: LinesProps) {
+  const { hidden } = chartView.value;
+  const placed: Placed[] = lines
+    .map((trace, slot) => ({ trace, slot }))
+    .filter(({ trace }) => axisOf(axes, trace.unit) !== null && (only || !hidden.includes(trace.key)));
+  const shown = axesFor(placed.map(({ trace }) => trace.unit));
+  const first = placed[0]?.trace;
+  return (
+    <div class="plotted">
+      <Chart name={name} placed={placed} axes={shown} span={at.span} bucket_ms={at.bucket_ms} units={!only} />
+      {first === undefined ? <p class="over">{say('charts.all_hidden')}</p> : <Over trace={first} span={at.span} retry={retry} />}
+    </div>
+  );
+}
+
+/** What is to be said over an empty chart. */
+function Over({ trace, span, retry }: { trace: Trace; span: Span; retry: () => void }) {
+  if (trace.history === 'failed') {
+    return (
+      <p class="over">
+        {say('charts.not_there', { why: trace.failure })}{' '}
+        <button type="button" onClick={retry}>
+          {say('common.retry')}
+        </button>
+      </p>
+    );
+  }
+  const inside = trace.joined.find(span[1]) - trace.joined.find(span[0]);
+  const loaded = trace.history === 'joined' && trace.loaded !== null;
+  const known = loaded && trace.loaded![0] <= span[0] && trace.loaded![1] >= span[1] - 2 * trace.bucket_ms;
+  if (inside > 1 || (inside === 1 && known)) return null;
+  return <p class="over">{known ? say('charts.nothing') : say('charts.loading')}</p>;
+}
+
+/** The value now; of the past, the one at its end. */
+function valueOf(trace: Trace, { span }: At): { it: number | boolean | string | null; digits: number } {
+  if (chartView.value.past === null) return { it: trace.value, digits: trace.precision.shown };
+  const i = lastWithin(trace.joined, span);
+  return { it: i === null ? null : trace.joined.last[i]!, digits: trace.precision.shown };
+}
+
+const unitTitle = (unit: string | null): string => (unit === null ? say('charts.no_unit') : say('charts.in_unit', { unit }));
+
+function Now({ trace, at }: { trace: Trace; at: At }) {
+  const { it, digits } = valueOf(trace, at);
+  return (
+    <p class={`now ${ageOf(trace, at) === null ? '' : 'old'}`} title={unitTitle(trace.unit)} data-ink>
+      <Quantity it={it} unit={trace.unit} digits={digits} />
+    </p>
+  );
+}
+
+/** In seconds, if the live value is older than is usual; null: it is not, or the past is shown. */
+function ageOf(trace: Trace, { bucket_ms, now }: At): number | null {
+  if (chartView.value.past !== null || trace.valueStart === null) return null;
+  const spacing = usualSpacing(trace.joined.start, trace.bucket_ms || bucket_ms);
+  const old = now - trace.valueStart > GAP_SPACINGS * spacing + bucket_ms;
+  return old ? (now - trace.valueStart) / 1000 : null;
+}
+
+/** The line under the name of an only series. */
+function Reading({ trace, at }: { trace: Trace; at: At }) {
+  const age = ageOf(trace, at);
+  return (
+    <p class="reading" data-ink>
+      {age !== null && crosshair.value === null ? (
+        <span class="aged">{say('charts.old', { span: spanText(age) })}</span>
+      ) : (
+        <Caption trace={trace} at={at} />
+      )}
+      <Compared traces={[trace]} first={false} />
+    </p>
+  );
+}
+
+function Compared({ traces, first }: { traces: readonly Trace[]; first: boolean }) {
+  const { compare } = chartView.value;
+  if (compare === null || traces.every((trace) => trace.kind === 'text')) return null;
+  const none = traces.every((trace) => trace.history === 'joined' && (trace.ghost?.start.length ?? 0) === 0);
+  return (
+    <span class="compared">
+      {first ? '' : ' · '}
+      {say(none ? 'charts.ghost_none' : `charts.ghost_${compare}`)}
+    </span>
+  );
+}
+
+/** What the crosshair points at; without it, what the span amounts to. */
+function Caption({ trace, at }: { trace: Trace; at: At }) {
+  const pointed = crosshair.value;
+  const { span } = at;
+  if (pointed !== null && pointed >= span[0] && pointed <= span[1]) return <Pointed trace={trace} pointed={pointed} at={at} />;
+  if (trace.kind === 'text') {
+    const parts = shares(stretches(trace.joined, trace.bucket_ms || at.bucket_ms), ...span).slice(0, 4);
+    return <>{parts.map(({ text, share }) => `${text} ${percent(share)}`).join(' · ')}</>;
+  }
+  const sum = extent(trace.joined, ...span);
+  if (sum === null) return <>{UNKNOWN}</>;
+  if (trace.kind === 'bool') return <>{say('charts.true_for', { share: percent(sum.avg) })}</>;
+  const { shown, averaged } = trace.precision;
+  return (
+    <>
+      {say('charts.min')} <b>{number(sum.min, shown)}</b> · {say('charts.avg')} <b>{number(sum.avg, averaged)}</b> ·{' '}
+      {say('charts.max')} <b>{number(sum.max, shown)}</b> {trace.unit ?? ''}
+    </>
+  );
+}
+
+function Pointed({ trace, pointed, at }: { trace: Trace; pointed: number; at: At }) {
+  const { joined, unit } = trace;
+  const i = pointAt(joined, pointed, trace.bucket_ms || at.bucket_ms, trace.kind !== 'number');
   if (i === null) {
     return (
       <>
-        <b>{clock(at, now)}</b> no data
+        <b>{moment(pointed, at)}</b> {say('charts.no_data')}
       </>
     );
   }
-  const { joined, unit } = trace;
-  const { shown, averaged } = trace.precision;
-  const time = clock(joined.start[i]!, now);
+  const time = moment(joined.start[i]!, at);
   if (trace.kind !== 'number') {
     return (
       <>
@@ -126,105 +234,118 @@ function Pointed({ trace, range, at, now }: { trace: Trace; range: Range; at: nu
       </>
     );
   }
+  const { shown, averaged } = trace.precision;
   const many = joined.count[i]! > 1;
+  const range = { min: number(joined.min[i], shown), max: number(joined.max[i], shown) };
   return (
     <>
       {time} <b>{number(joined.avg[i], many ? averaged : shown)}</b> {unit}
-      {many && ` · ${number(joined.min[i], shown)} to ${number(joined.max[i], shown)} · ${count(joined.count[i])} samples`}
+      {many && ` · ${say('charts.between', range)} · ${say('charts.samples', { n: joined.count[i]! })}`}
     </>
   );
 }
 
-/** The point whose window holds `at`, or the nearest within reach of a line. */
-function nearest(trace: Trace, at: number, bucket_ms: number): number | null {
-  const { start } = trace.joined;
-  const after = trace.joined.find(at);
-  const before = after - 1;
-  const reach = GAP_SPACINGS * usualSpacing(start, bucket_ms);
-  const near = [before, after].filter((i) => start[i] !== undefined && Math.abs(start[i]! - at) <= reach);
-  if (near.length === 0) return null;
-  if (trace.kind !== 'number' && near[0] === before) return before;
-  return near.reduce((a, b) => (Math.abs(start[a]! - at) <= Math.abs(start[b]! - at) ? a : b));
+/** With milliseconds where they are seen. */
+function moment(ms: number, { bucket_ms, now }: At): string {
+  const text = clock(ms, now);
+  return bucket_ms < 1000 ? `${text}.${String(Math.floor(ms % 1000)).padStart(3, '0')}` : text;
 }
 
-function Chart({ trace, range, span, spacing }: ChartProps & { spacing: number }) {
-  const box = useRef<HTMLDivElement>(null);
-  const plot = useRef<Plot | null>(null);
-  const drawn = useRef('');
-  const visible = useSignal(false);
-  const colours = theme.value;
-  const { kind } = trace;
-  const { whole } = trace.precision;
-
-  useEffect(() => {
-    const watch = new IntersectionObserver(([entry]) => (visible.value = entry?.isIntersecting === true), {
-      rootMargin: '200px',
-    });
-    watch.observe(box.current!);
-    return () => watch.disconnect();
-  }, []);
-
-  useLayoutEffect(() => {
-    if (!visible.value) return undefined;
-    const made = new Plot(box.current!, kind, colours, whole);
-    plot.current = made;
-    drawn.current = '';
-    return () => {
-      plot.current = null;
-      made.destroy();
-    };
-  }, [kind, whole, colours, visible.value]);
-
-  useLayoutEffect(() => {
-    if (plot.current === null) return;
-    const pixel = (span[1] - span[0]) / Math.max(1, box.current!.clientWidth);
-    const state = `${trace.version} ${Math.round(span[1] / pixel)} ${Math.round(span[0] / pixel)}`;
-    if (state !== drawn.current) {
-      drawn.current = state;
-      draw(plot.current, trace, range, span);
-    }
-    plot.current.point(crosshair.value);
-  });
-
-  const step = (event: KeyboardEvent): void => moveCrosshair(event, trace, span, spacing);
+/** The moment that the values of a legend are of. */
+function PointedAt({ lines, at }: { lines: readonly Trace[]; at: At }) {
+  const pointed = crosshair.value;
+  const inside = pointed !== null && pointed >= at.span[0] && pointed <= at.span[1];
   return (
-    <div
-      ref={box}
-      class="chart"
-      tabIndex={0}
-      role="img"
-      aria-label={`Chart of ${trace.name}, ${range.label}; now ${value(trace.value, trace.precision.shown)} ${trace.unit ?? ''}`}
-      onKeyDown={step}
-      onBlur={() => (crosshair.value = null)}
-      onMouseLeave={() => (crosshair.value = null)}
-    />
+    <p class="pointed" data-ink>
+      {inside ? moment(pointed, at) : ''}
+      <Compared traces={lines} first={!inside} />
+    </p>
   );
 }
 
-function draw(plot: Plot, trace: Trace, range: Range, span: [number, number]): void {
-  const bucket = range.bucket_ms;
-  // Before history has come, nobody knows whether there is a gap.
-  const edges = trace.history === 'joined' ? outerGaps(trace.joined.start, bucket, span) : [];
-  if (trace.kind === 'text') {
-    const made: Stretch[] = stretches(trace.joined, bucket);
-    plot.drawStretches(made, edges, span);
-  } else {
-    const made = line(trace.joined, bucket, trace.kind === 'bool' ? 'last' : 'avg');
-    plot.drawLine({ ...made, gaps: [...made.gaps, ...edges] }, span);
-  }
+/** The legend of several series: each with its sign, its name and its value, and a button that hides it. */
+function Keys({ lines, devices, axes, at }: { lines: readonly Trace[]; devices: boolean; axes: Axes; at: At }) {
+  const { hidden } = chartView.value;
+  const pointed = crosshair.value;
+  const inside = pointed !== null && pointed >= at.span[0] && pointed <= at.span[1];
+  const keys = lines.map((trace) => trace.key);
+  return (
+    <ul class="keys">
+      {lines.map((trace, slot) => {
+        const off = hidden.includes(trace.key) || axisOf(axes, trace.unit) === null;
+        const name = nameOf(trace, devices);
+        return (
+          <li key={trace.key} class={off ? 'off' : ''}>
+            <button
+              type="button"
+              aria-pressed={!off}
+              aria-label={say(off ? 'charts.series_hidden' : 'charts.series_shown', { name })}
+              title={name}
+              onClick={(event) => (event.shiftKey ? showOnly(trace.key, keys) : toggle(trace.key))}
+            >
+              <Swatch slot={slot} />
+              <span class="name" data-ink>
+                <Name trace={trace} devices={devices} />
+              </span>
+            </button>
+            <Figures trace={trace} pointed={inside ? pointed : null} at={at} />
+          </li>
+        );
+      })}
+    </ul>
+  );
 }
 
-/** Arrow keys walk from point to point, ten at a time with shift; Escape puts the crosshair away. */
-function moveCrosshair(event: KeyboardEvent, trace: Trace, span: [number, number], spacing: number): void {
-  const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (event.key === 'Escape') {
-    crosshair.value = null;
-    zoom.value = null;
-  } else if (way !== undefined) {
-    const { start } = trace.joined;
-    const from = crosshair.value ?? start[start.length - 1] ?? span[1];
-    const to = from + way * spacing * (event.shiftKey ? 10 : 1);
-    crosshair.value = Math.min(span[1], Math.max(span[0], to));
-  } else return;
-  event.preventDefault();
+function Figures({ trace, pointed, at }: { trace: Trace; pointed: number | null; at: At }) {
+  const { shown, averaged } = trace.precision;
+  const i = pointed === null ? null : pointAt(trace.joined, pointed, trace.bucket_ms || at.bucket_ms, trace.kind !== 'number');
+  const aged = pointed === null && ageOf(trace, at) !== null;
+  const { it, digits } = pointed === null ? valueOf(trace, at) : { it: i === null ? null : shownAt(trace, i), digits: averaged };
+  let range = '';
+  if (trace.kind === 'number') {
+    const sum = pointed === null ? extent(trace.joined, ...at.span) : null;
+    const [min, max] = i === null ? [sum?.min, sum?.max] : [trace.joined.min[i], trace.joined.max[i]];
+    const told = min !== undefined && max !== undefined && (i === null || trace.joined.count[i]! > 1);
+    if (told) range = say('charts.between', { min: number(min, shown), max: number(max, shown) });
+  }
+  return (
+    <>
+      <span class="range" data-ink>
+        {range}
+      </span>
+      <span class={`figure ${aged ? 'old' : ''}`} title={unitTitle(trace.unit)} data-ink>
+        <Quantity it={it} unit={trace.unit} digits={digits} />
+      </span>
+    </>
+  );
+}
+
+/** The colour and the dash of a line: told apart by either. */
+export function Swatch({ slot }: { slot: number }) {
+  const dash = DASHES[slot % DASHES.length]!.map((part) => part * 14).join(' ');
+  return (
+    <svg class={`swatch series-${(slot % 8) + 1}`} data-slot={slot} viewBox="0 0 28 8" aria-hidden="true">
+      <line x1="1" y1="4" x2="27" y2="4" stroke-dasharray={dash} />
+    </svg>
+  );
+}
+
+/** Makes one panel as wide as the page. */
+export function useWide(name: string): { wide: boolean; button: ComponentChildren } {
+  const wide = useSignal(false);
+  const button = (
+    <button
+      type="button"
+      class="widen"
+      aria-pressed={wide.value}
+      aria-label={say('charts.enlarge', { name })}
+      title={say(wide.value ? 'charts.shrink' : 'charts.enlarge_title')}
+      onClick={() => (wide.value = !wide.value)}
+    >
+      <svg viewBox="0 0 16 16" aria-hidden="true">
+        <path d="M10 2h4v4M6 14H2v-4M14 2 9.5 6.5M2 14l4.5-4.5" />
+      </svg>
+    </button>
+  );
+  return { wide: wide.value, button };
 }

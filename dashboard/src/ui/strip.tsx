@@ -7,7 +7,7 @@ import { beat } from '../beat';
 import { type LinkState, STALE_S } from '../link/link';
 import { DEFAULT_VIEW, fleetHash } from '../route';
 import { bytes, count, lag, percent, span, UNKNOWN } from '../text/format';
-import { BREAKER_WORDS, breakerState, samplesText } from '../text/sinks';
+import { breakerState, breakerWord, samplesText } from '../text/sinks';
 import type { Level } from '../state/verdict';
 import * as judge from '../state/verdict';
 import type { SinkStatus, Status } from '../wire';
@@ -132,7 +132,7 @@ function spoolTitle(now: Status): string {
 function Sink({ sink }: { sink: SinkStatus }) {
   const state = breakerState(sink);
   const title = [
-    `Sink ${sink.name}: ${samplesText(sink.lag_samples)} behind, breaker ${BREAKER_WORDS[state]}`,
+    `Sink ${sink.name}: ${samplesText(sink.lag_samples)} behind, breaker ${breakerWord(state)}`,
     ...(sink.cause == null ? [] : [sink.cause]),
   ].join('\n');
   return (
@@ -140,7 +140,7 @@ function Sink({ sink }: { sink: SinkStatus }) {
       <Measured text={lag(sink.lag_s)} />
       <span class="lamped">
         <BreakerLamp state={state} />
-        <span class="word">{BREAKER_WORDS[state]}</span>
+        <span class="word">{breakerWord(state)}</span>
       </span>
     </Vital>
   );

@@ -92,7 +92,10 @@ impl Device {
                 Downstream::Ack { seq, .. } => return Ok(Said::Ack(seq)),
                 Downstream::Refusal { code, .. } => return Ok(Said::Refused(code)),
                 Downstream::Goodbye { .. } => return Err("the daemon stops".to_owned()),
-                Downstream::Welcome(_) | Downstream::Throttle { .. } | Downstream::Command(_) => {}
+                Downstream::Welcome(_)
+                | Downstream::Throttle { .. }
+                | Downstream::Command(_)
+                | Downstream::Desired(_) => {}
             }
         }
     }

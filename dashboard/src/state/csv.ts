@@ -1,0 +1,50 @@
+// What is seen, as CSV: a row for each point of each series that is drawn within the span. Pure. RFC 4180: a head,
+// CRLF, quotes where needed. Times are UTC. A point of one sample is that sample; of more, count, min, max and avg
+// tell what the point stands for.
+
+import type { Span } from './span';
+import { shared } from './span';
+import type { Columns } from './trace';
+import type { Tags } from '../wire';
+
+export interface Drawn {
+  device: string;
+  metric: string;
+  tags: Tags;
+  unit: string | null;
+  joined: Columns;
+  bucket_ms: number;
+}
+
+const HEAD = ['time', 'device', 'metric', 'tags', 'unit', 'seconds', 'samples', 'min', 'max', 'avg', 'last'];
+
+export function csvOf(drawn: readonly Drawn[], span: Span): string {
+  const rows = [HEAD.join(',')];
+  for (const { device, metric, tags, unit, joined, bucket_ms } of drawn) {
+    const tagText = Object.keys(tags).sort().map((key) => `${key}=${tags[key]}`).join(';');
+    const who = [device, metric, tagText, unit ?? '', String(bucket_ms / 1000)].map(cell).join(',');
+    for (let i = 0; i < joined.start.length; i++) {
+      const start = joined.start[i]!;
+      if (shared([start, start + bucket_ms], span) === null) continue;
+      const numbers = [joined.min[i]!, joined.max[i]!, joined.avg[i]!].map(plain);
+      const last = joined.last[i];
+      rows.push([new Date(start).toISOString(), who, joined.count[i], ...numbers, cell(String(last ?? ''))].join(','));
+    }
+  }
+  return rows.join('\r\n') + '\r\n';
+}
+
+const plain = (value: number): string => (Number.isFinite(value) ? String(value) : '');
+
+function cell(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** `pump-7 2026-11-21 14.30.csv`, without what file systems do not take. */
+export function fileName(name: string, span: Span, kind: string): string {
+  const at = new Date(span[0]);
+  const pad = (n: number): string => String(n).padStart(2, '0');
+  const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  const plainName = name.replace(/[^\p{L}\p{N}._ -]/gu, '_').slice(0, 80);
+  return `${plainName} ${day} ${pad(at.getHours())}.${pad(at.getMinutes())}.${kind}`;
+}

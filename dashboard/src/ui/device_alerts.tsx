@@ -1,0 +1,30 @@
+// The open alerts of one device, on its page.
+
+import { alerts } from '../app';
+import { beat } from '../beat';
+import { ALL_ALERTS, alertHash, alertHistoryHash } from '../route';
+import { ordered, since } from '../state/alerts';
+import { say } from '../text/say';
+import { When } from './kit';
+import { Severity, stateText } from './severity';
+
+export function DeviceAlerts({ id }: { id: string }) {
+  beat.value;
+  const own = ordered(alerts.open.values(), { ...ALL_ALERTS, device: id });
+  if (own.length === 0) return null;
+  return (
+    <section class="device-alerts" aria-label={say('devices.alerts')}>
+      <ul>
+        {own.map((alert) => (
+          <li key={alert.id} class={`${alert.severity} ${alert.state}`} data-alert={alert.id}>
+            <Severity of={alert.severity} calm={alert.state !== 'firing'} />
+            <a href={alertHash(alert.id)}>{alert.text || alert.rule}</a>
+            <span class={`state ${alert.state}`}>{stateText(alert.state)}</span>
+            <When at={since(alert)} />
+          </li>
+        ))}
+      </ul>
+      <a href={alertHistoryHash({ ...ALL_ALERTS, device: id })}>{say('alerts.device_history')}</a>
+    </section>
+  );
+}

@@ -1,0 +1,77 @@
+//! What a device should be set to, and what it says that it is.
+
+use super::commands::{by, device_named, problem, read};
+use super::problem::Problem;
+use super::state::App;
+use crate::commands::{DOCUMENT_BYTES_MAX, Desired};
+use bytes::Buf;
+use futures_util::Stream;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use warp::Reply;
+use warp::http::StatusCode;
+use warp::reply::Response;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    document: &'a RawValue,
+    by: Option<String>,
+}
+
+/// `PUT /api/v1/devices/{id}/desired`.
+pub async fn set(
+    app: Arc<App>,
+    device: String,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Response, Problem> {
+    let device = device_named(&device)?;
+    let body = read(&app, body).await?;
+    let asked: Asked<'_> = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!("the body is {{\"document\":{{…}},\"by\":…}}: {error}"))
+    })?;
+    let document = asked.document.get();
+    if !document.starts_with('{') {
+        return Err(Problem::bad_request("document: a JSON object"));
+    }
+    if document.len() > DOCUMENT_BYTES_MAX {
+        let detail = format!("document: {DOCUMENT_BYTES_MAX} bytes at most");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let set = app.commands.set_desired(&device, document.to_owned(), by(asked.by)?);
+    Ok(warp::reply::json(&told(&set.await.map_err(problem)?)).into_response())
+}
+
+/// `GET /api/v1/devices/{id}/desired`.
+pub async fn get(app: Arc<App>, device: String) -> Result<Response, Problem> {
+    let device = device_named(&device)?;
+    let Some(desired) = app.commands.desired(&device).await.map_err(problem)? else {
+        let detail = format!("nobody has said what {device} should be set to");
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+    };
+    Ok(warp::reply::json(&told(&desired)).into_response())
+}
+
+fn told(desired: &Desired) -> Json {
+    let json = |text: &str| serde_json::from_str::<Json>(text).ok();
+    let reported = desired.reported.as_ref().map(|reported| {
+        json!({
+            "version": reported.version,
+            "ok": reported.ok,
+            "message": reported.message,
+            "document": reported.document.as_deref().and_then(json),
+            "at": reported.at.as_millis(),
+        })
+    });
+    json!({
+        "device": desired.device,
+        "version": desired.version,
+        "document": json(&desired.document),
+        "by": desired.by,
+        "at": desired.at.as_millis(),
+        "reported": reported,
+    })
+}
