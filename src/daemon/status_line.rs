@@ -53,9 +53,8 @@ fn line(status: &Value) -> String {
         add(format_args!("; pressure {:.0} % ({of})", 100.0 * number("/pressure")));
     }
     let sinks = status["sinks"].as_array().map_or(&[][..], Vec::as_slice);
-    let closed = sinks.iter().filter(|sink| sink["breaker"] == "closed").count();
-    if closed == sinks.len() {
-        add(format_args!("; all {closed} breakers closed"));
+    if sinks.iter().all(|sink| sink["breaker"] == "closed") {
+        add(format_args!("; breakers closed"));
     }
     for sink in sinks.iter().filter(|sink| sink["breaker"] != "closed") {
         let (name, breaker) = (text(&sink["name"]), text(&sink["breaker"]));
@@ -94,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_well_is_short() {
-        let told = "12 devices, 340 samples/s; spool 1 % of 8.0 GiB; all 1 breakers closed";
+        let told = "12 devices, 340 samples/s; spool 1 % of 8.0 GiB; breakers closed";
         assert_eq!(line(&status()), told);
     }
 
