@@ -11,13 +11,14 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 PATIENCE = 60
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "libpam-systemd", "ca-certificates", "man-db"]
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
 
 
 class MachineFailed(Exception):
@@ -147,8 +148,18 @@ def hold_thread(process, name):
             for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
                 if libc.ptrace(request, int(thread.name), 0, 0):
                     raise MachineFailed(f"ptrace: {os.strerror(ctypes.get_errno())}")
+            threading.Thread(target=reap, args=[int(thread.name)], daemon=True).start()
             return
     raise MachineFailed(f"no thread {name}")
+
+
+def reap(thread):
+    """Whoever holds a thread must also see its end, or its process stays."""
+    try:
+        while os.WIFSTOPPED(os.waitpid(thread, WALL)[1]):
+            pass
+    except ChildProcessError:
+        pass
 
 
 def until(found, problem, machine=None, patience=PATIENCE):
