@@ -17,7 +17,11 @@ fn main() -> Result<()> {
 /// Compiles the wire contract and Sparkplug's payload in pure Rust (no protoc needed) into
 /// `OUT_DIR`, a file named after each package.
 fn generate_messages() -> Result<()> {
-    const CONTRACTS: [&str; 2] = ["proto/tidegate/v1/ingest.proto", "proto/sparkplug_b.proto"];
+    const CONTRACTS: [&str; 3] = [
+        "proto/tidegate/v1/ingest.proto",
+        "proto/tidegate/v1/live.proto",
+        "proto/sparkplug_b.proto",
+    ];
     for contract in CONTRACTS {
         println!("cargo::rerun-if-changed={contract}");
     }

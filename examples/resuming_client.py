@@ -1,5 +1,5 @@
-"""A client that loses nothing while its buffer lasts: it resumes, resends and backs off."""
-import asyncio, math, os, random, sys, time
+"""A client that loses nothing while its buffer lasts: it resumes, resends and backs off. It obeys, too."""
+import asyncio, json, math, os, random, sys, time
 from itertools import islice
 
 import ingest_pb2 as pb
@@ -8,6 +8,42 @@ import websockets
 HELD_MAX = 10_000  # batches; beyond, the oldest are given up
 session = int.from_bytes(os.urandom(8), "little") | 1
 held = {}  # seq -> message, oldest first, until it is settled
+done = {}  # id -> answer: a command that may be done again comes again until it is answered
+settings = {"interval_s": 1.0}
+
+
+def set_interval(seconds):
+    if not 0.05 <= seconds <= 3600:
+        raise ValueError("from 0.05 to 3600 seconds are possible")
+    settings["interval_s"] = seconds
+
+
+def obey(command):
+    """Does what the operator wants, once, and says how it went."""
+    if command.id not in done:
+        answer = pb.CommandResult(id=command.id, ok=True)
+        try:
+            if command.name != "set-interval":
+                raise ValueError(f"{command.name} is not known here")
+            set_interval(json.loads(command.payload)["seconds"])
+            answer.payload = json.dumps(settings).encode()
+        except (ValueError, KeyError, TypeError) as error:
+            answer.ok, answer.message = False, str(error)
+        done[command.id] = answer
+        if len(done) > 64:
+            del done[min(done)]
+    return pb.Upstream(result=done[command.id]).SerializeToString()
+
+
+def become(desired):
+    """Is set as the operator wants, and reports what it is set to."""
+    report = pb.Reported(device=desired.device, version=desired.version, ok=True)
+    try:
+        set_interval(json.loads(desired.document)["interval_s"])
+    except (ValueError, KeyError, TypeError) as error:
+        report.ok, report.message = False, str(error)
+    report.document = json.dumps(settings).encode()
+    return pb.Upstream(reported=report).SerializeToString()
 
 
 async def measure():
@@ -17,7 +53,7 @@ async def measure():
         held[seq] = pb.Upstream(batch=batch).SerializeToString()
         if len(held) > HELD_MAX:
             del held[min(held)]
-        await asyncio.sleep(1)
+        await asyncio.sleep(settings["interval_s"])
 
 
 async def talk(ws, name):
@@ -53,6 +89,10 @@ async def talk(ws, name):
             elif answer.HasField("throttle"):
                 credit = answer.throttle
                 pause = max(pause, credit.min_interval_ms / 1000)
+            elif answer.HasField("command"):
+                await ws.send(obey(answer.command))
+            elif answer.HasField("desired"):
+                await ws.send(become(answer.desired))
         await asyncio.sleep(pause)
 
 

@@ -15,15 +15,17 @@
 //! * **Core**, plain synchronous Rust, told the time: [`model`], [`wire`], [`decode`], [`routes`],
 //!   [`sparkplug`], [`admit`], [`aggregate`], [`ledger`], [`rules`].
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
-//!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`] (viewers),
-//!   [`web`] (HTTP), [`clock`]; [`systemd`] (the service manager); `sqlite`, what their database files
-//!   have in common; `pulse`, signs of life of threads.
+//!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`]
+//!   (viewers), [`alerts`] (what rules find), [`notify`] (people), [`web`] (HTTP), [`clock`];
+//!   [`systemd`] (the service manager); `sqlite`, what their database files have in common; `pulse`,
+//!   signs of life of threads.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
 #![warn(missing_docs)]
 
 pub mod admit;
 pub mod aggregate;
+pub mod alerts;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -37,6 +39,7 @@ pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod notify;
 mod pulse;
 pub mod routes;
 pub mod rules;

@@ -3,11 +3,17 @@
 //! Counters are incremented where the thing happens; gauges are set from the rooms' own statistics
 //! when somebody looks ([`Gauges`]).
 
+mod alerts;
 mod bridges;
 mod commands;
+mod live;
+mod notify;
 
+pub use alerts::{AlertGauges, Alerts};
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
+pub use live::{LiveGauges, Viewers};
+pub use notify::{ChannelGauges, Channels};
 
 use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
@@ -52,16 +58,6 @@ struct ByFollower {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResource {
     resource: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByKind {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByTransport {
-    transport: &'static str,
 }
 
 /// All counters; one per daemon.
@@ -141,7 +137,10 @@ pub struct Gauges {
     pub start_time_seconds: FloatGauge,
     pub spool_sync_seconds: Syncs,
     pub live_lag_seconds: FloatGauge,
+    pub alerts: Alerts,
     pub bridges: Bridges,
+    pub notify: Channels,
+    pub viewers: Viewers,
     pressure_by_resource: Family<ByResource, FloatGauge>,
     spool_shed_segments: Counter,
     spool_shed_samples: Family<ByFollower, Counter>,
@@ -154,8 +153,6 @@ pub struct Gauges {
     sink_dead_lettered: Family<BySink, Counter>,
     sink_requests: Family<BySink, Counter>,
     sink_requests_failed: Family<BySink, Counter>,
-    live_viewers: Family<ByTransport, Gauge>,
-    live_frames: Family<ByKind, Counter>,
 }
 
 /// The spool's own histogram of sync times, as it was when somebody looked.
@@ -226,17 +223,6 @@ impl Gauges {
     /// How full a bounded resource is.
     pub fn pressure_of(&self, resource: &'static str, fill: f64) {
         self.pressure_by_resource.get_or_create(&ByResource { resource }).set(fill);
-    }
-
-    /// How many frames of a kind there were since the start.
-    pub fn frames(&self, kind: &'static str, frames: u64) {
-        // Counted by live's own thread; the counter follows it.
-        self.live_frames.get_or_create(&ByKind { kind }).inner().store(frames, Ordering::Relaxed);
-    }
-
-    /// How many watch by which transport.
-    pub fn viewers(&self, transport: &'static str, viewers: u64) {
-        self.live_viewers.get_or_create(&ByTransport { transport }).set(clamp(viewers));
     }
 }
 
@@ -382,9 +368,10 @@ impl Metrics {
                     "sink_requests_failed",
                     "Requests that a sink's store did not take, whatever their content",
                 ),
+                alerts: Alerts::new(r),
                 bridges: Bridges::new(r),
-                live_viewers: add(r, "live_viewers", "Viewers, by transport"),
-                live_frames: add(r, "live_frames", "Frames put for viewers, by type"),
+                notify: Channels::new(r),
+                viewers: Viewers::new(r),
                 live_lag_seconds: add(
                     r,
                     "live_lag_seconds",

@@ -8,14 +8,18 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
-const CORE: [&str; 9] =
-    ["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
+const CORE: &[&str] =
+    &["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
-const PURE: [&str; 22] = [
+const PURE: &[&str] = &[
     "src/commands/command.rs",
     "src/commands/desired.rs",
     "src/commands/desk.rs",
+    "src/notify/grouping.rs",
+    "src/notify/pace.rs",
+    "src/notify/patience.rs",
+    "src/notify/wording.rs",
     "src/gate/flow.rs",
     "src/gate/round_robin.rs",
     "src/intake/mqtt/backoff.rs",
@@ -28,7 +32,6 @@ const PURE: [&str; 22] = [
     "src/sinks/influx/bisect.rs",
     "src/sinks/influx/concurrency.rs",
     "src/sinks/influx/lines.rs",
-    "src/sinks/influx/globs.rs",
     "src/sinks/influx/letters.rs",
     "src/sinks/influx/names.rs",
     "src/sinks/influx/progress.rs",
@@ -55,7 +58,9 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("rules", &["model"]),
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
+    ("notify", &["model", "clock", "rules", "sqlite"]),
     ("sinks", &["model", "clock", "pulse", "wire", "decode", "spool", "ledger", "sqlite"]),
+    ("alerts", &["model", "clock", "rules", "spool", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
     ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "pulse", "admit", "ledger", "spool", "wire"]),
@@ -82,7 +87,7 @@ const KNOWS: &[(&str, &[&str])] = &[
         "web",
         &[
             "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "commands",
-            "sinks", "spool", "metrics", "config",
+            "sinks", "notify", "spool", "metrics", "config", "rules", "alerts",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

@@ -55,6 +55,10 @@ export async function start(): Promise<void> {
   link.start();
   alertsFeed.start();
   effect(() => show(route.value));
+  effect(() => {
+    // A browser does not say why a WebSocket was refused; the same question over HTTP does.
+    if (link.state.value.kind === 'waiting') void askStatus().then(learnStatus, () => undefined);
+  });
 }
 
 /** The live windows are the operator's choice, so they are asked for before anything is subscribed to. */

@@ -14,7 +14,7 @@ export interface DeviceFacts {
   /** False: nobody has accepted it yet. */
   known: boolean;
   /** The labels that an operator gave, which count more than the client's. */
-  own_labels: Record<string, string>;
+  operator_labels: Record<string, string>;
   clock: Clock | null;
   refused: number;
   last_refusals: { at: number; code: string; message: string }[];

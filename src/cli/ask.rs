@@ -145,6 +145,14 @@ impl Daemon {
         self.ask(Method::POST, path, Some(body)).await
     }
 
+    pub async fn delete(&self, path: &str) -> Result<Answer, Unanswered> {
+        self.ask(Method::DELETE, path, None).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Json) -> Result<Answer, Unanswered> {
+        self.ask(Method::PUT, path, Some(body)).await
+    }
+
     async fn ask(
         &self,
         method: Method,

@@ -3,8 +3,10 @@
 
 #[cfg(feature = "mqtt")]
 use super::mqtt;
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, reach};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable, reach};
 use crate::config::{Config, ConfigError, Sources, load, worst_case_memory};
+use crate::notify::{Channel, Target, Tls};
+use crate::rules::Severity;
 use bytesize::ByteSize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,8 +72,34 @@ pub(super) fn check(check: &Check) -> ExitCode {
     }
     let total = lines.iter().map(|line| line.bytes).sum();
     println!("# {:>10}  in all", ByteSize(total).to_string());
+    print_rules(&config);
+    tell_channels(&config);
     println!("\n# The configuration is good.");
     if check.offline { ExitCode::SUCCESS } else { reach_all(&config) }
+}
+
+/// Mistakes in them were told before.
+fn print_rules(config: &Config) {
+    let rules = &config.alerts.rules;
+    println!(
+        "\n# Alert rules: {}, and those that are there anyway (tidegate alerts rules)",
+        rules.len()
+    );
+    if !rules.is_empty() {
+        println!("#");
+    }
+    for spec in rules {
+        let limits = [("above", spec.above), ("below", spec.below)];
+        let limits = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+        let limits = limits.filter(|(_, limit)| !limit.is_nan());
+        let limits: String = limits.map(|(name, limit)| format!(" {name} {limit}")).collect();
+        let of = match spec.kind.as_str() {
+            "daemon" => spec.what.clone(),
+            "offline" => spec.device.join(" "),
+            _ => format!("{} of {}", spec.metric.join(" "), spec.device.join(" ")),
+        };
+        println!("# {:>10}  {}: {}{limits}, {of}", spec.severity, printable(&spec.name), spec.kind);
+    }
 }
 
 /// All are asked, whatever the first say.
@@ -81,7 +109,62 @@ fn reach_all(config: &Config) -> ExitCode {
     let brokers = mqtt::reach(config);
     #[cfg(not(feature = "mqtt"))]
     let brokers = ExitCode::SUCCESS;
-    if sinks == ExitCode::SUCCESS { brokers } else { sinks }
+    let channels = reach_channels(&config.notify.channels);
+    let all = [sinks, brokers, channels];
+    all.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS)
+}
+
+/// Who would be told of alerts.
+fn tell_channels(config: &Config) {
+    if config.notify.channels.is_empty() {
+        return;
+    }
+    println!("\n# Alerts are told to:\n#");
+    for Channel { name, wanted, target } in &config.notify.channels {
+        let how = match target {
+            Target::Webhook(webhook) if webhook.secret_file.is_some() => "signed".to_owned(),
+            Target::Webhook(_) => "NOT signed (secret_file)".to_owned(),
+            Target::Email(email) => {
+                let tls = match email.tls {
+                    Tls::Implicit => "with TLS",
+                    Tls::Starttls => "after STARTTLS",
+                    Tls::Plain => "in clear",
+                };
+                format!("{tls}, for {} people", email.to.len())
+            }
+        };
+        let least = match wanted.severity_min {
+            Severity::Info => "everything",
+            Severity::Warning => "warnings and worse",
+            Severity::Critical => "what is critical",
+        };
+        println!("# {name:>10}  {} {}, {how}: {least}", target.kind(), target.place());
+    }
+}
+
+fn reach_channels(channels: &[Channel]) -> ExitCode {
+    if channels.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let found = match runtime {
+        Ok(runtime) => {
+            let asking = channels.iter().map(|channel| channel.target.reach());
+            runtime.block_on(futures_util::future::join_all(asking))
+        }
+        Err(error) => return fail(1, error),
+    };
+    println!("# Told nothing yet, those who are told of alerts answer:\n#");
+    for (channel, found) in channels.iter().zip(&found) {
+        let found = found.as_ref().map_or_else(ToString::to_string, |()| "good".to_owned());
+        println!("# {:>10}  {}: {found}", channel.name, channel.target.place());
+    }
+    match found.iter().filter(|found| found.is_err()).count() {
+        0 => ExitCode::SUCCESS,
+        bad => {
+            fail(EXIT_UNAVAILABLE, format!("{bad} of {} channels can't be reached", found.len()))
+        }
+    }
 }
 
 fn reach_sinks(config: &Config) -> ExitCode {

@@ -1,9 +1,11 @@
 //! The command line: reads arguments, prints answers, decides nothing.
 
+mod alerts;
 mod ask;
 mod audit;
 mod breaker;
 mod check;
+mod command;
 mod dead_letters;
 mod demo;
 mod drill;
@@ -60,6 +62,13 @@ enum Command {
     Status(status::StatusCommand),
     /// Stop a sink's writing, have it tried now, or let it go on.
     Breaker(breaker::BreakerCommand),
+    /// Look at alerts, take notice of them, keep their notifications back for a while.
+    Alerts(alerts::AlertsCommand),
+    /// Send a command to a device, see what became of it, or take it back.
+    #[command(name = "command")]
+    Command(command::CommandCommand),
+    /// What a device should be set to, and what it reports.
+    Desired(command::DesiredCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
     /// Listen at the brokers, and see what the routes make of what is published.
@@ -122,6 +131,9 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query::query(&query),
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
+        Command::Alerts(command) => alerts::alerts(&command),
+        Command::Command(command) => command::command(&command),
+        Command::Desired(command) => command::desired(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         #[cfg(feature = "mqtt")]
         Command::Mqtt(command) => mqtt::mqtt(&command),

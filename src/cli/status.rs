@@ -52,8 +52,20 @@ pub(super) struct Status {
     pub sinks: Vec<Sink>,
     live: Live,
     intake: Intake,
+    notify: Notify,
     viewers: Viewers,
     pub ledger: Ledger,
+    alerts: Alerts,
+}
+
+/// Open alerts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Alerts {
+    firing: u64,
+    pending: u64,
+    acknowledged: u64,
+    critical: u64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -130,6 +142,14 @@ struct Intake {
     mqtt: Vec<Bridge>,
 }
 
+/// Who is told of alerts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Notify {
+    failing: Vec<String>,
+    dead_letters: u64,
+}
+
 /// A bridge to a broker.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -145,6 +165,7 @@ struct Bridge {
 struct Viewers {
     sse: u64,
     ws: u64,
+    poll: u64,
     degraded: u64,
 }
 
@@ -192,6 +213,18 @@ fn complaints(status: &Status) -> Vec<String> {
         let cause = cause.unwrap_or_default();
         complaints.push(format!("the broker of {} is {}{cause}", bridge.name, bridge.state));
     }
+    match status.alerts.critical {
+        0 => {}
+        1 => complaints.push("a critical alert fires (tidegate alerts ls)".to_owned()),
+        some => complaints.push(format!("{some} critical alerts fire (tidegate alerts ls)")),
+    }
+    for channel in &status.notify.failing {
+        complaints.push(format!("notifications of {} are not taken", printable(channel)));
+    }
+    if status.notify.dead_letters > 0 {
+        let letters = count(status.notify.dead_letters);
+        complaints.push(format!("{letters} notifications are given up"));
+    }
     if status.ledger.imbalance != 0 && status.sinks.iter().all(|sink| sink.imbalance == 0) {
         complaints.push("the ledger is not balanced".to_owned());
     }
@@ -238,7 +271,7 @@ fn screen(status: &Status) -> String {
             time(live.lag_s),
             count(live.series),
             count(live.devices),
-            viewers.sse + viewers.ws,
+            viewers.sse + viewers.ws + viewers.poll,
             if viewers.degraded > 0 {
                 format!(", {} of them slow", viewers.degraded)
             } else {
@@ -247,6 +280,15 @@ fn screen(status: &Status) -> String {
         ),
     );
     line("ledger", ledger(&status.ledger));
+    let Alerts { firing, pending, acknowledged, critical } = status.alerts;
+    if firing + pending + acknowledged > 0 {
+        line(
+            "alerts",
+            format!(
+                "{firing} firing ({critical} critical), {pending} pending, {acknowledged} acknowledged"
+            ),
+        );
+    }
     for sink in &status.sinks {
         out.push('\n');
         out.push_str(&sink_lines(sink));

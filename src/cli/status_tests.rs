@@ -50,6 +50,17 @@ sink      influx closed
 }
 
 #[test]
+fn a_critical_alert_needs_somebody() {
+    let mut status = status(WELL);
+    status.alerts = Alerts { firing: 3, pending: 1, acknowledged: 2, critical: 0 };
+    assert_eq!(complaints(&status), Vec::<String>::new());
+    let line = "alerts    3 firing (0 critical), 1 pending, 2 acknowledged\n";
+    assert!(screen(&status).contains(line), "{}", screen(&status));
+    status.alerts.critical = 2;
+    assert_eq!(complaints(&status), ["2 critical alerts fire (tidegate alerts ls)"]);
+}
+
+#[test]
 fn what_needs_somebody_is_said_first() {
     let mut bad = status(WELL);
     bad.trouble = Some("the spool is full".to_owned());

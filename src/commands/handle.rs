@@ -225,3 +225,7 @@ impl Commands {
         answered.await.map_err(|_| CommandsError::Ended)
     }
 }
+
+#[cfg(test)]
+#[path = "handle_tests.rs"]
+mod tests;

@@ -82,7 +82,7 @@ struct Board {
 #[derive(Debug, Clone)]
 struct Entry {
     id: LineId,
-    errands: mpsc::Sender<Errand>,
+    errands: mpsc::Sender<Box<Errand>>,
     asks: bool,
 }
 
@@ -91,12 +91,12 @@ pub(super) struct Place {
     pub line: LineId,
     /// It wants to be asked first.
     pub asks: bool,
-    permit: mpsc::OwnedPermit<Errand>,
+    permit: mpsc::OwnedPermit<Box<Errand>>,
 }
 
 impl Place {
     pub fn hand(self, errand: Errand) {
-        self.permit.send(errand);
+        self.permit.send(Box::new(errand));
     }
 }
 
@@ -105,7 +105,8 @@ pub struct Line {
     lines: Lines,
     id: LineId,
     carrier: Carrier,
-    errands: mpsc::Receiver<Errand>,
+    /// Boxed, because a queue makes room for all of its slots, for each connection.
+    errands: mpsc::Receiver<Box<Errand>>,
 }
 
 impl Lines {
@@ -149,9 +150,9 @@ impl Lines {
         self.board().open.contains_key(carrier)
     }
 
-    /// Which conversations go on.
-    pub fn ids(&self) -> HashSet<LineId> {
-        self.board().ids.clone()
+    /// Looks at which conversations go on. Nobody comes or goes meanwhile.
+    pub fn with_open<T>(&self, look: impl FnOnce(&HashSet<LineId>) -> T) -> T {
+        look(&self.board().ids)
     }
 
     /// How many conversations there are.
@@ -198,12 +199,12 @@ impl News {
 impl Line {
     /// The next errand. Cancel-safe.
     pub async fn next(&mut self) -> Option<Errand> {
-        self.errands.recv().await
+        self.errands.recv().await.map(|errand| *errand)
     }
 
     /// The next errand that is there already.
     pub fn ready(&mut self) -> Option<Errand> {
-        self.errands.try_recv().ok()
+        self.errands.try_recv().ok().map(|errand| *errand)
     }
 
     /// A device says how a command went. One that was not handed to this client, or was answered

@@ -96,6 +96,6 @@ fn the_newest_conversation_of_a_client_is_used_until_it_is_over() {
     }
     assert!(lines.place(&client("pump")).is_none());
     drop(old);
-    assert!(!lines.is_open(&client("pump")) && lines.ids().is_empty());
+    assert!(!lines.is_open(&client("pump")) && lines.with_open(HashSet::is_empty));
     assert_eq!(lines.news().changed.unwrap().len(), 1);
 }

@@ -177,10 +177,11 @@ impl<'w> Round<'w> {
 
     fn lines_changed(&mut self, changed: Option<HashSet<Carrier>>) {
         let worker = &mut *self.worker;
-        let open = worker.lines.ids();
-        worker.desk.lost(|line| !open.contains(&line));
-        worker.pending.lost(|line| !open.contains(&line));
-        worker.asked.retain(|_, asked| open.contains(&asked.line));
+        worker.lines.with_open(|open| {
+            worker.desk.lost(|line| !open.contains(&line));
+            worker.pending.lost(|line| !open.contains(&line));
+            worker.asked.retain(|_, asked| open.contains(&asked.line));
+        });
         worker.look_soon();
         let clients = changed.into_iter().flatten().filter_map(|carrier| match carrier {
             Carrier::Client(name) => Some(name),

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant as Deadline, sleep, sleep_until};
 
 /// Requests that are written as one.
 const AT_ONCE: usize = 64;
@@ -25,6 +25,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LOOK_SELDOM: Duration = Duration::from_secs(10);
 /// Whatever comes, it is not looked more often.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// What conversations leave is looked at no more often: when all come back at once, many come in one look.
+const NEWS_PAUSE: Duration = Duration::from_millis(10);
 /// How often what is over is forgotten.
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 /// So many at once.
@@ -142,6 +144,7 @@ impl Worker {
     /// Runs until the last handle is gone.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
         let mut open = true;
+        let mut news_at = clock::monotonic();
         while open {
             let mut requests = Vec::new();
             let wait = self.wait(clock::now());
@@ -151,7 +154,7 @@ impl Worker {
                     Some(first) => requests.push(first),
                     None => open = false,
                 },
-                () = self.lines.left() => {}
+                () = left(&self.lines, news_at) => news_at = clock::monotonic() + NEWS_PAUSE,
                 Some(found) = OptionFuture::from(self.looking.as_mut()) => {
                     self.looking = None;
                     self.found = found;
@@ -243,4 +246,10 @@ impl Worker {
         let stats = Stats { queued, sent, lines: 0, desired_pending, unwritten };
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
+}
+
+/// Returns when something was left on the lines, not before `from`. Cancel-safe.
+async fn left(lines: &Lines, from: Instant) {
+    sleep_until(Deadline::from_std(from)).await;
+    lines.left().await;
 }

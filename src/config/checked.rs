@@ -4,9 +4,10 @@ use super::commands::CommandsConfig;
 use super::file::{self, File};
 use super::layers::Mistake;
 use super::mqtt::{IntakeConfig, QuarantineConfig};
+use super::notify::NotifyConfig;
 use super::sinks::SinksConfig;
+use crate::model::parse_duration;
 use bytesize::ByteSize;
-use jiff::SignedDuration;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,8 +33,12 @@ pub struct Config {
     pub sinks: SinksConfig,
     /// Windows and viewers.
     pub live: LiveConfig,
+    /// Alert rules, and how alerts are kept.
+    pub alerts: super::AlertsConfig,
     /// Commands to devices.
     pub commands: CommandsConfig,
+    /// Who is told of alerts.
+    pub notify: NotifyConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -169,7 +174,9 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         history: check.history(&file.history),
         sinks: check.sinks(&file.sinks),
         live,
+        alerts: check.alerts(file),
         commands: check.commands(&file.commands),
+        notify: check.notify(&file.notify),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,
@@ -452,16 +459,4 @@ impl Checker<'_> {
             viewers_max: file.viewers_max,
         }
     }
-}
-
-/// `"500 ms"`, `"10 s"`, `"30 d"`; a day has 24 hours.
-#[must_use]
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    if let Some(days) = text.strip_suffix('d') {
-        let days: u64 = days.trim().parse().ok()?;
-        return days.checked_mul(86_400).map(Duration::from_secs);
-    }
-    let duration: SignedDuration = text.parse().ok()?;
-    Duration::try_from(duration).ok()
 }

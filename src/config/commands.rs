@@ -2,6 +2,7 @@
 
 use super::checked::Checker;
 use super::file;
+use super::publish::TopicTemplate;
 use std::time::Duration;
 
 /// Commands to devices; see `config/tidegate.toml` for each.
@@ -20,7 +21,34 @@ pub struct CommandsConfig {
     pub resend: Duration,
 }
 
+/// Where a bridge publishes commands, and where answers come from.
+#[derive(Debug, Clone)]
+pub struct CommandTopics {
+    /// Of a device's commands.
+    pub topic: TopicTemplate,
+    /// Of its answers; `None` = nobody answers.
+    pub results: Option<TopicTemplate>,
+}
+
 impl Checker<'_> {
+    pub(super) fn command_topics(
+        &mut self,
+        path: &str,
+        file: &file::CommandTopics,
+    ) -> Option<CommandTopics> {
+        let (topic, results) = (format!("{path}.topic"), format!("{path}.results"));
+        if file.topic.is_empty() && !file.results.is_empty() {
+            self.wrong(&results, "nobody answers without commands.topic".to_owned());
+        }
+        let results = self.template(&results, &file.results, &["{device}"]);
+        let topic = self.template(&topic, &file.topic, &["{device}"])?;
+        if results.as_ref().is_some_and(|results| results.takes(&topic.topic("x", ""))) {
+            let problem = "answers would come from where commands go".to_owned();
+            self.wrong(&format!("{path}.results"), problem);
+        }
+        Some(CommandTopics { topic, results })
+    }
+
     pub(super) fn commands(&mut self, file: &file::Commands) -> CommandsConfig {
         let count = |check: &mut Self, key, value, range| check.count(key, value, range) as usize;
         CommandsConfig {

@@ -18,7 +18,10 @@ pub(super) struct File {
     pub history: History,
     pub sinks: Sinks,
     pub live: Live,
+    pub alerting: Alerting,
+    pub alerts: Vec<crate::rules::Spec>,
     pub commands: Commands,
+    pub notify: Notify,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,
@@ -83,6 +86,14 @@ pub(super) struct Mqtt {
     pub message_bytes_max: Quantity,
     pub routes: Vec<RouteSpec>,
     pub publish: Publish,
+    pub commands: CommandTopics,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandTopics {
+    pub topic: String,
+    pub results: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -93,6 +104,8 @@ pub(super) struct Publish {
     pub devices: Vec<String>,
     pub metrics: Vec<String>,
     pub presence: String,
+    pub alerts: String,
+    pub alerts_clear: Quantity,
     pub qos: u32,
 }
 
@@ -189,6 +202,56 @@ pub(super) struct Live {
     pub resume_memory: Quantity,
     pub resume_keep: Quantity,
     pub viewers_max: usize,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alerting {
+    pub keep: Quantity,
+    pub events_max: u32,
+    pub series_max: usize,
+    pub forget_after: Quantity,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Notify {
+    pub group_wait: Quantity,
+    pub group_interval: Quantity,
+    pub messages_per_hour: u32,
+    pub give_up_after: Quantity,
+    pub page_url: String,
+    pub webhook: Vec<Webhook>,
+    pub email: Vec<Email>,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Webhook {
+    pub name: String,
+    pub url: String,
+    pub secret_file: std::path::PathBuf,
+    pub timeout: Quantity,
+    pub severity_min: String,
+    pub resolved: bool,
+    pub acknowledged: bool,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Email {
+    pub name: String,
+    pub smtp: String,
+    pub tls: String,
+    pub ca_file: std::path::PathBuf,
+    pub user: String,
+    pub password_file: std::path::PathBuf,
+    pub from: String,
+    pub to: Vec<String>,
+    pub timeout: Quantity,
+    pub severity_min: String,
+    pub resolved: bool,
+    pub acknowledged: bool,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

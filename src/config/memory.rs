@@ -2,6 +2,7 @@
 
 use super::{Config, InfluxConfig, MqttConfig};
 use crate::ledger::CLIENTS_MAX;
+use crate::notify::HELD_MAX;
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,9 @@ fn open_windows(sink: &InfluxConfig, config: &Config) -> u64 {
 /// A series of which rollups are published: its windows that are open, and its names.
 const PUBLISHED_SERIES_BYTES: u64 = 1200;
 
+/// An event with its alert: names, tags, and a text.
+const EVENT_BYTES: u64 = 2048;
+
 /// What is held for publishing, by all bridges that do.
 fn published(config: &Config) -> u64 {
     let published = config.intake.mqtt.iter().filter_map(|bridge| bridge.publish.as_ref());
@@ -79,6 +83,11 @@ fn bridged(bridge: &MqttConfig) -> u64 {
         .map_or(0, |(_, host)| host.caps.table_bytes + host.caps.held_bytes);
     bridge.in_flight_bytes as u64 + 2 * message + GROUPED_BYTES + host as u64
 }
+
+/// A series that rules watch, with three rules of which one has an open alert, one measures a rate.
+const WATCHED_BYTES: u64 = 2 << 10;
+/// Names that were met, of tables and of metrics, and which rules take them.
+const WATCHED_NAME_BYTES: u64 = 160;
 
 /// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
 #[must_use]
@@ -142,8 +151,19 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "limits.series_max, live.lateness, each of sinks.influx: rollup_window",
             config.sinks.influx.iter().map(|sink| open_windows(sink, config)).sum(),
         ),
+        line(
+            "events that channels of notifications hold",
+            "each of notify.webhook and notify.email",
+            (config.notify.channels.len() * HELD_MAX) as u64 * EVENT_BYTES,
+        ),
         line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
         line("open commands", "commands.open_memory", config.commands.open_memory as u64),
+        line(
+            "what alert rules watch",
+            "alerting.series_max, and names by limits.series_max",
+            config.alerts.series_max as u64 * WATCHED_BYTES
+                + config.limits.series_max as u64 * WATCHED_NAME_BYTES,
+        ),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),
     ]
 }

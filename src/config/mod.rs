@@ -4,23 +4,27 @@
 //! path of its key. Two types: `file::File` is the shape of the TOML, [`Config`] is what the rooms
 //! get; nothing outside this room sees the first.
 
+mod alerts;
 mod checked;
 mod commands;
 mod file;
 mod layers;
 mod memory;
 mod mqtt;
+mod notify;
 mod publish;
 mod sinks;
 
-pub use checked::parse_duration;
+pub use crate::model::parse_duration;
+pub use alerts::AlertsConfig;
 pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
-pub use commands::CommandsConfig;
+pub use commands::{CommandTopics, CommandsConfig};
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
+pub use notify::NotifyConfig;
 pub use publish::{PublishConfig, TopicTemplate};
 pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
 

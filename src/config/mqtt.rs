@@ -1,6 +1,7 @@
 //! `[[intake.mqtt]]` and its routes, and `[quarantine]`, checked.
 
 use super::checked::{Checker, LiveConfig};
+use super::commands::CommandTopics;
 use super::file;
 use super::publish::PublishConfig;
 use crate::routes::{Decoder, Route, RouteSpec};
@@ -42,6 +43,8 @@ pub struct MqttConfig {
     pub sparkplug: Option<(usize, sparkplug::Settings)>,
     /// `None` = nothing is published.
     pub publish: Option<PublishConfig>,
+    /// `None` = devices are told nothing over topics.
+    pub commands: Option<CommandTopics>,
 }
 
 /// A broker, and who we are for it.
@@ -111,6 +114,9 @@ impl MqttConfig {
                 None => all.push((filter, route.qos())),
             }
         }
+        let results = self.commands.as_ref().and_then(|commands| commands.results.as_ref());
+        // Not as a member of a group: an answer is for who asked.
+        all.extend(results.map(|results| (results.filter(), 1)));
         all
     }
 }
@@ -220,6 +226,7 @@ impl Checker<'_> {
             group: (!group.is_empty()).then(|| group.clone()),
             in_flight_bytes,
             sparkplug: self.sparkplug(&key("routes"), &routes, limits),
+            commands: self.command_topics(&key("commands"), &file.commands),
             publish: self.publish(&key("publish"), &file.publish, live),
             routes: routes.into(),
             // Last, so that the other keys are checked without it.

@@ -26,6 +26,10 @@ pub struct PublishConfig {
     pub subscription: Subscription,
     /// `None` = not.
     pub presence: Option<TopicTemplate>,
+    /// `None` = not.
+    pub alerts: Option<TopicTemplate>,
+    /// How long one that is over stays.
+    pub alerts_clear: Duration,
     pub qos: u8,
     /// How long a sample may come late.
     pub lateness: Duration,
@@ -42,6 +46,19 @@ enum Part {
     Text(String),
     Device,
     Metric,
+    Rule,
+    Id,
+}
+
+impl Part {
+    fn of_place(place: &str) -> Part {
+        match place {
+            "{device}" => Part::Device,
+            "{rule}" => Part::Rule,
+            "{id}" => Part::Id,
+            _ => Part::Metric,
+        }
+    }
 }
 
 impl TopicTemplate {
@@ -50,6 +67,28 @@ impl TopicTemplate {
     /// # Errors
     /// What is wrong with it, for the administrator.
     pub fn new(text: &str, places: &[&str]) -> Result<TopicTemplate, String> {
+        if let Some(place) = places.iter().find(|place| !text.contains(**place)) {
+            return Err(format!("{place} is missing: all would be published to the same topic"));
+        }
+        TopicTemplate::read(text, places)
+    }
+
+    /// Reads one of alerts: it has the place `{id}`, or both `{rule}` and `{device}`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for the administrator.
+    pub fn of_alerts(text: &str) -> Result<TopicTemplate, String> {
+        let has = |place| text.contains(place);
+        if !(has("{id}") || has("{rule}") && has("{device}")) {
+            return Err(
+                "{id} is missing, or {rule} and {device}: all would be published to the same topic"
+                    .to_owned(),
+            );
+        }
+        TopicTemplate::read(text, &["{id}", "{rule}", "{device}"])
+    }
+
+    fn read(text: &str, places: &[&str]) -> Result<TopicTemplate, String> {
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(format!("may have {TEMPLATE_BYTES_MAX} bytes"));
         }
@@ -59,9 +98,6 @@ impl TopicTemplate {
         if text.starts_with('$') {
             return Err("topics that begin with $ are the broker's".to_owned());
         }
-        if let Some(place) = places.iter().find(|place| !text.contains(**place)) {
-            return Err(format!("{place} is missing: all would be published to the same topic"));
-        }
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(begin) = rest.find(['{', '}']) {
@@ -70,7 +106,7 @@ impl TopicTemplate {
                 return Err(format!("only {} stand in braces", places.join(" and ")));
             };
             parts.push(Part::Text(before.to_owned()));
-            parts.push(if *found == "{device}" { Part::Device } else { Part::Metric });
+            parts.push(Part::of_place(found));
             rest = &place[found.len()..];
         }
         parts.push(Part::Text(rest.to_owned()));
@@ -80,23 +116,41 @@ impl TopicTemplate {
     /// The topic of these names. No name makes a level of its own, or a wildcard: see [`encode`].
     #[must_use]
     pub fn topic(&self, device: &str, metric: &str) -> String {
+        self.filled([device, metric, "", ""])
+    }
+
+    /// The topic of an alert.
+    #[must_use]
+    pub fn alert(&self, id: u64, rule: &str, device: &str) -> String {
+        self.filled([device, "", rule, &id.to_string()])
+    }
+
+    fn filled(&self, [device, metric, rule, id]: [&str; 4]) -> String {
         let mut topic = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => topic.push_str(text),
                 Part::Device => encode(device, &mut topic),
                 Part::Metric => encode(metric, &mut topic),
+                Part::Rule => encode(rule, &mut topic),
+                Part::Id => encode(id, &mut topic),
             }
         }
         topic
     }
 
+    /// Whether one of its topics may be this one.
+    #[must_use]
+    pub fn takes(&self, topic: &str) -> bool {
+        covers(&self.filter(), topic)
+    }
+
     /// A filter that takes all its topics.
-    fn filter(&self) -> String {
+    pub(super) fn filter(&self) -> String {
         // No text of a template has this character.
         let any = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::Device | Part::Metric => "+".to_owned(),
+            Part::Device | Part::Metric | Part::Rule | Part::Id => "+".to_owned(),
         };
         let text: String = self.0.iter().map(any).collect();
         let levels = text.split('/').map(|level| if level.contains('+') { "+" } else { level });
@@ -154,6 +208,13 @@ impl Checker<'_> {
         let key = |key: &str| format!("{path}.{key}");
         let rollups = self.template(&key("rollups"), &file.rollups, &["{device}", "{metric}"]);
         let presence = self.template(&key("presence"), &file.presence, &["{device}"]);
+        let alerts = match &*file.alerts {
+            "" => None,
+            text => TopicTemplate::of_alerts(text)
+                .map_err(|problem| self.wrong(&key("alerts"), problem))
+                .ok(),
+        };
+        let alerts_clear = self.positive(&key("alerts_clear"), &file.alerts_clear);
         if file.qos > 1 {
             self.wrong(&key("qos"), "must be 0 or 1".to_owned());
         }
@@ -179,7 +240,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        if rollups.is_none() && presence.is_none() {
+        if rollups.is_none() && presence.is_none() && alerts.is_none() {
             return None;
         }
         Some(PublishConfig {
@@ -187,13 +248,20 @@ impl Checker<'_> {
             window,
             subscription,
             presence,
+            alerts,
+            alerts_clear,
             qos: u8::try_from(file.qos).unwrap_or(0),
             lateness: live.lateness,
             silence: live.offline_after.max(live.lateness),
         })
     }
 
-    fn template(&mut self, path: &str, text: &str, places: &[&str]) -> Option<TopicTemplate> {
+    pub(super) fn template(
+        &mut self,
+        path: &str,
+        text: &str,
+        places: &[&str],
+    ) -> Option<TopicTemplate> {
         if text.is_empty() {
             return None;
         }
@@ -205,15 +273,20 @@ impl Checker<'_> {
     pub(super) fn no_circles(&mut self, bridges: &[MqttConfig]) {
         let broker = |bridge: &MqttConfig| (bridge.broker.host.clone(), bridge.broker.port);
         for (number, bridge) in bridges.iter().enumerate() {
-            let Some(publish) = &bridge.publish else { continue };
-            let templates = [("rollups", &publish.rollups), ("presence", &publish.presence)];
+            let publish = bridge.publish.as_ref();
+            let templates = [
+                ("publish.rollups", publish.and_then(|publish| publish.rollups.as_ref())),
+                ("publish.presence", publish.and_then(|publish| publish.presence.as_ref())),
+                ("publish.alerts", publish.and_then(|publish| publish.alerts.as_ref())),
+                ("commands.topic", bridge.commands.as_ref().map(|commands| &commands.topic)),
+            ];
             for (key, template) in templates {
-                let Some(filter) = template.as_ref().map(TopicTemplate::filter) else { continue };
+                let Some(filter) = template.map(TopicTemplate::filter) else { continue };
                 let listeners = bridges.iter().enumerate();
                 for (other, _) in listeners.filter(|(_, it)| broker(it) == broker(bridge)) {
                     if let Some(route) = fed(&bridges[other], &filter) {
                         self.wrong(
-                            &format!("intake.mqtt.{number}.publish.{key}"),
+                            &format!("intake.mqtt.{number}.{key}"),
                             format!(
                                 "intake.mqtt.{other}.routes.{route} takes what is published there; \
                                  publish elsewhere, or put a route with decoder = \"ignore\" before it"
@@ -275,6 +348,17 @@ mod tests {
             let problem = TopicTemplate::new(text, &BOTH).unwrap_err();
             assert!(problem.contains(expected), "{text}: {problem}");
         }
+        for (text, expected) in [
+            ("a/{rule}", "{id} is missing"),
+            ("a/{device}/x", "{id} is missing"),
+            ("a/{id}/{metric}", "stand in braces"),
+        ] {
+            let problem = TopicTemplate::of_alerts(text).unwrap_err();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+        let both = TopicTemplate::of_alerts("a/{rule}/{device}").unwrap();
+        assert_eq!(both.alert(7, "too hot/1", "pump-7"), "a/too hot%2F1/pump-7");
+        assert_eq!(TopicTemplate::of_alerts("a/{id}").unwrap().alert(7, "r", "d"), "a/7");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::checked::Checker;
 use super::file;
+use crate::model::Globs;
 use crate::sinks::breaker;
-use crate::sinks::influx::globs::Globs;
 use crate::sinks::influx::target::{Target, write_url};
 use globset::Glob;
 use std::path::PathBuf;

@@ -10,12 +10,14 @@
 //! acknowledged is in the spool.
 
 mod accepted;
+mod alerts;
 mod commands;
 mod history_follower;
 mod listener;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
 mod mqtt;
+mod notify;
 mod onlooker;
 mod sink_status;
 #[cfg(feature = "influx")]
@@ -88,6 +90,12 @@ pub enum DaemonError {
     #[cfg(feature = "mqtt")]
     #[error("the file of the bridges can't be opened: {0}")]
     Quarantine(crate::intake::mqtt::book::BookError),
+    /// Who is told of alerts can't go on where he was.
+    #[error("{0}")]
+    Notify(#[from] crate::notify::OpenError),
+    /// What is remembered of alerts can't be opened.
+    #[error("the file of the alerts can't be opened: {0}")]
+    Alerts(crate::alerts::BookError),
     /// No HTTP client can be made for a sink.
     #[cfg(feature = "influx")]
     #[error("{0}")]
@@ -184,6 +192,7 @@ pub async fn start_as(
     );
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
+    let alerts = alerts::open(&config, &spool)?;
     let (live, live_thread) = live_feed::start(&config, &spool, &reader, pulses.live.clone())?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -208,12 +217,16 @@ pub async fn start_as(
         ("live".to_owned(), live_thread),
     ];
     threads.extend(sink_threads);
+    let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
+    threads.push(alerts_thread);
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live)?;
+        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
+    let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
+    threads.extend(notify_thread);
     let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
@@ -227,7 +240,9 @@ pub async fn start_as(
         history_stalled,
         influx: influx.clone(),
         bridges: told_by_bridges,
+        alerts: alerts.clone(),
         commands: commands.clone(),
+        notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
@@ -239,10 +254,12 @@ pub async fn start_as(
         commands,
         history: reader,
         influx,
+        alerts,
         dead_letters,
         boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),
+        notify,
         spool,
         metrics,
         status: overview.clone(),
@@ -279,15 +296,17 @@ impl Daemon {
             header_timeout: config.limits.header_timeout,
         };
         let serving = web::serve(listener, app.clone(), options, stop.clone());
-        let watching = overview.clone().watch(app.clone(), stop.clone());
-        let telling = status_line::tell(overview.clone(), &onlooker, stop.clone());
+        let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
+        // It holds on to rooms that end when nobody does any more.
+        let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
+        let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, telling, bridging);
+            tokio::join!(serving, watching, reporting, bridging, telling);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await

@@ -4,6 +4,7 @@
 use super::status::round;
 use super::{DaemonError, Thread};
 use crate::clock;
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::intake::mqtt::book::Bounds;
@@ -27,6 +28,7 @@ pub(super) fn open(
     gate: &Gate,
     metrics: &Arc<Metrics>,
     live: &Live,
+    commands: &Commands,
 ) -> Result<(Opened, Told, Vec<Thread>), DaemonError> {
     if config.intake.mqtt.is_empty() {
         return Ok((Opened(None), Told::default(), Vec::new()));
@@ -38,7 +40,7 @@ pub(super) fn open(
     };
     let path = config.state_dir.join("mqtt.db");
     let (quarantine, thread) = Quarantine::open(&path, bounds).map_err(DaemonError::Quarantine)?;
-    let (bridges, views) = Bridges::new(config, gate, metrics, &quarantine, live);
+    let (bridges, views) = Bridges::new(config, gate, metrics, &quarantine, live, commands);
     Ok((Opened(Some(bridges)), Told(views), vec![("quarantine".to_owned(), thread)]))
 }
 
@@ -89,6 +91,16 @@ struct RouteStatus {
 impl Told {
     pub fn status(&self) -> Vec<MqttStatus> {
         self.0.views().into_iter().map(MqttStatus::of).collect()
+    }
+
+    /// All bridges, and why their brokers are away, if they are.
+    pub fn troubles(&self) -> Vec<(String, Option<String>)> {
+        let trouble = |view: BridgeView| {
+            let is_away = matches!(view.state, State::Away | State::Refused);
+            let cause = view.cause.unwrap_or_else(|| view.state.name().to_owned());
+            (view.name.to_string(), is_away.then_some(cause))
+        };
+        self.0.views().into_iter().map(trouble).collect()
     }
 
     pub fn set_gauges(&self, gauges: &Gauges) {

@@ -1,6 +1,7 @@
 //! A daemon that was built without MQTT has no bridges.
 
 use super::{DaemonError, Thread};
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::live::Live;
@@ -21,6 +22,7 @@ pub(super) fn open(
     _: &Gate,
     _: &Arc<Metrics>,
     _: &Live,
+    _: &Commands,
 ) -> Result<(Opened, Told, Vec<Thread>), DaemonError> {
     Ok((Opened, Told, Vec::new()))
 }
@@ -32,6 +34,10 @@ impl Opened {
 
 impl Told {
     pub fn status(&self) -> Vec<MqttStatus> {
+        Vec::new()
+    }
+
+    pub fn troubles(&self) -> Vec<(String, Option<String>)> {
         Vec::new()
     }
 

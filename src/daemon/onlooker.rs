@@ -72,6 +72,8 @@ impl Onlooker {
         sinks: &[Influx],
     ) -> Result<Onlooker, DaemonError> {
         let (told, tells) = channel();
+        // Reading the log may have taken its time until here.
+        pulses.listener.beat("to open the listener");
         let silence_max = notifier.watchdog().map_or(SILENCE_MAX, |watchdog| watchdog / 2);
         let watched = pulses.with(gate, sinks).into_iter().map(|pulse| (pulse, false)).collect();
         let look = Look { notifier: notifier.clone(), watched, silence_max, is_draining: false };

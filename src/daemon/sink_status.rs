@@ -82,6 +82,16 @@ pub(super) struct HistoryState {
 }
 
 impl SinkStatus {
+    /// Why its store is not written, if so.
+    pub fn trouble(&self) -> Option<String> {
+        let cause = || self.cause.clone().unwrap_or_else(|| "its breaker is open".to_owned());
+        match (self.breaker, self.held) {
+            ("closed", _) => None,
+            (_, true) => Some("held by an operator".to_owned()),
+            _ => Some(cause()),
+        }
+    }
+
     pub fn of_history(history: HistoryState) -> SinkStatus {
         let HistoryState { stalled, lag_samples, behind_since, counts, bytes, shed, imbalance } =
             history;

@@ -1,17 +1,21 @@
 //! What the daemon tells about itself: `/api/v1/status`, `/readyz`, the gauges of `/metrics`, and
 //! the `status` frames of viewers.
 
+use super::alerts::{self, AlertsStatus, Condition, Refusals};
 use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
+use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
+use crate::alerts::Alerts;
 use crate::clock;
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
-use crate::live::Live;
-use crate::metrics::{Metrics, clamp};
+use crate::live::{FrameKind, Live, Stats};
+use crate::metrics::{LiveGauges, Metrics, Viewers, clamp};
 use crate::model::Timestamp;
+use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
 use crate::sinks::influx::Influx;
 use crate::spool::{Durability, Spool};
@@ -42,7 +46,9 @@ pub(super) struct Overview {
     history_stalled: Arc<AtomicBool>,
     influx: Vec<Influx>,
     bridges: Told,
+    alerts: Alerts,
     commands: Commands,
+    notify: Notify,
     started: (Timestamp, Instant),
     tick: Duration,
     windows: Vec<String>,
@@ -77,9 +83,11 @@ struct Status {
     sinks: Vec<SinkStatus>,
     live: LiveStatus,
     intake: IntakeStatus,
+    notify: NotifyStatus,
     viewers: ViewersStatus,
     commands: CommandsStatus,
     ledger: LedgerStatus,
+    alerts: AlertsStatus,
 }
 
 #[derive(Serialize)]
@@ -114,6 +122,7 @@ struct IntakeStatus {
 struct ViewersStatus {
     sse: usize,
     ws: usize,
+    poll: usize,
     degraded: usize,
 }
 
@@ -148,7 +157,9 @@ pub(super) struct Rooms {
     pub history_stalled: Arc<AtomicBool>,
     pub influx: Vec<Influx>,
     pub bridges: Told,
+    pub alerts: Alerts,
     pub commands: Commands,
+    pub notify: Notify,
 }
 
 impl Overview {
@@ -165,7 +176,9 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            alerts,
             commands,
+            notify,
         } = rooms;
         let windows = live.windows();
         let windows =
@@ -182,7 +195,9 @@ impl Overview {
             history_stalled,
             influx,
             bridges,
+            alerts,
             commands,
+            notify,
             started: (clock::now(), clock::monotonic()),
             tick: config.live.tick,
             windows,
@@ -200,7 +215,7 @@ impl Overview {
     pub async fn watch(self: Arc<Self>, app: Arc<App>, stop: CancellationToken) {
         let mut interval = tokio::time::interval(INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut seconds = 0;
+        let (mut seconds, mut refusals) = (0, Refusals::default());
         loop {
             tokio::select! {
                 _ = interval.tick() => {}
@@ -208,11 +223,23 @@ impl Overview {
             }
             *lock(&self.clients) = app.intake.clients();
             self.measure();
-            self.live.publish_status(self.status());
+            let status = self.look();
+            self.alerts.daemon(clock::now(), self.condition(&status).facts(&mut refusals));
+            self.live.publish_status(serde_json::to_string(&status).unwrap_or_default());
             seconds += 1;
             if seconds % FORGET_INTERVAL == 0 {
                 app.intake.forget_quiet();
             }
+        }
+    }
+
+    fn condition<'a>(&'a self, status: &'a Status) -> Condition<'a> {
+        Condition {
+            sinks: &status.sinks,
+            bridges: &self.bridges,
+            fill: self.spool.fill(),
+            trouble: status.trouble.as_deref(),
+            refused: status.ledger.refused,
         }
     }
 
@@ -291,9 +318,11 @@ impl Overview {
                 batches_per_s: round(rates.batches_per_s),
                 mqtt: self.bridges.status(),
             },
+            notify: NotifyStatus::of(&self.notify),
             viewers: ViewersStatus {
                 sse: live.viewers.sse,
                 ws: live.viewers.ws,
+                poll: live.viewers.poll,
                 degraded: live.viewers.degraded,
             },
             commands: CommandsStatus::of(&self.commands),
@@ -312,6 +341,7 @@ impl Overview {
                 imbalance: imbalance.unwrap_or(0),
                 balanced: imbalance.is_none(),
             },
+            alerts: AlertsStatus::of(&self.alerts),
         }
     }
 }
@@ -358,15 +388,34 @@ impl StatusSource for Overview {
             gauges.sink(&sink.name, &sink.gauges());
         }
         self.bridges.set_gauges(gauges);
+        alerts::set_gauges(&self.alerts, &spool, &self.metrics);
         super::commands::set_gauges(&self.commands, &self.metrics);
+        notify::set_gauges(&self.notify, gauges);
         gauges.spool_sync_seconds.set(spool.sync);
         gauges.live_lag_seconds.set(status.live.lag_s);
-        gauges.viewers("sse", live.viewers.sse as u64);
-        gauges.viewers("ws", live.viewers.ws as u64);
-        for (kind, frames) in crate::live::FrameKind::ALL.iter().zip(live.frames) {
-            gauges.frames(kind.name(), frames);
-        }
+        set_viewers(&gauges.viewers, &live);
     }
+}
+
+fn set_viewers(gauges: &Viewers, live: &Stats) {
+    gauges.viewers("sse", live.viewers.sse);
+    gauges.viewers("ws", live.viewers.ws);
+    gauges.viewers("poll", live.viewers.poll);
+    for (kind, frames) in FrameKind::ALL.iter().zip(live.counts.frames) {
+        gauges.frames(kind.name(), frames);
+    }
+    gauges.set(LiveGauges {
+        subscriptions: live.subscriptions,
+        degraded: live.viewers.degraded,
+        bytes: live.counts.bytes,
+        merged: live.counts.merged,
+        resumed: live.counts.resumed,
+        begun_anew: live.counts.begun_anew,
+        overflows: live.counts.overflows,
+        oldest_unread_s: live.oldest_unread.as_secs_f64(),
+        read: live.reads.0,
+        waited_s: live.reads.1.as_secs_f64(),
+    });
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -9,19 +9,10 @@ use std::sync::Arc;
 /// are (`more`); all of them are in `GET /api/v1/alerts`. Whoever watches already sees each change.
 const OPEN_MAX: usize = 10_000;
 
-/// Which alerts to render.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
-    /// All that are open.
-    Open,
-    /// Those that changed since the last tick.
-    Changed,
-}
-
 /// An alert in the form in which it is sent, written once for all viewers.
 #[derive(Debug)]
-struct Told {
-    device: Option<Arc<str>>,
+pub(super) struct Told {
+    alert: Arc<Alert>,
     json: String,
 }
 
@@ -36,9 +27,9 @@ pub(super) struct Alerts {
 
 impl Alerts {
     /// Learns an alert's state.
-    pub fn set(&mut self, alert: &Alert) {
-        let told = Told { device: alert.device.clone(), json: alert.json().to_string() };
-        let told = Arc::new(told);
+    pub fn set(&mut self, alert: Arc<Alert>) {
+        let json = alert.json().to_string();
+        let told = Arc::new(Told { alert: alert.clone(), json });
         self.changed.insert(alert.id, told.clone());
         self.left_out.remove(&alert.id);
         if alert.state == State::Resolved {
@@ -55,38 +46,55 @@ impl Alerts {
         self.changed.clear();
     }
 
-    /// Appends `{"alerts":[…]}` with those about the daemon and about devices that are wanted, by age;
-    /// tells how many. All open ones are marked so: `"all":true`, and `"more":n` if some are left out.
-    pub fn render(&self, which: Which, wants: impl Fn(&str) -> bool, out: &mut Vec<u8>) -> usize {
-        let wanted = |told: &&Arc<Told>| told.device.as_deref().is_none_or(&wants);
-        out.push(b'{');
-        let count = match which {
-            Which::Open => {
-                out.extend_from_slice(b"\"all\":true,");
-                if !self.left_out.is_empty() {
-                    out.extend_from_slice(b"\"more\":");
-                    integer(i64::try_from(self.left_out.len()).unwrap_or(i64::MAX), out);
-                    out.push(b',');
-                }
-                list(self.open.values().filter(wanted), out)
-            }
-            Which::Changed => list(self.changed.values().filter(wanted), out),
-        };
-        out.push(b'}');
-        count
+    /// Those that changed since the last tick.
+    pub fn changed(&self) -> impl Iterator<Item = &Arc<Told>> + Clone {
+        self.changed.values()
+    }
+
+    /// All that are open, by age, and how many more there are.
+    pub fn open(&self) -> (impl Iterator<Item = &Arc<Told>> + Clone, usize) {
+        (self.open.values(), self.left_out.len())
     }
 }
 
-fn list<'a>(alerts: impl Iterator<Item = &'a Arc<Told>>, out: &mut Vec<u8>) -> usize {
-    out.extend_from_slice(b"\"alerts\":[");
-    let mut count = 0;
-    for told in alerts {
-        if count > 0 {
+impl Told {
+    /// What it is about; `None` for the daemon.
+    pub fn device(&self) -> Option<&str> {
+        self.alert.device.as_deref()
+    }
+
+    /// The alert.
+    pub fn alert(&self) -> &Alert {
+        &self.alert
+    }
+
+    /// Its name.
+    pub fn id(&self) -> u64 {
+        self.alert.id
+    }
+}
+
+/// Appends `{"alerts":[…]}`; `open` = these are all that are open, but for so many.
+pub(super) fn json<'a>(
+    alerts: impl Iterator<Item = &'a Arc<Told>>,
+    open: Option<usize>,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'{');
+    if let Some(more) = open {
+        out.extend_from_slice(b"\"all\":true,");
+        if more > 0 {
+            out.extend_from_slice(b"\"more\":");
+            integer(i64::try_from(more).unwrap_or(i64::MAX), out);
             out.push(b',');
         }
-        count += 1;
+    }
+    out.extend_from_slice(b"\"alerts\":[");
+    for (index, told) in alerts.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
         out.extend_from_slice(told.json.as_bytes());
     }
-    out.push(b']');
-    count
+    out.extend_from_slice(b"]}");
 }

@@ -7,9 +7,10 @@ use crate::model::Timestamp;
 use crate::rules::{Alert, Severity, State};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-fn alert(id: u64, device: Option<&str>, state: State) -> Alert {
-    Alert {
+fn alert(id: u64, device: Option<&str>, state: State) -> Arc<Alert> {
+    Arc::new(Alert {
         id,
         rule: "too hot".into(),
         severity: Severity::Critical,
@@ -28,7 +29,7 @@ fn alert(id: u64, device: Option<&str>, state: State) -> Alert {
         resolved_at: None,
         silenced: false,
         notify: Vec::new(),
-    }
+    })
 }
 
 fn ids(page: &Page) -> Vec<u64> {
@@ -39,10 +40,10 @@ fn ids(page: &Page) -> Vec<u64> {
 #[test]
 fn a_viewer_sees_open_alerts_at_first_and_then_each_change() {
     let mut rig = Rig::whole(1);
-    rig.hub.set_alert(&alert(1, Some("pump-1"), State::Firing));
-    rig.hub.set_alert(&alert(2, Some("boiler"), State::Pending));
-    rig.hub.set_alert(&alert(3, None, State::Firing));
-    rig.hub.set_alert(&alert(4, Some("pump-1"), State::Resolved));
+    rig.hub.set_alert(alert(1, Some("pump-1"), State::Firing));
+    rig.hub.set_alert(alert(2, Some("boiler"), State::Pending));
+    rig.hub.set_alert(alert(3, None, State::Firing));
+    rig.hub.set_alert(alert(4, Some("pump-1"), State::Resolved));
     let mut pumps = rig.page("device=pump-*");
     let mut others = rig.page("device=other-*");
     rig.tick();
@@ -56,8 +57,8 @@ fn a_viewer_sees_open_alerts_at_first_and_then_each_change() {
 
     rig.tick();
     assert!(pumps.read().is_empty(), "nothing changed");
-    rig.hub.set_alert(&alert(1, Some("pump-1"), State::Resolved));
-    rig.hub.set_alert(&alert(2, Some("boiler"), State::Firing));
+    rig.hub.set_alert(alert(1, Some("pump-1"), State::Resolved));
+    rig.hub.set_alert(alert(2, Some("boiler"), State::Firing));
     rig.tick();
     assert_eq!(pumps.read(), [FrameKind::Alert]);
     let changed = pumps.last(FrameKind::Alert);
@@ -69,8 +70,8 @@ fn a_viewer_sees_open_alerts_at_first_and_then_each_change() {
 #[test]
 fn who_comes_back_learns_of_alerts_that_are_over_by_what_is_open() {
     let mut rig = Rig::whole(5);
-    rig.hub.set_alert(&alert(1, None, State::Firing));
-    rig.hub.set_alert(&alert(1, None, State::Resolved));
+    rig.hub.set_alert(alert(1, None, State::Firing));
+    rig.hub.set_alert(alert(1, None, State::Resolved));
     rig.tick();
     let mut page = rig.page("cursor=1f-5");
     rig.tick();
@@ -82,16 +83,16 @@ fn who_comes_back_learns_of_alerts_that_are_over_by_what_is_open() {
 fn open_alerts_beyond_the_most_are_counted() {
     let mut rig = Rig::new(0..0, settings(Begin::Kept(crate::model::Position(0))));
     for id in 1..=10_003 {
-        rig.hub.set_alert(&alert(id, None, State::Firing));
+        rig.hub.set_alert(alert(id, None, State::Firing));
     }
     let mut page = rig.page("");
     rig.tick();
     page.read();
     assert_eq!(page.last(FrameKind::Alert)["more"], 3);
     assert_eq!(ids(&page).len(), 10_000);
-    rig.hub.set_alert(&alert(10_001, None, State::Resolved));
-    rig.hub.set_alert(&alert(1, None, State::Resolved));
-    rig.hub.set_alert(&alert(10_002, None, State::Acknowledged));
+    rig.hub.set_alert(alert(10_001, None, State::Resolved));
+    rig.hub.set_alert(alert(1, None, State::Resolved));
+    rig.hub.set_alert(alert(10_002, None, State::Acknowledged));
     let mut later = rig.page("");
     rig.tick();
     later.read();

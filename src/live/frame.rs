@@ -6,13 +6,17 @@
 //! data: {"type":...}\n        the JSON, which holds no line break
 //! \n
 //! ```
-//! The JSON alone, for WebSocket, is a part of the same bytes.
+//! The JSON alone, for WebSocket, is a part of the same bytes. For bodies that are compressed the JSON is
+//! deflated once (`gzip`). A subscription of programs has frames of protobuf instead.
 
 use super::cursor::Cursor;
+use super::gzip::{Block, Gzip};
+use super::protobuf::messages as pb;
 use bytes::Bytes;
+use prost::Message as _;
 use std::ops::Range;
 use std::sync::OnceLock;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::Message;
 
 /// What a frame tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,10 +71,20 @@ impl FrameKind {
 pub struct Frame {
     kind: FrameKind,
     id: Option<Cursor>,
-    sse: Bytes,
-    json: Range<usize>,
+    body: Body,
     /// The form for the subscription that almost everybody calls 1.
-    first_sub: OnceLock<Utf8Bytes>,
+    first_sub: OnceLock<Message>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json {
+        sse: Bytes,
+        json: Range<usize>,
+        /// The JSON, for those who take gzip.
+        deflated: OnceLock<Block>,
+    },
+    Protobuf(Bytes),
 }
 
 impl Frame {
@@ -96,10 +110,24 @@ impl Frame {
         out.extend_from_slice(format!("\"time\":{now_ms},\"data\":").as_bytes());
         data(&mut out);
         out.push(b'}');
-        let end = out.len();
+        let json = begin..out.len();
         out.extend_from_slice(b"\n\n");
         out.shrink_to_fit();
-        Frame { kind, id, sse: out.into(), json: begin..end, first_sub: OnceLock::new() }
+        let body = Body::Json { sse: out.into(), json, deflated: OnceLock::new() };
+        Frame { kind, id, body, first_sub: OnceLock::new() }
+    }
+
+    /// The same for programs.
+    pub(super) fn protobuf(
+        kind: FrameKind,
+        id: Option<Cursor>,
+        now_ms: i64,
+        data: pb::frame::Data,
+    ) -> Frame {
+        let id_text = id.map(|id| id.to_string()).unwrap_or_default();
+        let frame = pb::Frame { sub: None, id: id_text, time: now_ms, data: Some(data) };
+        let body = Body::Protobuf(frame.encode_to_vec().into());
+        Frame { kind, id, body, first_sub: OnceLock::new() }
     }
 
     /// What it tells.
@@ -114,45 +142,99 @@ impl Frame {
         self.id
     }
 
-    /// The event for an SSE body.
+    /// The event for an SSE body; empty if it is not JSON.
     #[must_use]
     pub fn sse(&self) -> Bytes {
-        self.sse.clone()
+        match &self.body {
+            Body::Json { sse, .. } => sse.clone(),
+            Body::Protobuf(_) => Bytes::new(),
+        }
     }
 
-    /// The JSON object.
+    /// The JSON object; empty if it is none.
     #[must_use]
     pub fn json(&self) -> Bytes {
-        self.sse.slice(self.json.clone())
-    }
-
-    /// The JSON object with the number of the subscription that it belongs to.
-    #[must_use]
-    pub fn json_for(&self, sub: u32) -> Utf8Bytes {
-        if sub == 1 {
-            return self.first_sub.get_or_init(|| self.with_sub(1)).clone();
+        match &self.body {
+            Body::Json { sse, json, .. } => sse.slice(json.clone()),
+            Body::Protobuf(_) => Bytes::new(),
         }
-        self.with_sub(sub)
     }
 
-    fn with_sub(&self, sub: u32) -> Utf8Bytes {
-        let json = &self.sse[self.json.clone()];
-        let mut text = format!("{{\"sub\":{sub},");
-        // It was written as JSON, so that nothing is replaced here.
-        text.push_str(&String::from_utf8_lossy(&json[1..]));
-        text.into()
+    /// The JSON object, deflated once for all who ask.
+    pub(super) fn deflated(&self) -> Option<&Block> {
+        match &self.body {
+            Body::Json { sse, json, deflated } => {
+                Some(deflated.get_or_init(|| Block::new(&sse[json.clone()])))
+            }
+            Body::Protobuf(_) => None,
+        }
     }
 
-    /// The JSON object, for frames that belong to no subscription.
+    /// Appends the event to a body that is compressed.
+    pub(super) fn gzip(&self, gzip: &mut Gzip, out: &mut Vec<u8>) {
+        if let (Body::Json { sse, json, .. }, Some(block)) = (&self.body, self.deflated()) {
+            gzip.stored(&sse[..json.start], out);
+            gzip.block(block, out);
+            gzip.stored(&sse[json.end..], out);
+        }
+    }
+
+    /// The WebSocket message, with the number of the subscription that it belongs to; that of a frame
+    /// that belongs to none, without.
     #[must_use]
-    pub fn json_text(&self) -> Utf8Bytes {
-        String::from_utf8_lossy(&self.sse[self.json.clone()]).into_owned().into()
+    pub fn message(&self, sub: Option<u32>) -> Message {
+        match sub {
+            Some(1) => self.first_sub.get_or_init(|| self.with_sub(1)).clone(),
+            Some(sub) => self.with_sub(sub),
+            None => match &self.body {
+                // It was written as JSON, so that nothing is replaced here.
+                Body::Json { .. } => {
+                    Message::Text(String::from_utf8_lossy(&self.json()).into_owned().into())
+                }
+                Body::Protobuf(bytes) => Message::Binary(bytes.clone()),
+            },
+        }
+    }
+
+    fn with_sub(&self, sub: u32) -> Message {
+        match &self.body {
+            Body::Json { sse, json, .. } => {
+                let mut text = format!("{{\"sub\":{sub},");
+                text.push_str(&String::from_utf8_lossy(&sse[json.start + 1..json.end]));
+                Message::Text(text.into())
+            }
+            // Messages that stand one after the other are one message with the fields of both.
+            Body::Protobuf(bytes) => {
+                let mut whole = pb::Frame { sub: Some(sub), ..Default::default() }.encode_to_vec();
+                whole.extend_from_slice(bytes);
+                Message::Binary(whole.into())
+            }
+        }
     }
 
     /// Bytes that it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.sse.len() + self.first_sub.get().map_or(0, |text| text.len())
+        let body = match &self.body {
+            Body::Json { sse, deflated, .. } => sse.len() + deflated.get().map_or(0, Block::len),
+            Body::Protobuf(bytes) => bytes.len(),
+        };
+        body + self.first_sub.get().map_or(0, Message::len)
+    }
+
+    /// Bytes of its plain form.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.body {
+            Body::Json { sse, .. } => sse.len(),
+            Body::Protobuf(bytes) => bytes.len(),
+        }
+    }
+
+    /// Never: every frame says at least what it is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -163,15 +245,16 @@ mod tests {
 
     #[test]
     fn a_frame_is_the_same_in_every_form() {
-        let id = Cursor { epoch: 0x1f, position: Position(42) };
+        let id = Cursor::new(0x1f, Position(42));
         let frame =
             Frame::new(FrameKind::Rollups, Some(id), 5, |out| out.extend_from_slice(b"{\"x\":1}"));
         let json = r#"{"type":"rollups","id":"1f-42","time":5,"data":{"x":1}}"#;
         assert_eq!(frame.json(), json);
         assert_eq!(frame.sse(), format!("event: rollups\nid: 1f-42\ndata: {json}\n\n"));
-        assert_eq!(frame.json_for(1).as_str(), json.replacen('{', "{\"sub\":1,", 1));
-        assert_eq!(frame.json_for(7).as_str(), json.replacen('{', "{\"sub\":7,", 1));
-        assert_eq!(frame.json_text().as_str(), json);
+        let text = |sub| frame.message(sub).into_text().unwrap().to_string();
+        assert_eq!(text(Some(1)), json.replacen('{', "{\"sub\":1,", 1));
+        assert_eq!(text(Some(7)), json.replacen('{', "{\"sub\":7,", 1));
+        assert_eq!(text(None), json);
     }
 
     #[test]
@@ -181,5 +264,17 @@ mod tests {
             frame.sse(),
             "event: status\ndata: {\"type\":\"status\",\"time\":5,\"data\":{}}\n\n"
         );
+    }
+
+    #[test]
+    fn a_frame_of_protobuf_gets_its_subscription_put_before_it() {
+        let id = Cursor::new(0x1f, Position(42));
+        let data = || pb::frame::Data::Status(pb::Status { json: "{}".to_owned() });
+        let frame = Frame::protobuf(FrameKind::Status, Some(id), 5, data());
+        for sub in [None, Some(0), Some(1), Some(7)] {
+            let bytes = frame.message(sub).into_data();
+            let expected = pb::Frame { sub, id: "1f-42".to_owned(), time: 5, data: Some(data()) };
+            assert_eq!(pb::Frame::decode(bytes).unwrap(), expected);
+        }
     }
 }

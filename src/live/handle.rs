@@ -2,9 +2,10 @@
 
 use super::cursor::Cursor;
 use super::feed::{Begin, Feed, FeedNext};
-use super::frame::FrameKind;
+use super::group::Counts;
 use super::hub::Hub;
-use super::mailbox::{Mailbox, Permit, Transport, Viewer};
+use super::mailbox::{Mailbox, Permit, Reads, Transport, Viewer};
+use super::poll::{PollQuery, Polled, Poller};
 use super::presence::{ClientInfo, DeviceState, KnownDevice};
 use super::subscription::Subscription;
 use super::watch::{self, DeviceWatch, Teller};
@@ -94,8 +95,12 @@ pub struct Stats {
     pub subscriptions: usize,
     /// Viewers.
     pub viewers: ViewerCounts,
-    /// Frames put for viewers since the start, in the order of [`FrameKind::ALL`].
-    pub frames: [u64; FrameKind::ALL.len()],
+    /// What viewers were given since the start.
+    pub counts: Counts,
+    /// The age of the oldest frame that any viewer had yet to read at the last tick.
+    pub oldest_unread: Duration,
+    /// Data and control frames that viewers took, and for how long they had lain, added up.
+    pub reads: (u64, Duration),
 }
 
 /// How many viewers there are. One WebSocket with three subscriptions counts three times.
@@ -105,6 +110,8 @@ pub struct ViewerCounts {
     pub sse: usize,
     /// By WebSocket.
     pub ws: usize,
+    /// By long poll: those whose question waits.
+    pub poll: usize,
     /// Those of either who get frames less often, because they are slow.
     pub degraded: usize,
 }
@@ -116,6 +123,7 @@ const COMMANDS_INTERVAL: Duration = Duration::from_millis(50);
 
 enum Command {
     Subscribe(Subscription, Option<Cursor>, Arc<Mailbox>),
+    Poll(PollQuery, oneshot::Sender<Polled>, Permit),
     Devices(oneshot::Sender<Vec<DeviceState>>),
     Device(String, oneshot::Sender<Option<DeviceState>>),
 }
@@ -142,6 +150,7 @@ pub struct Live {
     viewers: Arc<AtomicUsize>,
     viewers_max: usize,
     windows: Arc<Windows>,
+    reads: Arc<Reads>,
 }
 
 /// The most clients that wait on the desk to be remembered; they were seen within 50 ms.
@@ -160,16 +169,18 @@ impl Live {
         feed: impl Feed + 'static,
     ) -> std::io::Result<(Live, JoinHandle<()>)> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let origin = clock::monotonic();
         let live = Live {
             commands,
             desk: Arc::default(),
             viewers: Arc::default(),
             viewers_max: settings.viewers_max,
             windows: Arc::new(settings.aggregate.windows.clone()),
+            reads: Arc::new(Reads::new(origin)),
         };
         let tick = settings.tick;
         let hub = Hub::new(settings);
-        let worker = Worker { hub, feed, inbox, desk: live.desk.clone(), tick };
+        let worker = Worker { hub, feed, inbox, desk: live.desk.clone(), tick, origin };
         let thread = std::thread::Builder::new().name("live".into()).spawn(move || worker.run())?;
         Ok((live, thread))
     }
@@ -194,11 +205,26 @@ impl Live {
         let max = self.viewers_max;
         let permit =
             Permit::take(&self.viewers, max).ok_or(SubscribeError::TooManyViewers { max })?;
-        let mailbox = Arc::new(Mailbox::new(transport));
+        let mailbox = Arc::new(Mailbox::new(transport).measured(self.reads.clone()));
         let viewer = Viewer::new(mailbox.clone(), Some(permit));
         let command = Command::Subscribe(subscription, cursor, mailbox);
         self.commands.send(command).await.map_err(|_| SubscribeError::Ended)?;
         Ok(viewer)
+    }
+
+    /// Asks once. The answer comes as soon as there is something after the cursor, else empty when the
+    /// time to wait is over. The question counts as a viewer while it waits; dropping it takes it back.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] if there can't be one more.
+    pub async fn poll(&self, query: PollQuery) -> Result<Polled, SubscribeError> {
+        let max = self.viewers_max;
+        let permit =
+            Permit::take(&self.viewers, max).ok_or(SubscribeError::TooManyViewers { max })?;
+        let (answer, polled) = oneshot::channel();
+        let command = Command::Poll(query, answer, permit);
+        self.commands.send(command).await.map_err(|_| SubscribeError::Ended)?;
+        polled.await.map_err(|_| SubscribeError::Ended)
     }
 
     /// All devices. Empty if the daemon stops.
@@ -262,7 +288,8 @@ impl Live {
     /// The numbers, at most a tick old.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.desk().stats.clone()
+        let reads = self.reads.counts();
+        Stats { reads, ..self.desk().stats.clone() }
     }
 
     /// A panic elsewhere while it was locked leaves every field valid.
@@ -278,6 +305,8 @@ struct Worker<F> {
     inbox: mpsc::Receiver<Command>,
     desk: Arc<Mutex<Desk>>,
     tick: Duration,
+    /// Where the hub's time begins.
+    origin: Instant,
 }
 
 impl<F: Feed> Worker<F> {
@@ -314,6 +343,17 @@ impl<F: Feed> Worker<F> {
                 Command::Subscribe(subscription, cursor, mailbox) => {
                     self.hub.subscribe(subscription, cursor, mailbox);
                 }
+                Command::Poll(query, answer, permit) => {
+                    let deadline =
+                        clock::monotonic().saturating_duration_since(self.origin) + query.wait;
+                    self.hub.poll(query.subscription, query.cursor, |cursor, news| Poller {
+                        cursor,
+                        news,
+                        deadline,
+                        answer,
+                        _permit: Some(permit),
+                    });
+                }
                 Command::Device(id, answer) => drop(answer.send(self.hub.device(&id))),
                 Command::Devices(answer) => {
                     // Who asked may have gone.
@@ -331,12 +371,12 @@ impl<F: Feed> Worker<F> {
             (status, alerts, take(infos), take(known), take(presence), take(tellers))
         };
         status.into_iter().for_each(|json| self.hub.set_status(json));
-        alerts.values().for_each(|alert| self.hub.set_alert(alert));
+        alerts.into_values().for_each(|alert| self.hub.set_alert(alert));
         known.into_iter().for_each(|known| self.hub.seed(known));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
         presence.into_iter().for_each(|(device, online)| self.hub.told(&device, online, now));
         tellers.into_iter().for_each(|teller| self.hub.watch_devices(teller));
-        self.hub.tick(now);
+        self.hub.tick_at(now, clock::monotonic().saturating_duration_since(self.origin));
         self.feed.keep_from(self.hub.keep_from());
         let stats = self.hub.stats(now);
         self.desk.lock().unwrap_or_else(PoisonError::into_inner).stats = stats;

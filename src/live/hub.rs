@@ -3,16 +3,18 @@
 //! Synchronous, without a clock and without waiting; [`super::handle`] runs it on its thread.
 
 use super::alerts::Alerts;
+use super::compose::Compose;
 use super::cursor::Cursor;
 use super::feed::{Begin, Entry};
 use super::floors::Floors;
-use super::frame::{Frame, FrameKind};
-use super::group::{Group, Tick};
+use super::group::{Counts, Group, Tick};
 use super::handle::{Settings, Stats, ViewerCounts};
 use super::mailbox::{End, Mailbox, Transport, Viewer};
+use super::news::News;
+use super::poll::{PollCursor, Poller};
 use super::presence::{ClientInfo, DeviceState, Infos, KnownDevice};
 use super::render::Renderer;
-use super::subscription::Subscription;
+use super::subscription::{Form, Subscription};
 use super::watch::Teller;
 use crate::aggregate::{Aggregate, Via};
 use crate::model::{Position, Timestamp};
@@ -41,11 +43,14 @@ pub struct Hub {
     status: Option<Arc<str>>,
     tellers: Vec<Teller>,
     alerts: Alerts,
+    news: News,
     ticks: u64,
     ticked_at: Position,
     presence_at: Timestamp,
     renderer: Renderer,
-    frames: [u64; FrameKind::ALL.len()],
+    counts: Counts,
+    /// The age of the oldest frame that any viewer has yet to read.
+    oldest_unread: Duration,
 }
 
 impl Hub {
@@ -63,11 +68,13 @@ impl Hub {
             status: None,
             tellers: Vec::new(),
             alerts: Alerts::default(),
+            news: News::default(),
             ticks: 0,
             ticked_at: begin,
             presence_at: Timestamp(i64::MIN),
             renderer: Renderer::default(),
-            frames: [0; FrameKind::ALL.len()],
+            counts: Counts::default(),
+            oldest_unread: Duration::ZERO,
             settings,
         }
     }
@@ -126,14 +133,40 @@ impl Hub {
         cursor: Option<Cursor>,
         mailbox: Arc<Mailbox>,
     ) {
-        let cursor = cursor.filter(|cursor| self.can_resume(*cursor));
-        let new = || Group::new(subscription.clone());
-        let group = self.groups.entry(subscription.clone()).or_insert_with(new);
-        group.join(mailbox, cursor.map(|cursor| cursor.position));
+        let known = cursor.filter(|cursor| self.can_resume(*cursor));
+        match (cursor, known) {
+            (_, Some(_)) => self.counts.resumed += 1,
+            (Some(_), None) => self.counts.begun_anew += 1,
+            (None, None) => {}
+        }
+        self.group(subscription).join(mailbox, known.map(|cursor| cursor.position));
+    }
+
+    /// Adds somebody who waits for one answer, and knows all before `cursor`.
+    pub(super) fn poll(
+        &mut self,
+        subscription: Subscription,
+        cursor: Option<PollCursor>,
+        poller: impl FnOnce(Option<Position>, Option<u64>) -> Poller,
+    ) {
+        let known = cursor.filter(|cursor| self.can_resume(cursor.log));
+        if cursor.is_some() && known.is_none() {
+            self.counts.begun_anew += 1;
+        }
+        let position = known.map(|cursor| cursor.log.position);
+        let poller = poller(position, known.and_then(|cursor| cursor.news));
+        self.group(subscription).ask(poller);
+    }
+
+    fn group(&mut self, subscription: Subscription) -> &mut Group {
+        let next = self.ticked_at;
+        let new = || Group::new(subscription.clone(), next);
+        self.groups.entry(subscription.clone()).or_insert_with(new)
     }
 
     fn can_resume(&self, cursor: Cursor) -> bool {
-        cursor.epoch == self.settings.epoch
+        cursor.whole
+            && cursor.epoch == self.settings.epoch
             && cursor.position <= self.aggregate.next()
             && cursor.position >= self.aggregate.forgotten()
             && self.resume_from.is_some_and(|from| cursor.position >= from)
@@ -145,7 +178,7 @@ impl Hub {
     }
 
     /// Tells of an alert with the next tick.
-    pub(super) fn set_alert(&mut self, alert: &Alert) {
+    pub(super) fn set_alert(&mut self, alert: Arc<Alert>) {
         self.alerts.set(alert);
     }
 
@@ -190,6 +223,11 @@ impl Hub {
 
     /// Renders what changed since the last tick and puts it where viewers find it.
     pub fn tick(&mut self, now: Timestamp) {
+        self.tick_at(now, Duration::from_nanos(now.0.unsigned_abs()));
+    }
+
+    /// As [`Hub::tick`]; `elapsed` is the time by which ages are measured: it only goes on.
+    pub(super) fn tick_at(&mut self, now: Timestamp, elapsed: Duration) {
         if !self.is_serving() {
             return;
         }
@@ -199,28 +237,32 @@ impl Hub {
             self.aggregate.presence(now);
         }
         self.groups.retain(|_, group| group.sweep());
+        self.look_how_long_frames_wait(elapsed);
         let changed_tables = self.aggregate.take_changed_tables();
         let changed_devices = self.aggregate.take_changed_devices();
         self.tellers.retain(|teller| teller.tell(&self.aggregate, &changed_devices));
         let status = self.status.take().map(|json| {
-            let write = |out: &mut Vec<u8>| out.extend_from_slice(json.as_bytes());
-            Arc::new(Frame::new(FrameKind::Status, None, now.as_millis(), write))
+            let now_ms = now.as_millis();
+            [Form::Json, Form::Protobuf].map(|form| Compose { form, now_ms }.status(&json))
         });
+        self.news.note(now.as_millis(), &changed_devices, self.alerts.changed());
         let mut tick = Tick {
             aggregate: &self.aggregate,
             infos: &self.infos,
             epoch: self.settings.epoch,
             now,
+            elapsed,
             number: self.ticks,
-            tick_ms: u64::try_from(self.settings.tick.as_millis()).unwrap_or(u64::MAX),
+            tick: self.settings.tick,
             before: self.ticked_at,
             changed_tables: &changed_tables,
             changed_devices: &changed_devices,
             status: status.as_ref(),
             alerts: &self.alerts,
+            news: &self.news,
             renderer: &mut self.renderer,
             catch_up_bytes: CATCH_UP_BYTES,
-            frames: &mut self.frames,
+            counts: &mut self.counts,
         };
         // Each time another one is first, so that none always finds no bytes left.
         let first = (self.ticks % self.groups.len().max(1) as u64) as usize;
@@ -228,6 +270,12 @@ impl Hub {
         self.groups.values_mut().take(first).for_each(|group| group.deliver(&mut tick));
         self.alerts.told();
         self.ticked_at = self.aggregate.next();
+    }
+
+    fn look_how_long_frames_wait(&mut self, elapsed: Duration) {
+        let mailboxes = self.groups.values().flat_map(Group::mailboxes);
+        let ages = mailboxes.map(|(mailbox, _)| mailbox.age(elapsed));
+        self.oldest_unread = ages.max().unwrap_or_default();
     }
 
     /// Tells all viewers that there will be no more.
@@ -258,7 +306,9 @@ impl Hub {
             infos_dropped: self.infos.dropped,
             subscriptions: self.groups.len(),
             viewers: self.viewers(),
-            frames: self.frames,
+            counts: self.counts.clone(),
+            oldest_unread: self.oldest_unread,
+            reads: (0, Duration::ZERO),
         }
     }
 
@@ -268,9 +318,11 @@ impl Hub {
             match mailbox.transport {
                 Transport::Sse => counts.sse += 1,
                 Transport::Ws => counts.ws += 1,
+                Transport::Inside => {}
             }
             counts.degraded += usize::from(is_degraded);
         }
+        counts.poll = self.groups.values().map(Group::pollers).sum();
         counts
     }
 }

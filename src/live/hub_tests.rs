@@ -121,7 +121,7 @@ fn a_slow_viewer_misses_nothing_is_told_and_recovers() {
     rig.tick();
     slow.read();
     quick.read();
-    for position in 1..40 {
+    for position in 1..20 {
         rig.fold(position..position + 1);
         rig.tick();
         let seen = quick.read();
@@ -131,7 +131,7 @@ fn a_slow_viewer_misses_nothing_is_told_and_recovers() {
     let kinds = slow.read();
     assert_eq!(kinds, [FrameKind::Degraded], "the stale frame was taken back");
     assert!(slow.last(FrameKind::Degraded)["factor"].as_u64().unwrap() > 1);
-    for position in 40..300 {
+    for position in 20..300 {
         rig.fold(position..position + 1);
         rig.tick();
         slow.read();
@@ -172,7 +172,7 @@ fn a_viewer_that_never_reads_holds_next_to_nothing() {
         most = most.max(page.mailbox.bytes());
     }
     assert!(most < 2_000, "{most}");
-    assert!(page.mailbox.bytes() < 500, "{}", page.mailbox.bytes());
+    assert!(page.mailbox.bytes() < 700, "{}", page.mailbox.bytes());
     assert!(!page.mailbox.is_over(), "slowness alone ends nobody");
     assert_eq!(rig.hub.stats(Timestamp(rig.now)).viewers.degraded, 1);
 }

@@ -1,12 +1,14 @@
 //! Where frames wait for their viewer.
 
 use super::frame::{Frame, FrameKind};
+use crate::clock;
 use futures_util::Stream;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// The most device and alert frames that wait for a viewer; one more ends it. At most one of each
 /// comes per tick.
@@ -19,6 +21,8 @@ pub enum Transport {
     Sse,
     /// WebSocket.
     Ws,
+    /// A part of the daemon. It wants the windows that it asked for, however slow it is.
+    Inside,
 }
 
 /// Why a viewer gets no more frames.
@@ -30,23 +34,69 @@ pub enum End {
     Shutdown,
 }
 
-/// The places of one viewer. Whoever puts never waits.
+/// How long frames lay until their viewers took them, of all viewers together.
+#[derive(Debug)]
+pub(super) struct Reads {
+    /// Where the hub's time begins.
+    pub origin: Instant,
+    frames: AtomicU64,
+    waited_us: AtomicU64,
+}
+
+impl Reads {
+    pub fn new(origin: Instant) -> Reads {
+        Reads { origin, frames: AtomicU64::new(0), waited_us: AtomicU64::new(0) }
+    }
+
+    fn note(&self, put: Duration) {
+        let waited = clock::monotonic().saturating_duration_since(self.origin + put);
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.waited_us.fetch_add(waited, Ordering::Relaxed);
+    }
+
+    /// Data and control frames that were read, and how long they lay, added up.
+    pub fn counts(&self) -> (u64, Duration) {
+        let waited = Duration::from_micros(self.waited_us.load(Ordering::Relaxed));
+        (self.frames.load(Ordering::Relaxed), waited)
+    }
+}
+
+/// What became of a data frame that the hub took back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Revoked {
+    /// There was none: it had been read.
+    Read,
+    /// Nothing of it had been read.
+    Unread,
+    /// The viewer is reading its parts; the rest was left to it.
+    Reading,
+}
+
+/// The places of one viewer. Whoever puts never waits. Times are the hub's.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     pub transport: Transport,
+    reads: Option<Arc<Reads>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Lossless. Full = the viewer is ended.
-    control: VecDeque<Arc<Frame>>,
+    control: VecDeque<(Duration, Arc<Frame>)>,
     /// Latest wins.
     degraded: Option<Arc<Frame>>,
     /// Latest wins.
     status: Option<Arc<Frame>>,
-    /// Taken back by the hub when the next one is due.
-    data: Option<Arc<Frame>>,
+    /// Parts of one; taken back by the hub when the next one is due.
+    data: VecDeque<Arc<Frame>>,
+    /// When they were put.
+    data_at: Duration,
+    /// Some parts of it were taken.
+    data_begun: bool,
+    /// When the first frame was put that was taken back, if nothing was read since.
+    behind_since: Option<Duration>,
     /// The viewer found nothing when it last looked.
     waiting: bool,
     waker: Option<Waker>,
@@ -55,20 +105,42 @@ struct State {
 }
 
 impl State {
-    /// What the viewer gets next. What it knew is void with a snapshot, so that nothing overtakes it.
-    fn take(&mut self) -> Option<Arc<Frame>> {
-        if self.data.as_ref().is_some_and(|frame| frame.kind() == FrameKind::Snapshot) {
-            return self.data.take();
+    /// What the viewer gets next, and when it was put, if that counts. What it knew is void with a
+    /// snapshot, so that only why it comes overtakes it.
+    fn take(&mut self) -> Option<(Option<Duration>, Arc<Frame>)> {
+        self.behind_since = None;
+        if let Some(frame) = self.degraded.take() {
+            return Some((None, frame));
         }
-        let next = self.degraded.take().or_else(|| self.control.pop_front());
-        next.or_else(|| self.data.take()).or_else(|| self.status.take())
+        if self.data.front().is_none_or(|frame| frame.kind() != FrameKind::Snapshot)
+            && let Some((at, frame)) = self.control.pop_front()
+        {
+            return Some((Some(at), frame));
+        }
+        if let Some(frame) = self.data.pop_front() {
+            self.data_begun = true;
+            return Some((Some(self.data_at), frame));
+        }
+        Some((None, self.status.take()?))
+    }
+
+    /// When the oldest frame was put that lies unread.
+    fn unread_since(&self) -> Option<Duration> {
+        let data = (!self.data.is_empty()).then_some(self.data_at);
+        let control = self.control.front().map(|(at, _)| *at);
+        [self.behind_since, data, control].into_iter().flatten().min()
     }
 }
 
 impl Mailbox {
     pub fn new(transport: Transport) -> Mailbox {
         let state = State { waiting: true, ..State::default() };
-        Mailbox { transport, state: Mutex::new(state) }
+        Mailbox { transport, reads: None, state: Mutex::new(state) }
+    }
+
+    /// As it is; how long its frames lie is measured.
+    pub fn measured(self, reads: Arc<Reads>) -> Mailbox {
+        Mailbox { reads: Some(reads), ..self }
     }
 
     /// A panic elsewhere while it was locked leaves every field valid.
@@ -87,16 +159,32 @@ impl Mailbox {
         }
     }
 
-    pub fn put_data(&self, frame: Arc<Frame>) {
+    /// Puts the parts of a data frame.
+    pub fn put_data(&self, parts: &[Arc<Frame>], at: Duration) {
         self.put(|state| {
-            state.data = Some(frame);
-            state.waiting = false;
+            state.data = parts.iter().cloned().collect();
+            (state.data_at, state.data_begun, state.waiting) = (at, false, false);
         });
     }
 
-    /// Takes back the data frame, if it was not read.
-    pub fn revoke_data(&self) -> Option<Arc<Frame>> {
-        self.lock().data.take()
+    /// Takes back the data frame, if none of its parts was read.
+    pub fn revoke_data(&self) -> Revoked {
+        let mut state = self.lock();
+        if state.data.is_empty() {
+            return Revoked::Read;
+        }
+        if state.data_begun {
+            return Revoked::Reading;
+        }
+        state.behind_since = state.behind_since.or(Some(state.data_at));
+        state.data.clear();
+        Revoked::Unread
+    }
+
+    /// How long the oldest frame has lain unread; zero if there is none. The status, which is replaced
+    /// every second, does not count.
+    pub fn age(&self, now: Duration) -> Duration {
+        self.lock().unread_since().map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     pub fn put_status(&self, frame: Arc<Frame>) {
@@ -107,15 +195,18 @@ impl Mailbox {
         self.put(|state| state.degraded = Some(frame));
     }
 
-    /// Queues a frame that must not be lost; ends the viewer if there is no room.
-    pub fn put_control(&self, frame: Arc<Frame>) {
+    /// Queues a frame that must not be lost; if there is no room, ends the viewer and tells `false`.
+    pub fn put_control(&self, frame: Arc<Frame>, at: Duration) -> bool {
+        let mut has_room = true;
         self.put(|state| {
-            if state.control.len() < CONTROL_MAX {
-                state.control.push_back(frame);
+            has_room = state.end.is_some() || state.control.len() < CONTROL_MAX;
+            if has_room {
+                state.control.push_back((at, frame));
             } else {
                 end(state, End::ControlOverflow);
             }
         });
+        has_room
     }
 
     pub fn end(&self, why: End) {
@@ -124,7 +215,7 @@ impl Mailbox {
 
     /// Whether a data frame lies unread.
     pub fn has_data(&self) -> bool {
-        self.lock().data.is_some()
+        !self.lock().data.is_empty()
     }
 
     /// Whether the viewer looked for a frame and found none.
@@ -142,7 +233,8 @@ impl Mailbox {
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         let state = self.lock();
-        let frames = state.control.iter().chain(&state.data).chain(&state.status);
+        let control = state.control.iter().map(|(_, frame)| frame);
+        let frames = control.chain(&state.data).chain(&state.status);
         frames.chain(&state.degraded).map(|frame| frame.bytes()).sum()
     }
 }
@@ -195,8 +287,12 @@ impl Viewer {
     /// As [`Viewer::next`], for who polls.
     pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Arc<Frame>>> {
         let mut state = self.mailbox.lock();
-        if let Some(frame) = state.take() {
+        if let Some((put, frame)) = state.take() {
             state.waiting = false;
+            drop(state);
+            if let (Some(put), Some(reads)) = (put, &self.mailbox.reads) {
+                reads.note(put);
+            }
             return Poll::Ready(Some(frame));
         }
         if state.end.is_some() {

@@ -10,8 +10,9 @@
 //! lost (if that queue overflows, the viewer is ended), and one place for data. A data frame that
 //! still lies there when the next one is due is taken back; when the viewer asks again, it gets all
 //! that it missed in one frame, rendered for its cursor, or a fresh snapshot if that is no longer
-//! known. So a viewer that never reads holds on to nothing. One that is late again and again gets
-//! frames less often, and is told (`degraded`).
+//! known. So a viewer that never reads holds on to nothing. How long frames lie unread is measured: the
+//! longer, the less often a viewer gets them, and at last in coarser windows, which hold the same in
+//! fewer rollups; it is told (`degraded`).
 //!
 //! # Resuming, also across a restart
 //! A frame's id is the log's epoch and the position up to which it was folded, so it means the same to
@@ -19,17 +20,22 @@
 //! tells of windows that were open [`Settings::resume_keep`] ago.
 
 mod alerts;
+mod compose;
 mod cursor;
 mod feed;
 mod floors;
 mod frame;
 mod group;
+mod gzip;
 mod handle;
 mod hub;
 mod mailbox;
 mod matcher;
+mod news;
 mod pace;
+mod poll;
 mod presence;
+mod protobuf;
 mod render;
 pub mod sse;
 mod subscription;
@@ -42,15 +48,23 @@ mod alerts_tests;
 #[cfg(test)]
 mod hub_tests;
 #[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
+mod poll_tests;
+#[cfg(test)]
+mod resume_tests;
+#[cfg(test)]
 mod rig;
 
 pub use crate::aggregate::Via;
 pub use cursor::{Cursor, CursorError};
 pub use feed::{Begin, Entry, Feed, FeedNext};
 pub use frame::{Frame, FrameKind};
+pub use group::Counts;
 pub use handle::{Live, Settings, Stats, SubscribeError, ViewerCounts};
 pub use hub::Hub;
 pub use mailbox::{End, Transport, Viewer};
+pub use poll::{PollCursor, PollQuery, Polled};
 pub use presence::{ClientInfo, DeviceState, KnownDevice};
-pub use subscription::{LiveQuery, Subscription, SubscriptionError, window_name};
+pub use subscription::{Form, LiveQuery, Subscription, SubscriptionError, window_name};
 pub use watch::{DeviceNews, DeviceWatch, Heard};

@@ -1,63 +1,102 @@
-//! How often a viewer gets frames: judged by how long they lie unread, tick by tick.
+//! How often and how finely a viewer gets frames: judged by how long they lie unread.
 
-/// Data frames lie unread that many times in a row before the pace is halved.
-const UNREAD_MAX: u32 = 3;
-/// Data frames are read in time that many times in a row before the pace is doubled.
-const READ_MIN: u32 = 4;
-/// The slowest pace: one frame in so many ticks.
-const FACTOR_MAX: u32 = 16;
+use std::time::Duration;
+
+/// A frame that lies unread for so many of its viewer's intervals makes the next ones coarser.
+const UNREAD_INTERVALS: u32 = 3;
+/// So many frames read in time make the next ones finer. Twice as many after each relapse, so that
+/// a viewer between two steps does not swing.
+const READ_MIN: u32 = 2;
+/// The most frames that have to be read in time.
+const READ_MAX: u32 = 64;
+
+/// A step: one frame in so many ticks (or of the viewer's own intervals), in windows so many levels
+/// coarser than it asked for.
+struct Step {
+    factor: u32,
+    coarser: usize,
+}
+
+/// Frames that come every four seconds hold several windows of 1 s for each series; one of the next
+/// width holds the same in one rollup (the least of the minima, the sums added up).
+const STEPS: [Step; 6] = [
+    Step { factor: 1, coarser: 0 },
+    Step { factor: 2, coarser: 0 },
+    Step { factor: 4, coarser: 0 },
+    Step { factor: 8, coarser: 0 },
+    Step { factor: 16, coarser: 1 },
+    Step { factor: 32, coarser: 2 },
+];
 
 /// The pace of one viewer.
 #[derive(Debug)]
 pub(super) struct Pace {
-    factor: u32,
-    unread: u32,
+    step: usize,
     read: u32,
+    read_min: u32,
     /// Frames that were merged into others since this was last told.
-    skipped: u64,
+    merged: u64,
 }
 
 /// What a viewer is told of its pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Degraded {
     pub factor: u32,
-    pub skipped: u64,
+    pub merged: u64,
+    /// How long the oldest frame had lain unread when this was decided.
+    pub age: Duration,
 }
 
 impl Pace {
     pub fn new() -> Pace {
-        Pace { factor: 1, unread: 0, read: 0, skipped: 0 }
+        Pace { step: 0, read: 0, read_min: READ_MIN, merged: 0 }
     }
 
-    /// A frame is due every so many ticks.
+    /// A frame is due every so many beats.
     pub fn factor(&self) -> u32 {
-        self.factor
+        STEPS[self.step].factor
     }
 
-    /// A frame was due, and the viewer had not read the one before.
-    pub fn unread(&mut self) -> Option<Degraded> {
-        self.skipped += 1;
-        self.read = 0;
-        self.unread += 1;
-        if self.unread < UNREAD_MAX || self.factor == FACTOR_MAX {
+    /// How many levels coarser its windows are.
+    pub fn coarser(&self) -> usize {
+        STEPS[self.step].coarser
+    }
+
+    /// A frame is merged into the next, because the viewer did not read it.
+    pub fn merge(&mut self) {
+        self.merged += 1;
+    }
+
+    /// A frame was due when the oldest one had lain unread for `age`; `interval` lies between frames of
+    /// a viewer who keeps up.
+    pub fn unread(&mut self, age: Duration, interval: Duration) -> Option<Degraded> {
+        if age < interval * self.factor() * UNREAD_INTERVALS || self.step + 1 == STEPS.len() {
             return None;
         }
-        self.change(self.factor * 2)
+        if self.read > 0 || self.read_min > READ_MIN {
+            self.read_min = (self.read_min * 2).min(READ_MAX);
+        }
+        self.step += 1;
+        self.changed(age)
     }
 
     /// The viewer read a frame before the next one was due.
     pub fn read(&mut self) -> Option<Degraded> {
-        self.unread = 0;
         self.read += 1;
-        if self.read < READ_MIN || self.factor == 1 {
+        if self.step == 0 {
+            (self.read, self.read_min) = (0, READ_MIN);
             return None;
         }
-        self.change(self.factor / 2)
+        if self.read < self.read_min {
+            return None;
+        }
+        self.step -= 1;
+        self.changed(Duration::ZERO)
     }
 
-    fn change(&mut self, factor: u32) -> Option<Degraded> {
-        (self.factor, self.unread, self.read) = (factor, 0, 0);
-        Some(Degraded { factor, skipped: std::mem::take(&mut self.skipped) })
+    fn changed(&mut self, age: Duration) -> Option<Degraded> {
+        self.read = 0;
+        Some(Degraded { factor: self.factor(), merged: std::mem::take(&mut self.merged), age })
     }
 }
 
@@ -65,23 +104,48 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const TICK: Duration = Duration::from_millis(250);
+
     #[test]
-    fn the_pace_falls_with_unread_frames_and_comes_back() {
+    fn the_pace_falls_with_the_age_of_what_is_unread_and_comes_back() {
         let mut pace = Pace::new();
-        let told: Vec<_> = (0..40).filter_map(|_| pace.unread()).map(|d| d.factor).collect();
-        assert_eq!(told, [2, 4, 8, 16]);
-        assert_eq!(pace.skipped, 40 - 12);
+        let mut told = Vec::new();
+        for tick in 1..200_u32 {
+            pace.merge();
+            told.extend(pace.unread(TICK * tick, TICK).map(|d| (tick, d.factor)));
+        }
+        assert_eq!(told, [(3, 2), (6, 4), (12, 8), (24, 16), (48, 32)]);
+        assert_eq!((pace.coarser(), pace.merged), (2, 199 - 48));
         let told: Vec<_> = (0..100).filter_map(|_| pace.read()).collect();
-        assert_eq!(told.iter().map(|d| d.factor).collect::<Vec<_>>(), [8, 4, 2, 1]);
-        assert_eq!(told[0].skipped, 28);
-        assert_eq!(told[1].skipped, 0);
+        assert_eq!(told.iter().map(|d| d.factor).collect::<Vec<_>>(), [16, 8, 4, 2, 1]);
+        assert_eq!((told[0].merged, told[1].merged), (151, 0));
+        assert_eq!(pace.coarser(), 0);
     }
 
     #[test]
     fn a_single_late_frame_changes_nothing() {
         let mut pace = Pace::new();
         for _ in 0..20 {
-            assert_eq!((pace.unread(), pace.unread(), pace.read()), (None, None, None));
+            assert_eq!((pace.unread(TICK, TICK), pace.unread(TICK * 2, TICK)), (None, None));
+            assert_eq!(pace.read(), None);
         }
+    }
+
+    #[test]
+    fn who_relapses_is_trusted_more_slowly() {
+        let mut pace = Pace::new();
+        let fall = |pace: &mut Pace| {
+            while pace.factor() < 8 {
+                pace.unread(Duration::from_secs(60), TICK);
+            }
+        };
+        let mut reads = Vec::new();
+        for _ in 0..4 {
+            fall(&mut pace);
+            // A frame is read in time at the finer step, before the viewer falls behind again.
+            reads.push((1..1000).find(|_| pace.read().is_some()).unwrap());
+            assert_eq!(pace.read(), None);
+        }
+        assert_eq!(reads, [2, 4, 8, 16]);
     }
 }

@@ -1,4 +1,4 @@
-//! Rollups and devices as JSON.
+//! What of which series a frame tells, and how that is JSON.
 //!
 //! Hot path: appended to a buffer by hand, without a tree in between. `benches/fan_out.rs` guards it.
 
@@ -21,83 +21,135 @@ pub(super) struct Wanted<'a> {
     pub matcher: &'a Matcher,
     pub level: usize,
     pub filter: Filter,
+    /// The most rollups in a part.
+    pub points_max: usize,
+}
+
+/// A way to write tables; `protobuf` has the other one.
+pub(super) trait Form {
+    /// Begins a table.
+    fn open(&mut self, table: TableView<'_>, units: &[(&str, &str)], late: bool);
+    /// Rollups of a metric, at least one, oldest first.
+    fn series(&mut self, series: SeriesView<'_>, rollups: &[(i64, Rollup)]);
+    /// Ends a table.
+    fn close(&mut self);
+    /// There was nothing to tell of the table that was begun.
+    fn discard(&mut self);
+    /// What comes now goes into another part.
+    fn end_part(&mut self);
 }
 
 impl Renderer {
-    /// Appends `[D…]`; tells how many are in it.
-    pub fn devices(
+    /// Writes what there is to tell of `tables`.
+    pub fn tables(
         &mut self,
         wanted: &Wanted<'_>,
         tables: impl Iterator<Item = TableId>,
-        out: &mut Vec<u8>,
-    ) -> usize {
-        out.push(b'[');
-        let mut count = 0;
+        form: &mut impl Form,
+    ) {
+        let mut room = wanted.points_max;
         for id in tables {
             let table = wanted.aggregate.table(id);
             let skip = matches!(wanted.filter, Filter::Since(since) if table.touched() < since);
-            if !skip && self.table(wanted, table, count > 0, out) {
-                count += 1;
+            if !skip {
+                self.table(wanted, table, &mut room, form);
             }
         }
-        out.push(b']');
-        count
     }
 
-    /// Appends a D, unless there is nothing to tell of it; tells which.
     fn table(
         &mut self,
         wanted: &Wanted<'_>,
         table: TableView<'_>,
-        comma: bool,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let begin = out.len();
-        if comma {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"device\":");
-        text(&table.device().name, out);
-        pairs("tags", table.tags(), out);
+        room: &mut usize,
+        form: &mut impl Form,
+    ) {
         let since = match wanted.filter {
             Filter::Held => Position(0),
             Filter::Since(since) => since,
         };
         let series = || table.series().filter(|s| wanted.matcher.wants_metric(s.metric_id()));
+        let mut units = Vec::new();
         if table.units_touched() >= since {
-            let units = series().filter_map(|s| Some((s.metric(), s.unit()?)));
-            pairs("units", units, out);
+            units.extend(series().filter_map(|s| Some((s.metric(), s.unit()?))));
         }
         // A snapshot needs no such hint: who shows the past asks history for it after each.
         let has_late =
             wanted.filter != Filter::Held && table.has_late(since) && series().next().is_some();
-        if has_late {
+        form.open(table, &units, has_late);
+        let mut any = has_late;
+        for series in series().filter(|series| series.touched() >= since) {
+            series.rollups(wanted.level, wanted.filter, &mut self.rollups);
+            let mut rest = &self.rollups[..];
+            while !rest.is_empty() {
+                if *room == 0 {
+                    if any {
+                        form.close()
+                    } else {
+                        form.discard()
+                    }
+                    form.end_part();
+                    form.open(table, if any { &[] } else { &units }, has_late && !any);
+                    *room = wanted.points_max;
+                }
+                let (now, later) = rest.split_at((*room).min(rest.len()));
+                form.series(series, now);
+                *room -= now.len();
+                (rest, any) = (later, true);
+            }
+        }
+        if any { form.close() } else { form.discard() }
+    }
+}
+
+/// Tables as JSON, in parts: `[D…]` without its brackets.
+#[derive(Debug, Default)]
+pub(super) struct Json {
+    parts: Vec<Vec<u8>>,
+    part: Vec<u8>,
+    /// Where the table begins that is being written.
+    table: usize,
+    /// It has series already.
+    comma: bool,
+}
+
+impl Json {
+    /// All parts; none if there is nothing to tell.
+    pub fn finish(mut self) -> Vec<Vec<u8>> {
+        if !self.part.is_empty() {
+            self.parts.push(self.part);
+        }
+        self.parts
+    }
+}
+
+impl Form for Json {
+    fn open(&mut self, table: TableView<'_>, units: &[(&str, &str)], late: bool) {
+        let out = &mut self.part;
+        self.table = out.len();
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"device\":");
+        text(&table.device().name, out);
+        pairs("tags", table.tags(), out);
+        pairs("units", units.iter().copied(), out);
+        if late {
             out.extend_from_slice(b",\"late\":true");
         }
         out.extend_from_slice(b",\"rollups\":{");
-        let mut comma = false;
-        for series in series().filter(|series| series.touched() >= since) {
-            series.rollups(wanted.level, wanted.filter, &mut self.rollups);
-            if !self.rollups.is_empty() {
-                self.series(series, comma, out);
-                comma = true;
-            }
-        }
-        out.extend_from_slice(b"}}");
-        let told = comma || has_late;
-        if !told {
-            out.truncate(begin);
-        }
-        told
+        self.comma = false;
     }
 
-    fn series(&self, series: SeriesView<'_>, comma: bool, out: &mut Vec<u8>) {
-        if comma {
+    fn series(&mut self, series: SeriesView<'_>, rollups: &[(i64, Rollup)]) {
+        let out = &mut self.part;
+        if self.comma {
             out.push(b',');
         }
+        self.comma = true;
         text(series.metric(), out);
         out.extend_from_slice(b":[");
-        for (index, (start, rollup)) in self.rollups.iter().enumerate() {
+        for (index, (start, rollup)) in rollups.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -117,6 +169,18 @@ impl Renderer {
             out.push(b']');
         }
         out.push(b']');
+    }
+
+    fn close(&mut self) {
+        self.part.extend_from_slice(b"}}");
+    }
+
+    fn discard(&mut self) {
+        self.part.truncate(self.table);
+    }
+
+    fn end_part(&mut self) {
+        self.parts.push(std::mem::take(&mut self.part));
     }
 }
 

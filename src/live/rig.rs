@@ -74,12 +74,28 @@ impl Rig {
         self.hub.tick(Timestamp(self.now));
     }
 
+    /// Folds records of a test's own.
+    pub fn fold_all<'a>(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
+        for entry in entries {
+            self.hub.fold(entry);
+            self.now = self.now.max(entry.received_at.0);
+        }
+    }
+
     pub fn page(&mut self, query: &str) -> Page {
         let mailbox = Arc::new(Mailbox::new(Transport::Sse));
         let viewer = Viewer::new(mailbox.clone(), None);
         let query = LiveQuery::parse(query, &Windows::default()).unwrap();
         self.hub.subscribe(query.subscription, query.cursor, mailbox.clone());
-        Page { viewer, mailbox, known: BTreeMap::new(), cursor: None, log: Vec::new() }
+        Page {
+            viewer,
+            mailbox,
+            known: BTreeMap::new(),
+            cursor: None,
+            log: Vec::new(),
+            window: String::new(),
+            twice: 0,
+        }
     }
 }
 
@@ -92,6 +108,9 @@ pub struct Page {
     pub known: Known,
     pub cursor: Option<Cursor>,
     pub log: Vec<(FrameKind, Value)>,
+    pub window: String,
+    /// Rollups that it was told although it knew them.
+    pub twice: usize,
 }
 
 impl Page {
@@ -118,7 +137,8 @@ impl Page {
             FrameKind::Rollups => {}
             _ => return self.log.push((frame.kind(), data)),
         }
-        self.cursor = frame.id();
+        self.cursor = frame.id().or(self.cursor);
+        self.window = data["window"].as_str().unwrap().to_owned();
         for device in data["devices"].as_array().unwrap() {
             let name = device["device"].as_str().unwrap();
             for (metric, rollups) in device["rollups"].as_object().unwrap() {
@@ -128,7 +148,8 @@ impl Page {
                     assert!(start > last, "oldest first, each once");
                     last = start;
                     let key = (name.to_owned(), metric.clone(), start);
-                    self.known.insert(key, rollup.clone());
+                    let before = self.known.insert(key, rollup.clone());
+                    self.twice += usize::from(before.as_ref() == Some(rollup));
                 }
             }
         }
@@ -138,6 +159,27 @@ impl Page {
     pub fn last(&self, kind: FrameKind) -> &Value {
         &self.log.iter().rev().find(|(seen, _)| *seen == kind).unwrap().1
     }
+}
+
+/// Readings of three devices whose clocks go on by random steps and now and then back, a second or two
+/// at a time: some come too late for their windows.
+pub fn random_log(steps: &[(u8, i8)]) -> Vec<Entry> {
+    let mut times = [0_i64; 3];
+    let record = |(position, &(device, step)): (usize, &(u8, i8))| {
+        let device = usize::from(device) % times.len();
+        times[device] = (times[device] + i64::from(step) * SECOND / 8).max(0);
+        let mut builder = BatchBuilder::new();
+        builder.table(&format!("d{device}"), &mut [], [times[device]]).unwrap();
+        builder.ints("n", "", [position as i64], &[]).unwrap();
+        if position.is_multiple_of(3) {
+            builder.texts("t", "", [["idle", "run"][position % 2]], &[]).unwrap();
+        }
+        let received_at = Timestamp(position as i64 * TICK);
+        let position = Position(position as u64);
+        let batch = Arc::new(builder.finish());
+        Entry { position, received_at, client: "gw".into(), protocol: Protocol::Ws, batch }
+    };
+    steps.iter().enumerate().map(record).collect()
 }
 
 /// That `page` knows all that a page which comes now is told.

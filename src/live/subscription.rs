@@ -12,6 +12,20 @@ use thiserror::Error;
 const PATTERNS_MAX: usize = 32;
 /// The longest glob, tag key or tag value, in bytes.
 const PATTERN_BYTES_MAX: usize = 255;
+/// The rarest that frames can be asked for, and the most often.
+const HZ: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+/// The fewest rollups that a frame can be limited to: below, the frames cost more than what they hold.
+const POINTS: std::ops::RangeInclusive<usize> = 100..=1_000_000;
+
+/// How frames are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Form {
+    /// JSON, for browsers and whoever reads along.
+    #[default]
+    Json,
+    /// `proto/tidegate/v1/live.proto`, for programs.
+    Protobuf,
+}
 
 /// Which series, and in windows of which width. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -19,7 +33,7 @@ pub struct Subscription {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     /// Sorted; empty = all.
     devices: Vec<String>,
@@ -28,6 +42,11 @@ struct Inner {
     /// Sorted by key; all must be there.
     tags: Vec<(String, String)>,
     level: usize,
+    /// Frames come at most so often; zero = as they are.
+    interval: Duration,
+    /// The most rollups in a frame.
+    points_max: Option<usize>,
+    form: Form,
     device_globs: GlobSet,
     metric_globs: GlobSet,
 }
@@ -62,6 +81,18 @@ pub enum SubscriptionError {
         window: String,
         /// What there is.
         known: String,
+    },
+    /// Not a pace at which frames can come.
+    #[error("max_hz is a number from {} to {}", HZ.start(), HZ.end())]
+    Pace,
+    /// Not a number of rollups that frames can be limited to.
+    #[error("max_points is a whole number from {} to {}", POINTS.start(), POINTS.end())]
+    Points,
+    /// Not a time to wait.
+    #[error("wait_s is a whole number of seconds up to {max}")]
+    Wait {
+        /// The most seconds.
+        max: u64,
     },
     /// A parameter of the query that means nothing here.
     #[error("unknown parameter `{name}`")]
@@ -114,8 +145,66 @@ impl Subscription {
         let mut tags = tags;
         tags.sort_unstable();
         tags.dedup();
-        let inner = Inner { devices, metrics, tags, level, device_globs, metric_globs };
+        let inner = Inner {
+            devices,
+            metrics,
+            tags,
+            level,
+            interval: Duration::ZERO,
+            points_max: None,
+            form: Form::Json,
+            device_globs,
+            metric_globs,
+        };
         Ok(Subscription { inner: Arc::new(inner) })
+    }
+
+    /// The same in frames that come at most `max_hz` times a second, each with what happened since the
+    /// one before, and that hold at most `max_points` rollups each; what is beyond comes in further
+    /// frames. None given = no limit.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`], if a number is out of its range.
+    pub fn limited(
+        mut self,
+        max_hz: Option<f64>,
+        max_points: Option<usize>,
+    ) -> Result<Subscription, SubscriptionError> {
+        let inner = Arc::make_mut(&mut self.inner);
+        if let Some(max_hz) = max_hz {
+            if !HZ.contains(&max_hz) {
+                return Err(SubscriptionError::Pace);
+            }
+            inner.interval = Duration::from_millis((1000.0 / max_hz).ceil() as u64);
+        }
+        if max_points.is_some_and(|points| !POINTS.contains(&points)) {
+            return Err(SubscriptionError::Points);
+        }
+        inner.points_max = max_points;
+        Ok(self)
+    }
+
+    /// The same, written in another form.
+    #[must_use]
+    pub fn written_in(mut self, form: Form) -> Subscription {
+        Arc::make_mut(&mut self.inner).form = form;
+        self
+    }
+
+    /// How its frames are written.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.inner.form
+    }
+
+    pub(super) fn points_max(&self) -> usize {
+        self.inner.points_max.unwrap_or(usize::MAX)
+    }
+
+    /// In how many ticks one frame may come.
+    pub(super) fn beat(&self, tick: Duration) -> u64 {
+        let (interval, tick) = (self.inner.interval.as_millis(), tick.as_millis().max(1));
+        u64::try_from(interval.div_ceil(tick)).unwrap_or(u64::MAX).max(1)
     }
 
     /// The level of its windows.
@@ -155,24 +244,23 @@ impl Subscription {
 
 impl PartialEq for Subscription {
     fn eq(&self, other: &Subscription) -> bool {
-        let key = |s: &Subscription| {
-            let inner = s.inner.clone();
-            (inner.level, inner)
-        };
-        let ((level, mine), (other_level, other)) = (key(self), key(other));
-        level == other_level
-            && mine.devices == other.devices
-            && mine.metrics == other.metrics
-            && mine.tags == other.tags
+        self.inner.key() == other.inner.key()
     }
 }
 
 impl Eq for Subscription {}
 
+impl Inner {
+    /// What makes two the same: all but what follows from it.
+    fn key(&self) -> impl PartialEq + Hash {
+        let lists = (&self.devices, &self.metrics, &self.tags);
+        (lists, self.level, self.interval, self.points_max, self.form)
+    }
+}
+
 impl Hash for Subscription {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Inner { devices, metrics, tags, level, .. } = &*self.inner;
-        (devices, metrics, tags, level).hash(state);
+        self.inner.key().hash(state);
     }
 }
 
@@ -186,14 +274,14 @@ pub struct LiveQuery {
 }
 
 impl LiveQuery {
-    /// Reads `device=pump-*&metric=motor.*&window=1s&tag.site=a&cursor=1f-42`; `access_token` is passed
-    /// over, as it is read elsewhere.
+    /// Reads `device=pump-*&metric=motor.*&window=1s&tag.site=a&max_hz=1&max_points=500&cursor=1f-42`;
+    /// `access_token` is passed over, as it is read elsewhere.
     ///
     /// # Errors
     /// [`SubscriptionError`]; nothing is guessed.
     pub fn parse(query: &str, windows: &Windows) -> Result<LiveQuery, SubscriptionError> {
         let (mut devices, mut metrics, mut tags) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut window, mut cursor) = (None, None);
+        let (mut window, mut cursor, mut max_hz, mut max_points) = (None, None, None, None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
@@ -202,6 +290,14 @@ impl LiveQuery {
                 "metric" => metrics.push(value),
                 "window" => once("window", &mut window, value)?,
                 "cursor" => once("cursor", &mut cursor, value.parse()?)?,
+                "max_hz" => {
+                    let hz = value.parse().map_err(|_| SubscriptionError::Pace)?;
+                    once("max_hz", &mut max_hz, hz)?;
+                }
+                "max_points" => {
+                    let points = value.parse().map_err(|_| SubscriptionError::Points)?;
+                    once("max_points", &mut max_points, points)?;
+                }
                 "access_token" => {}
                 _ => match name.strip_prefix("tag.") {
                     Some(key) if !key.is_empty() => tags.push((key.to_owned(), value)),
@@ -212,7 +308,8 @@ impl LiveQuery {
                 },
             }
         }
-        let subscription = Subscription::new(devices, metrics, tags, window.as_deref(), windows)?;
+        let subscription = Subscription::new(devices, metrics, tags, window.as_deref(), windows)?
+            .limited(max_hz, max_points)?;
         Ok(LiveQuery { subscription, cursor })
     }
 }
@@ -326,7 +423,7 @@ mod tests {
         assert!(wanted.wants_tags([("area", "x"), ("site", "a b")].into_iter()));
         assert!(!wanted.wants_tags([("site", "a")].into_iter()));
         assert_eq!(wanted.level(), 1);
-        assert_eq!(query.cursor, Some(Cursor { epoch: 0x1f, position: Position(42) }));
+        assert_eq!(query.cursor, Some(Cursor::new(0x1f, Position(42))));
     }
 
     #[test]
@@ -336,8 +433,23 @@ mod tests {
         same("device=a&device=b", "device=b&device=a&device=b");
         same("", "device=*&metric=*&window=1s&access_token=x");
         same("tag.x=1&tag.y=2&window=1m", "window=60s&tag.y=2&tag.x=1");
-        let other = parse("window=10s").unwrap().subscription;
-        assert_ne!(parse("").unwrap().subscription, other);
+        same("max_hz=2", "max_hz=2.0");
+        for other in ["window=10s", "max_hz=2", "max_points=100"] {
+            assert_ne!(parse("").unwrap().subscription, parse(other).unwrap().subscription);
+        }
+        let plain = parse("").unwrap().subscription;
+        assert_ne!(plain.clone().written_in(Form::Protobuf), plain);
+    }
+
+    #[test]
+    fn a_pace_is_a_number_of_ticks() {
+        let beat =
+            |query: &str| parse(query).unwrap().subscription.beat(Duration::from_millis(250));
+        assert_eq!(beat(""), 1);
+        assert_eq!(beat("max_hz=100"), 1);
+        assert_eq!(beat("max_hz=4"), 1);
+        assert_eq!(beat("max_hz=3"), 2, "never more often");
+        assert_eq!(beat("max_hz=0.5"), 8);
     }
 
     #[test]
@@ -347,6 +459,12 @@ mod tests {
         assert_eq!(check("window=2s"), "there is no window `2s`, only 1s, 10s, 1m");
         assert_eq!(check("window=99999999999999999999h").split(',').count(), 4);
         assert_eq!(check("devise=a"), "unknown parameter `devise`");
+        for bad in ["max_hz=x", "max_hz=0", "max_hz=-1", "max_hz=NaN", "max_hz=inf"] {
+            assert_eq!(check(bad), "max_hz is a number from 0.01 to 1000");
+        }
+        for bad in ["max_points=99", "max_points=-1", "max_points=1e3"] {
+            assert_eq!(check(bad), "max_points is a whole number from 100 to 1000000");
+        }
         assert_eq!(check("tag.=a"), "unknown parameter `tag.`");
         assert_eq!(check("window=1s&window=1s"), "parameter `window` is given more than once");
         assert_eq!(check("device=%f"), "the query is not percent-encoded UTF-8");

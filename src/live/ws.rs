@@ -1,8 +1,10 @@
-//! WebSocket: several subscriptions over one connection, as JSON text messages (`docs/http.md`).
+//! WebSocket: several subscriptions over one connection (`docs/http.md`). What viewers say are JSON text
+//! messages; frames are, too, or for programs binary messages of protobuf.
 
 use super::frame::{Frame, FrameKind};
 use super::handle::{Live, SubscribeError};
 use super::mailbox::{End, Transport, Viewer};
+use super::subscription::Form;
 use super::ws_messages::{Request, echo, error, pong};
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
@@ -17,8 +19,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
-/// The subprotocol.
-pub const PROTOCOL: &str = "tidegate.live.v1";
+/// The subprotocols, and how frames are written in each. Who asks for none gets the first.
+pub const PROTOCOLS: [(&str, Form); 2] =
+    [("tidegate.live.v1", Form::Json), ("tidegate.live.v1+proto", Form::Protobuf)];
+
+/// The close code for a viewer who did not read frames that must not be lost.
+pub const TOO_SLOW: u16 = 4008;
 
 /// The most subscriptions of one connection.
 const SUBSCRIPTIONS_MAX: usize = 32;
@@ -61,24 +67,26 @@ pub enum WsError {
 pub async fn serve<S>(
     socket: WebSocketStream<S>,
     live: Live,
+    form: Form,
     shutdown: CancellationToken,
 ) -> Result<(), WsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    serve_with(socket, live, shutdown, PATIENCE).await
+    serve_with(socket, live, form, shutdown, PATIENCE).await
 }
 
 async fn serve_with<S>(
     socket: WebSocketStream<S>,
     live: Live,
+    form: Form,
     shutdown: CancellationToken,
     patience: Patience,
 ) -> Result<(), WsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection = Connection { socket, live, seats: Seats::default(), patience };
+    let mut connection = Connection { socket, live, form, seats: Seats::default(), patience };
     loop {
         let event = connection.event(&shutdown).await;
         if !connection.handle(event).await? {
@@ -99,6 +107,7 @@ enum Event {
 struct Connection<S> {
     socket: WebSocketStream<S>,
     live: Live,
+    form: Form,
     seats: Seats,
     patience: Patience,
 }
@@ -188,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(Request::Subscribe { sub, subscription, cursor }) => {
                 // A subscription of the same number is replaced.
                 self.seats.remove(sub);
+                let subscription = subscription.written_in(self.form);
                 match self.live.subscribe(subscription, cursor, Transport::Ws).await {
                     Ok(viewer) => self.seats.viewers.push((sub, viewer)),
                     Err(
@@ -203,22 +213,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn frame(&mut self, sub: u32, frame: &Arc<Frame>) -> Result<(), WsError> {
         if frame.kind() != FrameKind::Status {
-            return self.send(Message::Text(frame.json_for(sub))).await;
+            return self.send(frame.message(Some(sub))).await;
         }
         // It comes once for each subscription, and is about none of them.
         let known = self.seats.status.replace(frame.clone());
         if known.is_some_and(|known| Arc::ptr_eq(&known, frame)) {
             return Ok(());
         }
-        self.send(Message::Text(frame.json_text())).await
+        self.send(frame.message(None)).await
     }
 
     async fn ended(&mut self, sub: u32) -> Result<bool, WsError> {
         match self.seats.end(sub) {
             Some(End::ControlOverflow) => {
-                self.seats.remove(sub);
-                self.text(error(Some(sub), "too slow: device frames would be lost")).await?;
-                Ok(true)
+                let message = "too slow: frames of devices or alerts would be lost";
+                self.text(error(Some(sub), message)).await?;
+                self.close(TOO_SLOW.into(), message).await?;
+                Ok(false)
             }
             Some(End::Shutdown) | None => {
                 self.close(CloseCode::Restart, "the daemon stops").await?;

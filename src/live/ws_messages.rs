@@ -24,6 +24,8 @@ enum Written {
         #[serde(default)]
         tags: BTreeMap<String, String>,
         window: Option<String>,
+        max_hz: Option<f64>,
+        max_points: Option<usize>,
         cursor: Option<String>,
     },
     Unsubscribe {
@@ -72,11 +74,21 @@ impl Request {
             return Err(RequestError::TooLong { bytes: text.len() });
         }
         Ok(match serde_json::from_str(text)? {
-            Written::Subscribe { sub, device, metric, tags, window, cursor } => {
+            Written::Subscribe {
+                sub,
+                device,
+                metric,
+                tags,
+                window,
+                max_hz,
+                max_points,
+                cursor,
+            } => {
                 let wrong = |cause| RequestError::Subscription { sub, cause };
                 let tags = tags.into_iter().collect();
                 let subscription =
                     Subscription::new(device, metric, tags, window.as_deref(), windows)
+                        .and_then(|subscription| subscription.limited(max_hz, max_points))
                         .map_err(wrong)?;
                 let cursor = cursor
                     .map(|cursor| cursor.parse())
@@ -119,12 +131,14 @@ mod tests {
     #[test]
     fn a_message_says_what_is_wanted() {
         let text = r#"{"type":"subscribe","sub":7,"device":["pump-*"],"metric":["*"],
-            "tags":{"site":"a"},"window":"10s","cursor":"1f-42"}"#;
+            "tags":{"site":"a"},"window":"10s","max_hz":0.5,"max_points":500,"cursor":"1f-42"}"#;
         let Request::Subscribe { sub, subscription, cursor } = parse(text).unwrap() else {
             panic!("not a subscription")
         };
         assert_eq!((sub, subscription.level()), (7, 1));
-        assert_eq!(cursor, Some(Cursor { epoch: 0x1f, position: Position(42) }));
+        assert_eq!(subscription.points_max(), 500);
+        assert_eq!(subscription.beat(std::time::Duration::from_millis(250)), 8);
+        assert_eq!(cursor, Some(Cursor::new(0x1f, Position(42))));
         assert_eq!(
             parse(r#"{"type":"unsubscribe","sub":7}"#).unwrap(),
             Request::Unsubscribe { sub: 7 }
@@ -149,6 +163,7 @@ mod tests {
         check(r#"{"type":"subscribe","sub":1,"devise":[]}"#, None, "unknown field `devise`");
         check(r#"{"type":"ping","x":1}"#, None, "unknown field `x`");
         check(r#"{"type":"subscribe","sub":1,"window":"5s"}"#, Some(1), "no window `5s`");
+        check(r#"{"type":"subscribe","sub":1,"max_hz":0}"#, Some(1), "max_hz");
         check(r#"{"type":"subscribe","sub":1,"device":["["]}"#, Some(1), "not a glob");
         check(r#"{"type":"subscribe","sub":1,"cursor":"x"}"#, Some(1), "epoch-offset");
         check(&" ".repeat(MESSAGE_BYTES_MAX + 1), None, "65537 bytes");

@@ -57,7 +57,13 @@ impl Rig {
     async fn connect(&mut self, patience: Patience) -> WebSocketStream<DuplexStream> {
         let (ours, theirs) = tokio::io::duplex(4096);
         let server = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
-        self.tasks.spawn(serve_with(server, self.live.clone(), self.shutdown.clone(), patience));
+        self.tasks.spawn(serve_with(
+            server,
+            self.live.clone(),
+            Form::Json,
+            self.shutdown.clone(),
+            patience,
+        ));
         WebSocketStream::from_raw_socket(theirs, Role::Client, None).await
     }
 
@@ -219,4 +225,23 @@ async fn a_viewer_who_takes_or_answers_nothing_is_given_up() {
     let error = rig.tasks.join_next().await.unwrap().unwrap().unwrap_err();
     assert!(matches!(error, WsError::SendTimeout(_)), "{error}");
     assert_eq!(rig.tasks.len(), 0);
+}
+
+#[tokio::test]
+async fn who_does_not_read_what_must_not_be_lost_is_sent_away_with_a_code() {
+    let mut rig = Rig::new(10);
+    let mut socket = rig.connect(PATIENCE).await;
+    rig.record(0);
+    say(&mut socket, json!({"type": "subscribe", "sub": 1})).await;
+    assert_eq!(hear(&mut socket).await["type"], "snapshot");
+    let overflows = || rig.live.stats().counts.overflows;
+    let mut step = 0;
+    while overflows() == 0 {
+        let labels = [("step".to_owned(), format!("{step:0>2000}"))].into();
+        let software = String::new();
+        rig.live.client_info("pump-1", crate::live::ClientInfo { labels, software });
+        step += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(close_code(&mut socket).await, 4008);
 }

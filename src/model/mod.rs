@@ -4,6 +4,7 @@
 
 mod batch;
 mod batch_builder;
+mod globs;
 mod name;
 mod protocol;
 mod select;
@@ -11,10 +12,11 @@ mod time;
 
 pub use batch::{Batch, Column, Keep, Table, Texts, Values, tags_of_identity};
 pub use batch_builder::{BatchBuilder, ShapeError};
+pub use globs::Globs;
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
 pub use protocol::Protocol;
 pub use select::select;
-pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp};
+pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp, parse_duration};
 
 use std::fmt;
 use std::sync::Arc;

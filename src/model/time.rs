@@ -1,5 +1,6 @@
 //! Instants: nanoseconds since the Unix epoch, UTC, leap seconds not counted.
 
+use jiff::SignedDuration;
 use std::time::Duration;
 
 /// Nanoseconds in a second.
@@ -38,4 +39,16 @@ impl Timestamp {
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// `"500 ms"`, `"10 s"`, `"30 d"`; a day has 24 hours.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Some(days) = text.strip_suffix('d') {
+        let days: u64 = days.trim().parse().ok()?;
+        return days.checked_mul(86_400).map(Duration::from_secs);
+    }
+    let duration: SignedDuration = text.parse().ok()?;
+    Duration::try_from(duration).ok()
 }

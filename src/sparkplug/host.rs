@@ -273,6 +273,25 @@ impl Host {
         }
     }
 
+    /// The message that asks the node of a device, or a node itself, to be born again.
+    ///
+    /// # Errors
+    /// [`CommandError`] says why there is none.
+    pub fn rebirth(&self, device: &str, now: Timestamp) -> Result<Act, CommandError> {
+        let device = device.to_owned();
+        match self.find(&device) {
+            None => Err(CommandError::UnknownDevice { device }),
+            Some(_) if !self.shared.connected => Err(CommandError::Offline { device }),
+            Some((node, ..)) => Ok(command::rebirth(node, now)),
+        }
+    }
+
+    /// Whether there is such a node, or a device of one.
+    #[must_use]
+    pub fn knows(&self, device: &str) -> bool {
+        self.find(device).is_some()
+    }
+
     /// Who is called so.
     fn find(&self, device: &str) -> Option<(&NodeId, Option<&str>, &Scope)> {
         self.nodes.values().find_map(|node| {

@@ -48,11 +48,21 @@ pub async fn set(
 /// `GET /api/v1/devices/{id}/desired`.
 pub async fn get(app: Arc<App>, device: String) -> Result<Response, Problem> {
     let device = device_named(&device)?;
-    let Some(desired) = app.commands.desired(&device).await.map_err(problem)? else {
-        let detail = format!("nobody has said what {device} should be set to");
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
-    };
-    Ok(warp::reply::json(&told(&desired)).into_response())
+    let desired = app.commands.desired(&device).await.map_err(problem)?;
+    let told = desired.map_or_else(|| nothing(&device), |desired| told(&desired));
+    Ok(warp::reply::json(&told).into_response())
+}
+
+/// Nobody has said yet what it should be set to. That is how most devices are, and no mistake of who asks.
+fn nothing(device: &str) -> Json {
+    json!({
+        "device": device,
+        "version": 0,
+        "document": null,
+        "by": "",
+        "at": null,
+        "reported": null,
+    })
 }
 
 fn told(desired: &Desired) -> Json {

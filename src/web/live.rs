@@ -2,7 +2,8 @@
 
 use super::problem::Problem;
 use super::state::App;
-use crate::live::{Cursor, LiveQuery, SubscribeError, Transport, sse, ws};
+use crate::live::sse::{self, Encoding};
+use crate::live::{Cursor, Form, LiveQuery, PollQuery, SubscribeError, Transport, ws};
 use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use warp::Reply;
-use warp::http::{HeaderValue, header};
+use warp::http::{HeaderMap, HeaderValue, header};
 use warp::reply::Response;
 
 /// A viewer too many may try again after this.
@@ -27,6 +28,7 @@ pub async fn events(
     app: Arc<App>,
     query: String,
     last_event_id: Option<String>,
+    accept_encoding: Option<String>,
 ) -> Result<Response, Problem> {
     let asked = LiveQuery::parse(&query, app.live.windows()).map_err(Problem::bad_request)?;
     // A browser reconnects with the id of the last event it saw: newer than the address's cursor.
@@ -36,14 +38,12 @@ pub async fn events(
         .live
         .subscribe(asked.subscription, last.or(asked.cursor), Transport::Sse)
         .await
-        .map_err(|error| match error {
-            SubscribeError::TooManyViewers { .. } | SubscribeError::Ended => {
-                Problem::unavailable(error, RETRY)
-            }
-        })?;
-    let body = Body::new(sse::body(viewer, app.stop.clone()));
+        .map_err(unavailable)?;
+    let encoding = encoding(accept_encoding.as_deref());
+    let body = Body::new(sse::body(viewer, encoding, app.stop.clone()));
     let mut response = warp::reply::stream(body).into_response();
     let headers = response.headers_mut();
+    say_encoding(encoding, headers);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sse::CONTENT_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx would hold events back.
@@ -51,12 +51,67 @@ pub async fn events(
     Ok(response)
 }
 
+/// `GET /api/v1/live/poll`: what came after the cursor, as soon as there is something.
+///
+/// # Errors
+/// 400 if the query string says what can't be, 503 if there are too many viewers or the daemon stops.
+pub async fn poll(
+    app: Arc<App>,
+    query: String,
+    accept_encoding: Option<String>,
+) -> Result<Response, Problem> {
+    let asked = PollQuery::parse(&query, app.live.windows()).map_err(Problem::bad_request)?;
+    let polled = tokio::select! {
+        polled = app.live.poll(asked) => polled.map_err(unavailable)?,
+        () = app.stop.cancelled() => return Err(unavailable(SubscribeError::Ended)),
+    };
+    let encoding = encoding(accept_encoding.as_deref());
+    let body = match encoding {
+        Encoding::Plain => polled.json(),
+        Encoding::Gzip => polled.gzip(),
+    };
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    say_encoding(encoding, headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn unavailable(error: SubscribeError) -> Problem {
+    match error {
+        SubscribeError::TooManyViewers { .. } | SubscribeError::Ended => {
+            Problem::unavailable(error, RETRY)
+        }
+    }
+}
+
+/// gzip, if it is accepted and not with a weight of zero.
+fn encoding(accept: Option<&str>) -> Encoding {
+    let takes_gzip = |offer: &str| {
+        let (name, weight) = offer.split_once(';').unwrap_or((offer, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f64>);
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    };
+    match accept {
+        Some(accept) if accept.split(',').any(takes_gzip) => Encoding::Gzip,
+        _ => Encoding::Plain,
+    }
+}
+
+fn say_encoding(encoding: Encoding, headers: &mut HeaderMap) {
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if encoding == Encoding::Gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
 /// Serves a viewer's WebSocket until it goes or the daemon stops.
-pub async fn serve_socket<S>(app: &App, socket: WebSocketStream<S>)
+pub async fn serve_socket<S>(app: &App, socket: WebSocketStream<S>, form: Form)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Err(error) = ws::serve(socket, app.live.clone(), app.stop.clone()).await {
+    if let Err(error) = ws::serve(socket, app.live.clone(), form, app.stop.clone()).await {
         log::debug!(error:err = error; "a viewer's connection ended early");
     }
 }
@@ -77,5 +132,23 @@ impl<S: Stream> Stream for Body<S> {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stream.poll_next_unpin(context).map(|item| item.map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_by_who_says_so() {
+        for (accept, expected) in [
+            (None, Encoding::Plain),
+            (Some("identity"), Encoding::Plain),
+            (Some("br, gzip;q=0"), Encoding::Plain),
+            (Some("gzip, deflate, br"), Encoding::Gzip),
+            (Some("deflate, GZIP; q=0.5"), Encoding::Gzip),
+        ] {
+            assert_eq!(encoding(accept), expected, "{accept:?}");
+        }
     }
 }

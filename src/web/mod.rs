@@ -4,6 +4,7 @@
 //! buffers per WebSocket (docs/decisions.md), so `server` runs its own accept loop and upgrades
 //! WebSockets itself before warp sees them.
 
+mod alerts;
 mod assets;
 mod boards;
 mod body;
@@ -15,12 +16,15 @@ mod history;
 mod ingest;
 mod ledger;
 mod live;
+mod notifications;
 mod origin;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;
 mod routes;
+mod rules;
 mod server;
+mod silences;
 mod state;
 mod upgrade;
 

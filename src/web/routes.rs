@@ -6,7 +6,9 @@ use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
 use super::state::App;
-use super::{assets, boards, breaker, commands, dead_letters, ingest, ledger, live};
+use super::{
+    alerts, assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications,
+};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,11 +69,21 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(parameters())
         .then(|app, asked| async move { answer(history::query(app, asked).await) })
         .boxed();
-    let sse = get("api/v1/live")
+    let sse =
+        get("api/v1/live")
+            .and(with())
+            .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+            .and(warp::header::optional::<String>("last-event-id"))
+            .and(warp::header::optional::<String>("accept-encoding"))
+            .then(|app, query, id, coding| async move {
+                answer(live::events(app, query, id, coding).await)
+            })
+            .boxed();
+    let poll = get("api/v1/live/poll")
         .and(with())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
-        .and(warp::header::optional::<String>("last-event-id"))
-        .then(|app, query, id| async move { answer(live::events(app, query, id).await) })
+        .and(warp::header::optional::<String>("accept-encoding"))
+        .then(|app, query, coding| async move { answer(live::poll(app, query, coding).await) })
         .boxed();
     let status = get("api/v1/status")
         .and(with())
@@ -100,6 +112,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 
     let others = [
         sse,
+        poll,
         query,
         devices,
         device,
@@ -107,8 +120,10 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         sink_routes(app.clone()),
         #[cfg(feature = "mqtt")]
         quarantine_routes(app.clone()),
+        alerts::routes(app.clone()),
         boards::routes(app.clone()),
-        commands::routes(app),
+        commands::routes(app.clone()),
+        notifications::routes(app),
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
         // Takes what is left.
         page,
@@ -206,7 +221,7 @@ pub(super) fn reading() -> BoxedFilter<()> {
 }
 
 /// Exactly this path, nothing after it.
-fn exactly(path: &'static str) -> BoxedFilter<()> {
+pub(super) fn exactly(path: &'static str) -> BoxedFilter<()> {
     let segments: Vec<_> = path.split('/').collect();
     let parts = segments
         .into_iter()
@@ -230,7 +245,7 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8()
         .map(Into::into)
-        .map_err(|_| Problem::bad_request("the device's name in the path is not UTF-8"))
+        .map_err(|_| Problem::bad_request("a name in the path is not UTF-8"))
 }
 
 /// What no route took: as a problem document, like every other error.

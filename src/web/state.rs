@@ -4,10 +4,12 @@ use super::boards::Boards;
 use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
+use crate::alerts::Alerts;
 use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::notify::Notify;
 use crate::sinks::history::Reader;
 use crate::sinks::influx::Influx;
 use crate::spool::Spool;
@@ -26,6 +28,8 @@ pub struct App {
     pub history: Reader,
     /// The sinks beside it.
     pub influx: Vec<Influx>,
+    /// What rules found.
+    pub alerts: Alerts,
     /// What sinks could not store.
     pub dead_letters: Arc<DeadLetters>,
     /// The dashboard's saved boards.
@@ -33,6 +37,8 @@ pub struct App {
     /// What no route of a bridge understood.
     #[cfg(feature = "mqtt")]
     pub quarantine: Arc<Quarantined>,
+    /// Who is told of alerts.
+    pub notify: Notify,
     /// The log, for its positions.
     pub spool: Spool,
     /// The counters.

@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::server::Held;
 use super::state::App;
+use crate::live::{Form, ws};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -44,10 +45,11 @@ impl Endpoint {
         }
     }
 
-    fn subprotocol(self) -> &'static str {
+    /// The subprotocols, the one we like best first.
+    fn subprotocols(self) -> Vec<&'static str> {
         match self {
-            Endpoint::Ingest => "tidegate.v1",
-            Endpoint::Live => "tidegate.live.v1",
+            Endpoint::Ingest => vec!["tidegate.v1"],
+            Endpoint::Live => ws::PROTOCOLS.iter().map(|(name, _)| *name).collect(),
         }
     }
 
@@ -85,6 +87,7 @@ pub(super) fn upgrade(
         Err(error) => return Problem::bad_request(error).into_response(),
     };
     if let Some(subprotocol) = subprotocol {
+        let subprotocol = HeaderValue::from_static(subprotocol);
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     let upgraded = hyper::upgrade::on(&mut request);
@@ -103,7 +106,11 @@ pub(super) fn upgrade(
                 .await;
         match endpoint {
             Endpoint::Ingest => app.intake.serve(socket, peer).await,
-            Endpoint::Live => super::live::serve_socket(&app, socket).await,
+            Endpoint::Live => {
+                let chosen = ws::PROTOCOLS.iter().find(|(name, _)| Some(*name) == subprotocol);
+                let form = chosen.map_or(Form::Json, |(_, form)| *form);
+                super::live::serve_socket(&app, socket, form).await;
+            }
         }
         drop(held);
     });
@@ -115,7 +122,10 @@ pub(super) fn upgrade(
 }
 
 /// Our subprotocol if it is offered; none if none is offered; refused if only others are.
-fn choose(endpoint: Endpoint, request: &Request<Incoming>) -> Result<Option<HeaderValue>, Problem> {
+fn choose(
+    endpoint: Endpoint,
+    request: &Request<Incoming>,
+) -> Result<Option<&'static str>, Problem> {
     let offers: Vec<_> = request
         .headers()
         .get_all(SEC_WEBSOCKET_PROTOCOL)
@@ -124,17 +134,17 @@ fn choose(endpoint: Endpoint, request: &Request<Incoming>) -> Result<Option<Head
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .collect();
-    let ours = endpoint.subprotocol();
-    if offers.is_empty() {
-        Ok(None)
-    } else if offers.contains(&ours) {
-        Ok(Some(HeaderValue::from_static(ours)))
-    } else {
-        Err(Problem::bad_request(format!(
-            "the subprotocol here is {ours}; offered were {}",
-            offers.join(", ")
-        )))
+    let ours = endpoint.subprotocols();
+    // Who offers several says first what it likes best.
+    let chosen = offers.iter().find_map(|offer| ours.iter().find(|ours| *ours == offer).copied());
+    if offers.is_empty() || chosen.is_some() {
+        return Ok(chosen);
     }
+    Err(Problem::bad_request(format!(
+        "the subprotocol here is {}; offered were {}",
+        ours.join(" or "),
+        offers.join(", ")
+    )))
 }
 
 /// A browser says which page it speaks for; only our own may (programs send no Origin).

@@ -27,21 +27,21 @@ impl Drop for Plant {
 }
 
 /// A request with a JSON body.
-fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let headers = [("content-type", "application/json")];
     let (status, body) = daemon.request(method, path, &headers, body.to_string().as_bytes());
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}")))
 }
 
 /// Asks for a command; gives its id.
-fn command(daemon: &Daemon, device: &str, asked: &Value) -> u64 {
+pub fn command(daemon: &Daemon, device: &str, asked: &Value) -> u64 {
     let path = format!("/api/v1/devices/{device}/commands");
     let (status, command) = ask(daemon, "POST", &path, asked);
     assert_eq!((status, &command["state"]), (202, &json!("queued")), "{command}");
     command["id"].as_u64().unwrap()
 }
 
-fn until(daemon: &Daemon, id: u64, state: &str) -> Value {
+pub fn until(daemon: &Daemon, id: u64, state: &str) -> Value {
     daemon.eventually(&format!("/api/v1/commands/{id}"), |command| command["state"] == state)
 }
 

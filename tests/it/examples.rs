@@ -1,6 +1,8 @@
 //! The example clients of `examples/`, run as their readers would run them.
 
+use crate::commands::{ask, command, until};
 use crate::daemon::Daemon;
+use serde_json::json;
 use std::process::{Child, Command, Stdio};
 
 /// The interpreter that `make setup-tests` prepared.
@@ -56,6 +58,22 @@ fn the_resuming_client_loses_nothing_over_a_kill() {
     assert!(daemon.stop().success());
     let audit = daemon.command("audit").output().unwrap();
     assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+}
+
+#[test]
+fn the_resuming_client_does_what_it_is_told() {
+    let daemon = Daemon::start(&[]);
+    let _client = python(&daemon, "resuming_client.py");
+    let desired = json!({ "document": { "interval_s": 0.5 } });
+    assert_eq!(ask(&daemon, "PUT", "/api/v1/devices/my-sensor/desired", &desired).0, 200);
+    daemon.eventually("/api/v1/devices/my-sensor/desired", |desired| {
+        desired["reported"]["ok"] == true && desired["reported"]["document"]["interval_s"] == 0.5
+    });
+    let asked = json!({ "name": "set-interval", "arguments": { "seconds": 0.1 } });
+    let id = command(&daemon, "my-sensor", &asked);
+    assert_eq!(until(&daemon, id, "acknowledged")["result"], json!({ "interval_s": 0.1 }));
+    let id = command(&daemon, "my-sensor", &json!({ "name": "dance" }));
+    assert_eq!(until(&daemon, id, "failed")["message"], "dance is not known here");
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod alerts;
 mod audit;
 mod bad_input;
 mod client;
 mod commands;
+#[cfg(feature = "mqtt")]
+mod commands_mqtt;
 mod daemon;
 mod damage;
 mod dead_letters;
@@ -21,6 +24,8 @@ mod load;
 #[cfg(feature = "mqtt")]
 mod mosquitto;
 #[cfg(feature = "mqtt")]
+mod mqtt_alerts;
+#[cfg(feature = "mqtt")]
 mod mqtt_in;
 #[cfg(feature = "mqtt")]
 mod mqtt_mending;
@@ -36,9 +41,13 @@ mod mqtt_publishers;
 mod mqtt_quarantine;
 #[cfg(feature = "mqtt")]
 mod mqtt_retained;
+mod notify;
+#[cfg(feature = "mqtt")]
+mod notify_mail;
 mod operator;
 #[cfg(feature = "mqtt")]
 mod publisher;
+mod receiver;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;

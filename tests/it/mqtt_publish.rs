@@ -10,26 +10,26 @@ use std::time::Duration;
 use tidegate::clock;
 
 /// `mosquitto_sub`: what is published, with its topics.
-struct Subscriber {
+pub struct Subscriber {
     child: Child,
     lines: Receiver<String>,
 }
 
 /// A message, and whether the broker had kept it.
 #[derive(Debug, Clone)]
-struct Message {
-    retained: bool,
-    topic: String,
-    payload: Value,
+pub struct Message {
+    pub retained: bool,
+    pub topic: String,
+    pub payload: Value,
 }
 
 impl Subscriber {
     /// Returns when it is subscribed.
-    fn start(broker: &Mosquitto, filter: &str) -> Subscriber {
+    pub fn start(broker: &Mosquitto, filter: &str) -> Subscriber {
         let before = broker.logged("Sending SUBACK").len();
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-q", "1", "-t", filter])
-            .args(["-F", "%r %t %p"])
+            .args(["-F", "%r\t%t\t%p"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("mosquitto_sub; tests/setup installs it");
@@ -46,16 +46,16 @@ impl Subscriber {
     }
 
     /// The next message that is wanted; others pass by.
-    fn until(&self, what: &str, mut wanted: impl FnMut(&Message) -> bool) -> Message {
+    pub fn until(&self, what: &str, mut wanted: impl FnMut(&Message) -> bool) -> Message {
         let deadline = clock::monotonic() + PATIENCE;
         let mut seen = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(clock::monotonic());
             let Ok(line) = self.lines.recv_timeout(left) else { panic!("{what} in {seen:#?}") };
-            let mut parts = line.splitn(3, ' ');
+            let mut parts = line.splitn(3, "\t");
             let mut part = || parts.next().unwrap().to_owned();
             let (retained, topic) = (part() == "1", part());
-            let payload = serde_json::from_str(&part()).unwrap();
+            let payload = serde_json::from_str(&part()).unwrap_or_default();
             let message = Message { retained, topic, payload };
             if wanted(&message) {
                 return message;

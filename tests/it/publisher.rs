@@ -27,6 +27,7 @@ impl Program {
 }
 
 pub const PAHO: Program = Program::python("paho", "json_paho.py");
+pub const COMMANDED: Program = Program::python("paho", "commanded_paho.py");
 pub const AIOMQTT: Program = Program::python("paho", "json_aiomqtt.py");
 pub const PYSPARKPLUG: Program = Program::python("pysparkplug", "node_pysparkplug.py");
 pub const SPB_WRAPPER: Program = Program::python("spb-wrapper", "node_spb_wrapper.py");

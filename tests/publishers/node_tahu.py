@@ -59,7 +59,7 @@ def device_birth():
 
 
 def on_connect(client, userdata, flags, reason_code, properties):
-    client.subscribe(topic("NCMD"), qos=1)
+    client.subscribe([(topic("NCMD"), 1), (topic("DCMD", "+"), 1)])
     births()
     connected.set()
 
@@ -72,6 +72,20 @@ def on_message(client, userdata, message):
         if not deaf.is_set():
             births()
             say("heard reborn")
+        return
+    written = {metric.name: getattr(metric, metric.WhichOneof("value")) for metric in payload.metrics}
+    say("heard written", *(f"{name}={value}" for name, value in written.items()))
+    if not deaf.is_set():
+        report(message.topic.split("/")[2], written)
+
+
+def report(kind, written):
+    """What was written is what is reported from then on."""
+    payload = tahu.getDdataPayload()
+    for name, value in written.items():
+        alias, type_name = METRICS.get(name, (1, "Int64"))
+        tahu.addMetric(payload, name, alias, getattr(Type, type_name), value)
+    publish("NDATA", payload) if kind == "NCMD" else publish("DDATA", payload, "meter")
 
 
 client.on_connect = on_connect
@@ -108,6 +122,11 @@ def odd():
     mark()
 
 
+def device_death():
+    publish("DDEATH", tahu.getDdataPayload(), "meter")
+    mark()
+
+
 def leave():
     publish("NDEATH", tahu.getNodeDeathPayload())
     mark()
@@ -121,6 +140,7 @@ converse({
     "historical": lambda *words: data(*words, add_metric=tahu.addHistoricalMetric),
     "odd": odd,
     "lose": lambda: f"seq={tahu.getSeqNum()}",
+    "device-death": device_death,
     "device-birth": lambda: (device_birth(), mark())[1],
     "deaf": deaf.set,
     "leave": leave,

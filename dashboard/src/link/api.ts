@@ -103,36 +103,6 @@ export async function replayOrDropMessages(
   return post(`api/v1/quarantine/${order}`, which);
 }
 
-export interface BoardEntry {
-  id: string;
-  name: string;
-  changed_at: number;
-  panels: number;
-}
-
-export async function boards(): Promise<BoardEntry[]> {
-  return (await get<{ boards: BoardEntry[] }>('api/v1/boards')).boards;
-}
-
-/** A board's document, unread, and the tag of what was read. */
-export async function board(id: string): Promise<{ document: unknown; tag: string }> {
-  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, {});
-  return { document: await response.json(), tag: response.headers.get('ETag') ?? '' };
-}
-
-/** `tag`: of what is to be replaced; null: there must be none yet; `*`: whatever is there. Returns the new tag. */
-export async function saveBoard(id: string, document: object, tag: string | null): Promise<string> {
-  const expected: Record<string, string> = tag === null ? { 'If-None-Match': '*' } : { 'If-Match': tag };
-  const headers = { 'Content-Type': 'application/json', ...expected };
-  const request = { method: 'PUT', body: JSON.stringify(document), headers };
-  const response = await asked(`api/v1/boards/${encodeURIComponent(id)}`, request);
-  return response.headers.get('ETag') ?? '';
-}
-
-export async function deleteBoard(id: string): Promise<void> {
-  await asked(`api/v1/boards/${encodeURIComponent(id)}`, { method: 'DELETE' });
-}
-
 /** The series of some devices and metrics, given as globs. */
 export async function series(devices: readonly string[], metrics: readonly string[]): Promise<(MetricInfo & { device: string })[]> {
   const query = new URLSearchParams();

@@ -21,7 +21,7 @@ export const commands = (id: string, before: number | null, limit: number): Prom
 
 export const send = (id: string, command: NewCommand): Promise<Command> => post(`${path(id)}/commands`, command);
 
-export const cancel = (id: number): Promise<unknown> => post(`api/v1/commands/${id}/cancel`, {});
+export const cancel = (id: number, by: string): Promise<unknown> => post(`api/v1/commands/${id}/cancel`, { by });
 
 export const desired = (id: string): Promise<Desired> => get(`${path(id)}/desired`);
 

@@ -166,7 +166,7 @@ describe('the grid', () => {
       expectSound(boxes);
       expect(where(settled(boxes))).toEqual(where(boxes));
     }
-  });
+  }, 30_000);
 
   it('is walked by keys: a step up or down changes places with the neighbour', () => {
     const boxes = [box('a', 0, 0), box('b', 0, 4)];

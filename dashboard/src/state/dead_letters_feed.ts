@@ -4,6 +4,7 @@
 import { deadLetters, replayOrDrop } from '../link/api';
 import type { DeadLetters, Which } from '../wire';
 import { scope } from '../text/sinks';
+import { say } from '../text/say';
 import { Asking } from './asking';
 
 /** Letters on a page. */
@@ -13,6 +14,8 @@ export class DeadLettersFeed {
   page: DeadLetters | null = null;
   /** Why there is no page, or only an old one. */
   fault: string | null = null;
+  /** When the page came, on this page's own clock. */
+  at: number | null = null;
   readonly chosen = new Set<number>();
   /** What the last order came to. */
   outcome: { ok: boolean; text: string } | null = null;
@@ -43,13 +46,13 @@ export class DeadLettersFeed {
   }
 
   async order(order: 'replay' | 'drop', which: Which): Promise<void> {
-    const asked = `${order === 'replay' ? 'Replay' : 'Drop'} ${scope(which, this.page?.totals.letters ?? 0)}`;
+    const asked = say(`letters.${order}`, { what: scope(which, this.page?.totals.letters ?? 0) });
     try {
       const { letters } = await replayOrDrop(order, which);
       this.chosen.clear();
       this.outcome = { ok: true, text: outcomeText(order, letters) };
     } catch (error) {
-      this.outcome = { ok: false, text: `${asked}: ${(error as Error).message}` };
+      this.outcome = { ok: false, text: say('letters.order_failed', { order: asked, why: (error as Error).message }) };
     }
     this.changed();
     await this.asking.ask();
@@ -58,6 +61,7 @@ export class DeadLettersFeed {
   private async askOnce(): Promise<void> {
     try {
       this.page = await deadLetters(this.sink, this.after, PAGE_LETTERS);
+      this.at = performance.now();
       this.fault = null;
       const here = new Set(this.page.letters.map((letter) => letter.id));
       for (const id of this.chosen) if (!here.has(id)) this.chosen.delete(id);
@@ -69,7 +73,6 @@ export class DeadLettersFeed {
 
 /** What an order came to, in words. */
 export function outcomeText(order: 'replay' | 'drop', letters: number): string {
-  const what = letters === 1 ? '1 dead letter' : `${letters} dead letters`;
-  if (order === 'drop') return `${what} dropped.`;
-  return `${what} will be sent again; what is stored leaves this list.`;
+  const told = { letters: say('sinks.letters', { n: letters }) };
+  return order === 'drop' ? say('letters.dropped', told) : say('letters.replayed', told);
 }

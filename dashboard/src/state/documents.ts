@@ -2,6 +2,9 @@
 
 import { say } from '../text/say';
 
+/** A document as it may be. */
+export const EXAMPLE = '{"interval_s": 5}';
+
 export type Typed<T> = { ok: true; value: T } | { ok: false; fault: string };
 
 /** JSON of any kind; nothing is `null`. */
@@ -22,7 +25,7 @@ export function typedObject(text: string): Typed<Record<string, unknown>> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return { ok: true, value: value as Record<string, unknown> };
   }
-  return { ok: false, fault: say('devices.not_object', { example: '{"interval_s": 5}' }) };
+  return { ok: false, fault: say('devices.not_object', { example: EXAMPLE }) };
 }
 
 /** A line for each `key=value`. */

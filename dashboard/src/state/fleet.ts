@@ -27,6 +27,8 @@ export const KEY_METRICS = 3;
 
 export class Row {
   online: boolean | null = null;
+  /** False: nobody has accepted it yet. */
+  known = true;
   firstSeen: number | null = null;
   lastSeen: number | null = null;
   seriesCount: number | null = null;
@@ -89,6 +91,7 @@ export class Fleet {
       const row = this.row(info.id);
       if (row.online !== info.online) this.membership += 1;
       row.online = info.online;
+      row.known = info.known ?? row.known;
       row.version += 1;
       row.firstSeen = info.first_seen;
       row.lastSeen = Math.max(row.lastSeen ?? 0, info.last_seen);

@@ -2,6 +2,7 @@
 
 import { puzzlingTopics, replayOrDropMessages } from '../link/api';
 import { outcomeText, scope } from '../text/brokers';
+import { say } from '../text/say';
 import type { PuzzlingTopics, WhichMessages } from '../wire';
 import { Asking } from './asking';
 
@@ -12,6 +13,8 @@ export class NotUnderstoodFeed {
   known: PuzzlingTopics | null = null;
   /** Why there is nothing, or only something old. */
   fault: string | null = null;
+  /** When it came, on the page's own clock. */
+  at: number | null = null;
   /** What the last order came to. */
   outcome: { ok: boolean; text: string } | null = null;
   private readonly asking: Asking;
@@ -42,6 +45,7 @@ export class NotUnderstoodFeed {
   private async askOnce(): Promise<void> {
     try {
       this.known = await puzzlingTopics(this.bridge, TOPICS_SHOWN);
+      this.at = performance.now();
       this.fault = null;
     } catch (error) {
       this.fault = (error as Error).message;
@@ -59,7 +63,7 @@ export async function ordered(
     const { messages, cut } = await replayOrDropMessages(order, which);
     return { ok: true, text: outcomeText(order, messages, cut ?? 0) };
   } catch (error) {
-    const asked = order === 'replay' ? 'Replay' : 'Drop';
-    return { ok: false, text: `${asked} ${scope(which, held)}: ${(error as Error).message}` };
+    const asked = say(`puzzles.${order}`, { what: scope(which, held) });
+    return { ok: false, text: say('letters.order_failed', { order: asked, why: (error as Error).message }) };
   }
 }

@@ -3,6 +3,7 @@
 // Two layouts of the same parts: side by side on wide screens, one below the other on phones.
 
 import { bytes, lag, percent, span } from '../text/format';
+import { stateWord } from '../text/brokers';
 import { say } from '../text/say';
 import { breakerState, type BreakerState, breakerWord, lettersText, tightest } from '../text/sinks';
 import type { SinkStatus, Status } from '../wire';
@@ -46,7 +47,7 @@ export function pictureOf(status: Status, before: Status | null): Picture {
   const parts: Part[] = [
     part('clients', 'sources', say('pipeline.clients'), [say('pipeline.connections', { n: status.intake.connections })]),
     ...brokers.map((broker) =>
-      part(`broker ${broker.name}`, 'sources', say('pipeline.broker', { name: broker.name }), [broker.state], judge.brokerLevel(broker)),
+      part(`broker ${broker.name}`, 'sources', say('pipeline.broker', { name: broker.name }), [stateWord(broker)], judge.brokerLevel(broker)),
     ),
     gate(status),
     spool(status),
@@ -71,8 +72,8 @@ export function pictureOf(status: Status, before: Status | null): Picture {
     },
     { ...flow('spool', 'live', lagText(status.live.lag_s)), moving: rate > 0, level: judge.liveLagLevel(status.live.lag_s) },
     ...status.sinks.map((sink) => ({
-      ...flow('spool', `sink ${sink.name}`, say('pipeline.samples_rate', { n: Math.round(sink.samples_per_s) })),
-      moving: sink.samples_per_s > 0,
+      ...flow('spool', `sink ${sink.name}`, say('pipeline.samples_rate', { n: writtenPerSecond(sink, status, before) })),
+      moving: writtenPerSecond(sink, status, before) > 0,
       level: judge.breakerLevel(breakerState(sink)),
     })),
     { ...flow('live', 'viewers', framesText(status)), moving: watching(status) > 0 },
@@ -135,10 +136,22 @@ const framesText = (status: Status): string => say('pipeline.tick', { ms: status
 
 const lagText = (lag_s: number): string => say('pipeline.lag', { span: lag(lag_s) });
 
+/** The history does not tell its rate, only what it has written. */
+function writtenPerSecond(sink: SinkStatus, status: Status, before: Status | null): number {
+  if (sink.samples_per_s != null) return Math.round(sink.samples_per_s);
+  const was = before?.sinks.find(({ name }) => name === sink.name);
+  return perSecond(sink.written - (was?.written ?? sink.written), status, before);
+}
+
 function refusedPerSecond(status: Status, before: Status | null): number {
+  return perSecond(status.ledger.refused - (before?.ledger.refused ?? status.ledger.refused), status, before);
+}
+
+/** Counts of a daemon that was started anew begin anew. */
+function perSecond(counted: number, status: Status, before: Status | null): number {
   const passed = before === null ? 0 : (status.time - before.time) / 1000;
   if (before === null || passed <= 0 || status.uptime_s < before.uptime_s) return 0;
-  return Math.max(0, Math.round((status.ledger.refused - before.ledger.refused) / passed));
+  return Math.max(0, Math.round(counted / passed));
 }
 
 export interface Box {
@@ -164,8 +177,8 @@ export const heightOf = (part: Part): number => HEAD + part.lines.length * LINE 
 
 /** Columns from left to right; each column's parts stand in its middle. */
 export function wideLayout(parts: readonly Part[]): Layout {
-  const widths: Record<Part['column'], number> = { sources: 180, gate: 170, spool: 190, followers: 210, ends: 190 };
-  const room = 130;
+  const widths: Record<Part['column'], number> = { sources: 190, gate: 190, spool: 210, followers: 210, ends: 200 };
+  const room = 150;
   const columns = COLUMNS.map((column) => parts.filter((part) => part.column === column));
   const heights = columns.map((column) => column.reduce((sum, part) => sum + heightOf(part) + GAP, -GAP));
   const height = Math.max(...heights) + 2;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Rule } from '../wire_alerts';
-import { bodyOf, conditionOf, draftOf, faultsOf, fieldsOf, NotANumber } from './rule_draft';
+import { faultsOf } from './faults';
+import { bodyOf, conditionOf, draftOf, fieldsOf, NotANumber, RULE_FIELDS } from './rule_draft';
 
 const RULE: Rule = {
   ...{ name: 'motor hot', kind: 'threshold', device: ['pump-*', '!pump-9'], metric: ['motor.temperature'] },
@@ -34,9 +35,12 @@ describe('a rule that is typed', () => {
   });
 
   it('has the faults that the daemon finds at their fields', () => {
-    expect(faultsOf('above: a limit is missing; for: not a span', {})).toEqual({ above: 'a limit is missing', for: 'not a span' });
-    expect(faultsOf('the rule is the file’s', {})).toEqual({ '': 'the rule is the file’s' });
-    expect(faultsOf('whatever', { metric: 'no glob' })).toEqual({ metric: 'no glob' });
+    expect(faultsOf('above: a limit is missing; for: not a span', {}, RULE_FIELDS)).toEqual({ above: 'a limit is missing', for: 'not a span' });
+    expect(faultsOf('for: not a span; a number and a unit; above: is no number: "x"', {}, RULE_FIELDS)).toEqual({
+      ...{ for: 'not a span; a number and a unit', above: 'is no number: "x"' },
+    });
+    expect(faultsOf('the rule is the file’s', {}, RULE_FIELDS)).toEqual({ '': 'the rule is the file’s' });
+    expect(faultsOf('whatever', { metric: 'no glob' }, RULE_FIELDS)).toEqual({ metric: 'no glob' });
   });
 
   it('says in short when it holds', () => {

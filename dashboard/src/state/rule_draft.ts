@@ -32,6 +32,9 @@ export const SHAPES = {
 
 export type FieldName = keyof typeof SHAPES;
 
+/** Everything that the daemon may find wrong with a rule. */
+export const RULE_FIELDS: readonly string[] = [...Object.keys(SHAPES), 'name', 'kind'];
+
 const OF_KIND: Record<RuleKind, readonly FieldName[]> = {
   threshold: ['device', 'metric', 'tags', 'above', 'below', 'hysteresis', 'for'],
   change: ['device', 'metric', 'tags', 'above', 'below', 'per', 'over', 'for'],
@@ -101,23 +104,6 @@ function sent(field: FieldName, text: string): unknown {
 const parts = (text: string): string[] => text.split(',').map((part) => part.trim()).filter((part) => part !== '');
 
 const truth = (text: string): string | boolean => (text === 'true' ? true : text === 'false' ? false : text);
-
-/**
- * What the daemon says is wrong, by field. It names each as `field: what is wrong`; what belongs to no field is under
- * the empty name.
- */
-export function faultsOf(message: string, fields: Readonly<Record<string, string>>): Record<string, string> {
-  const found: Record<string, string> = { ...fields };
-  if (Object.keys(found).length > 0) return found;
-  for (const part of message.split(/;\s+|\n/)) {
-    const [, field = '', fault = ''] = /^(?:.*[\s.])?([a-z_]+): (.+)$/s.exec(part) ?? [];
-    const known = field in SHAPES || field === 'name' || field === 'kind';
-    const key = known ? field : '';
-    const text = known ? fault : part;
-    found[key] = found[key] === undefined ? text : `${found[key]}; ${text}`;
-  }
-  return found;
-}
 
 /** What it watches and when it holds, in short, as the list shows it. */
 export function conditionOf(rule: RuleBody): string {

@@ -38,8 +38,8 @@ export function digitsFor(size: number): number {
   return size >= 0.05 ? 3 : DIGITS_MAX;
 }
 
-/** Decimals that a number is written with. */
-function digitsOf(value: number): number {
+/** Decimals that a number is written with, as far as they mean something. */
+export function digitsOf(value: number): number {
   const text = String(value);
   const point = text.indexOf('.');
   return point < 0 || text.includes('e') ? DIGITS_MAX : Math.min(DIGITS_MAX, text.length - point - 1);

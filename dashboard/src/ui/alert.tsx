@@ -2,17 +2,19 @@
 
 import type { ComponentChildren } from 'preact';
 import { useSignal } from '@preact/signals';
-import { alerts } from '../app';
+import { alerts, link } from '../app';
 import { beat } from '../beat';
 import { alert as askAlert } from '../link/alerts_api';
 import { ALL_ALERTS, alertsHash, alertHistoryHash, deviceHash, rulesHash } from '../route';
+import { SPAN_MAX_MS } from '../state/span';
+import { DEFAULT_CHARTS } from '../state/view';
 import { span, value as valueText } from '../text/format';
+import { digitsOf } from '../text/precision';
 import { say } from '../text/say';
 import type { Alert, AlertEvent, FullAlert } from '../wire_alerts';
 import { Acknowledge, shortClock } from './alerts';
-import { Quantity } from './instruments';
 import { ageOf, Fault, type Outcome, OutcomeLine, PageHead, useFeed, When } from './kit';
-import { Severity, stateText } from './severity';
+import { Measure, Severity, stateText } from './severity';
 import { MakeSilence } from './silences';
 
 export function AlertPage({ id }: { id: number }) {
@@ -73,10 +75,14 @@ export function AlertPage({ id }: { id: number }) {
   );
 }
 
-/** The device's page, at the time of the alert. */
+/** The device's page, from a quarter of an hour before the alert to as long after it. */
 function chartHash(it: Alert): string {
-  return deviceHash(it.device ?? '');
+  const until = it.resolved_at ?? Math.round(link.daemonNow() ?? Date.now());
+  const from = Math.max(it.pending_at, until - SPAN_MAX_MS / 2) - AROUND_MS;
+  return deviceHash(it.device ?? '', { ...DEFAULT_CHARTS, past: [from, until + (it.resolved_at === null ? 0 : AROUND_MS)] });
 }
+
+const AROUND_MS = 15 * 60_000;
 
 function Facts({ it }: { it: Alert }) {
   const tags = Object.entries(it.tags);
@@ -91,7 +97,7 @@ function Facts({ it }: { it: Alert }) {
       {tags.length > 0 && <Fact name={say('alerts.fact_tags')}>{tags.map(([key, text]) => `${key}=${text}`).join(', ')}</Fact>}
       {it.value !== null && (
         <Fact name={say('common.value')}>
-          <Quantity it={it.value} unit={it.unit} />
+          <Measure of={it} />
         </Fact>
       )}
       <Fact name={say('common.rule')}>
@@ -143,8 +149,12 @@ function Events({ it }: { it: FullAlert }) {
   );
 }
 
+/** With the decimals that it came with. */
+const exact = (value: Alert['value']): string =>
+  valueText(value, typeof value === 'number' ? digitsOf(value) : undefined);
+
 function eventText(event: AlertEvent, it: Alert): string {
-  const value = event.value == null ? '' : `${valueText(event.value)} ${it.unit}`.trim();
+  const value = event.value == null ? '' : `${exact(event.value)} ${it.unit}`.trim();
   const by = event.by == null || event.by === '' ? '' : say('alerts.acknowledged_by', { by: event.by });
   const note = event.note == null || event.note === '' ? '' : say('alerts.unread_note', { note: event.note });
   return [value, by, note].filter((text) => text !== '').join(' ');

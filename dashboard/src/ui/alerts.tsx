@@ -13,8 +13,7 @@ import { type PlainKey, say } from '../text/say';
 import type { Alert } from '../wire_alerts';
 import { Dialog } from './dialog';
 import { Field, NameField, type Outcome, OutcomeLine, PageHead, useOrder, When } from './kit';
-import { Quantity } from './instruments';
-import { alertName, Severity, severityText, stateText } from './severity';
+import { alertName, Measure, Severity, severityText, stateText } from './severity';
 
 /** Rows that are drawn before somebody asks for more. */
 const ROWS = 200;
@@ -270,7 +269,7 @@ export function Cells({ alert }: { alert: Alert }) {
         )}
       </td>
       <td role="cell" class="value end">
-        {alert.value !== null && <Quantity it={alert.value} unit={alert.unit} />}
+        {alert.value !== null && <Measure of={alert} />}
       </td>
       <td role="cell" class="device">
         {alert.device === null ? (

@@ -4,7 +4,8 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { boardFeeds, fleet, link, windows } from '../app';
 import { beat } from '../beat';
-import * as api from '../link/api';
+import * as api from '../link/boards_api';
+import { ApiError } from '../link/http';
 import { boardHash } from '../route';
 import { type Board, type Fault, nameFor, type Panel, SIZES, withPanel } from '../state/board';
 import { feedsFor, refsOf } from '../state/board_feed';
@@ -20,6 +21,7 @@ import { change, chartView, crosshair, spanNow } from './charting';
 import { Choice } from './choice';
 import { saveCsv, savePicture } from './export';
 import { TimeBar } from './time_bar';
+import { useTitle } from './title';
 
 type Loaded = Kept | Fault | 'loading' | 'missing' | { failed: string };
 
@@ -30,7 +32,7 @@ export function BoardPage({ id }: { id: string }) {
     try {
       loaded.value = await readKept(id);
     } catch (error) {
-      const missing = error instanceof api.ApiError && error.status === 404;
+      const missing = error instanceof ApiError && error.status === 404;
       loaded.value = missing ? 'missing' : { failed: reasonOf(error) };
     }
   };
@@ -75,9 +77,7 @@ function Shown({ id, kept, editing, load }: ShownProps) {
   const pixels = pixelsOf(width.value * widest(board));
   const feeds = useMemo(() => feedsFor(board, windows, link, fleet.units), [id, series]);
 
-  useEffect(() => {
-    document.title = say('page.title', { name: board.name });
-  }, [board.name]);
+  useTitle(board.name);
   useEffect(() => {
     // A board that is opened without a time of its own shows the one that it was saved with.
     if (sameView(chartView.peek(), DEFAULT_CHARTS) && !location.hash.includes('?')) {
@@ -97,7 +97,9 @@ function Shown({ id, kept, editing, load }: ShownProps) {
     for (const feed of feeds) feed.look(view, pixels);
   }, [feeds, view, pixels]);
   useEffect(() => {
-    const resized = new ResizeObserver(() => (width.value = root.current!.clientWidth));
+    const resized = new ResizeObserver(() => {
+      if (root.current !== null) width.value = root.current.clientWidth;
+    });
     resized.observe(root.current!);
     return () => resized.disconnect();
   }, []);
@@ -146,7 +148,7 @@ function Shown({ id, kept, editing, load }: ShownProps) {
     try {
       await api.board(id).then(({ tag }) => save(tag));
     } catch (error) {
-      if (error instanceof api.ApiError && error.status === 404) await makeAnew();
+      if (error instanceof ApiError && error.status === 404) await makeAnew();
       else fault.value = say('charts.not_saved', { why: reasonOf(error) });
     }
   };

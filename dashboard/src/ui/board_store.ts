@@ -1,7 +1,8 @@
 // Saving boards at the daemon, and what was changed here and is not saved yet: it outlives the page it was made on.
 
 import { signal } from '@preact/signals';
-import * as api from '../link/api';
+import * as api from '../link/boards_api';
+import { ApiError } from '../link/http';
 import { type Board, type Fault, idFor, readBoard } from '../state/board';
 import { say } from '../text/say';
 
@@ -50,9 +51,9 @@ export async function saveNew(board: Board): Promise<string> {
   }
 }
 
-export const isConflict = (error: unknown): boolean => error instanceof api.ApiError && error.status === 412;
+export const isConflict = (error: unknown): boolean => error instanceof ApiError && error.status === 412;
 
-export const reasonOf = (error: unknown): string => (error instanceof api.ApiError ? error.message : say('charts.no_answer'));
+export const reasonOf = (error: unknown): string => (error instanceof ApiError ? error.message : say('charts.no_answer'));
 
 export function faultText(fault: Fault): string {
   if (fault.kind === 'newer') return say('charts.fault_newer', { version: fault.version });

@@ -2,7 +2,7 @@
 
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
-import * as api from '../link/api';
+import * as api from '../link/boards_api';
 import { link } from '../app';
 import { beat } from '../beat';
 import { boardHash } from '../route';
@@ -12,6 +12,7 @@ import { say } from '../text/say';
 import { faultText, keepDraft, readKept, reasonOf, saveNew } from './board_store';
 import { Confirm } from './confirm';
 import { saveFile } from './export';
+import { useTitle } from './title';
 
 export function Boards() {
   beat.value;
@@ -28,8 +29,8 @@ export function Boards() {
       fault.value = reasonOf(error);
     }
   };
+  useTitle(say('charts.boards'));
   useEffect(() => {
-    document.title = say('page.title', { name: say('charts.boards') });
     void ask();
   }, []);
 

@@ -4,8 +4,9 @@ import { link, status, statusAge_s } from '../app';
 import { beat } from '../beat';
 import { notUnderstoodHash } from '../route';
 import * as judge from '../state/verdict';
-import * as say from '../text/brokers';
+import * as tell from '../text/brokers';
 import { clock, count, span } from '../text/format';
+import { say } from '../text/say';
 import type { BrokerStatus, RouteStatus } from '../wire';
 import { Lamp } from './instruments';
 
@@ -14,7 +15,7 @@ export function Brokers() {
   const brokers = status.value?.intake.mqtt ?? [];
   if (brokers.length === 0) return null;
   return (
-    <section class="flow" aria-label="Brokers">
+    <section class="flow" aria-label={say('brokers.title')}>
       <ul class="sinks">
         {brokers.map((broker) => (
           <Broker key={broker.name} broker={broker} />
@@ -26,22 +27,22 @@ export function Brokers() {
 
 function Broker({ broker }: { broker: BrokerStatus }) {
   const level = judge.brokerLevel(broker);
-  const puzzling = say.notUnderstood(broker);
-  const lost = say.lost(broker);
+  const puzzling = tell.notUnderstood(broker);
+  const lost = tell.lost(broker);
   return (
     <li class={`sink broker ${level}`} data-broker={broker.name} data-state={broker.state}>
       <h3 title={broker.broker}>{broker.name}</h3>
       <span class="lamped">
         <Lamp level={level} />
-        <span class={`word ${level}`}>{broker.state}</span>
+        <span class={`word ${level}`}>{tell.stateWord(broker)}</span>
       </span>
       <span class="address">
-        {broker.broker} for {span(broker.state_s + statusAge_s())}
+        {say('brokers.for', { broker: broker.broker, span: span(broker.state_s + statusAge_s()) })}
       </span>
-      <span class="rate">{count(Math.round(broker.messages_per_s))} messages/s</span>
-      <span class="requests">{say.underWay(broker)}</span>
+      <span class="rate">{say('brokers.rate', { n: Math.round(broker.messages_per_s) })}</span>
+      <span class="requests">{tell.underWay(broker)}</span>
       <a class="letters" href={notUnderstoodHash(broker.name)}>
-        {count(puzzling)} not understood
+        {say('brokers.not_understood', { n: puzzling })}
       </a>
       {lost !== null && <p class="backlog">{lost}</p>}
       <Why broker={broker} />
@@ -51,7 +52,7 @@ function Broker({ broker }: { broker: BrokerStatus }) {
 }
 
 function Why({ broker }: { broker: BrokerStatus }) {
-  const meaning = say.stateMeaning(broker);
+  const meaning = tell.stateMeaning(broker);
   if (meaning === null && broker.cause === null) return null;
   return (
     <p class="why">
@@ -61,18 +62,20 @@ function Why({ broker }: { broker: BrokerStatus }) {
   );
 }
 
+const HEADS = ['topic', 'decoder', 'messages', 'samples', 'puzzling', 'why'] as const;
+
 /** Roles are written out: on a phone the rows are laid out as cards, which takes a table's own roles away. */
 function Routes({ broker }: { broker: BrokerStatus }) {
   return (
     <details class="routes">
-      <summary>{broker.routes.length === 1 ? '1 route' : `${count(broker.routes.length)} routes`}</summary>
+      <summary>{say('brokers.routes_n', { n: broker.routes.length })}</summary>
       <table role="table">
-        <caption class="unseen">Routes of {broker.name}</caption>
+        <caption class="unseen">{say('brokers.routes_of', { broker: broker.name })}</caption>
         <thead role="rowgroup">
           <tr role="row">
-            {['Topic', 'Decoder', 'Messages', 'Samples', 'Not understood', 'The last, why'].map((name, at) => (
+            {HEADS.map((name, at) => (
               <th key={name} role="columnheader" scope="col" class={at >= 2 && at <= 4 ? 'end' : ''}>
-                {name}
+                {say(`brokers.head_${name}`)}
               </th>
             ))}
           </tr>
@@ -83,11 +86,11 @@ function Routes({ broker }: { broker: BrokerStatus }) {
           ))}
           {broker.unrouted > 0 && (
             <tr role="row">
-              <td role="cell">no route takes it</td>
+              <td role="cell">{say('brokers.no_route')}</td>
               <td role="cell" />
               <td role="cell" class="end" />
               <td role="cell" class="end" />
-              <td role="cell" class="end watch" data-unit="not understood">
+              <td role="cell" class="end watch" data-unit={say('brokers.unit_puzzling')}>
                 {count(broker.unrouted)}
               </td>
               <td role="cell" />
@@ -107,13 +110,13 @@ function Route({ route }: { route: RouteStatus }) {
         {route.topic}
       </td>
       <td role="cell">{route.decoder}</td>
-      <td role="cell" class="end" data-unit={route.messages === 1 ? 'message' : 'messages'}>
+      <td role="cell" class="end" data-unit={route.messages === 1 ? say('brokers.unit_message') : say('brokers.unit_messages_word')}>
         {count(route.messages)}
       </td>
-      <td role="cell" class="end" data-unit={route.samples === 1 ? 'sample' : 'samples'}>
+      <td role="cell" class="end" data-unit={route.samples === 1 ? say('brokers.unit_sample') : say('brokers.unit_samples')}>
         {count(route.samples)}
       </td>
-      <td role="cell" class={`end ${route.refused > 0 ? 'watch' : ''}`} data-unit="not understood">
+      <td role="cell" class={`end ${route.refused > 0 ? 'watch' : ''}`} data-unit={say('brokers.unit_puzzling')}>
         {count(route.refused)}
       </td>
       <td role="cell" class="reason">

@@ -1,7 +1,7 @@
 // One chart: some lines, or a strip of states. Made when it comes on the screen, let go when it leaves; drawn again
 // when its series or the span have changed by as much as a pixel. Here keys and pointer become what is shown.
 
-import { useSignal } from '@preact/signals';
+import { useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { beat } from '../beat';
 import { type Axes, axisOf } from '../state/axes';
@@ -85,7 +85,13 @@ export function Chart({ name, placed, axes, span, bucket_ms, units }: ChartProps
       drawn.current = state;
       draw(plot.current, placed, axes, bucket_ms, span);
     }
-    plot.current.point(crosshair.value);
+    plot.current.point(crosshair.peek());
+  });
+
+  // The crosshair moves with the pointer; the chart itself is not drawn again for it.
+  useSignalEffect(() => {
+    const at = crosshair.value;
+    plot.current?.point(at);
   });
 
   const keys = (event: KeyboardEvent): void => {

@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useId, useState } from 'preact/hooks';
 import { beat } from '../beat';
 import { cancel, commands as askCommands, send } from '../link/devices_api';
-import { typedJson } from '../state/documents';
+import { EXAMPLE, typedJson } from '../state/documents';
 import { actor } from '../state/me';
 import { COMMAND_LEVELS, isOpen } from '../text/devices';
 import { say } from '../text/say';
@@ -13,6 +13,7 @@ import { Heads } from './alerts';
 import { DesiredConfiguration } from './desired';
 import { Lamp } from './instruments';
 import { Age, ageOf, Fault, Field, NameField, OutcomeLine, useFeed, useOrder, When } from './kit';
+import { Told } from './told';
 
 const SHOWN = 20;
 /** While something may still come of one of them, and otherwise. */
@@ -67,7 +68,7 @@ function Sent({ id }: { id: string }) {
                 busy={busy}
                 cancel={() =>
                   void give(async () => {
-                    await cancel(command.id);
+                    await cancel(command.id, actor());
                     await feed?.again();
                     return say('devices.command_cancelled', { id: String(command.id) });
                   })
@@ -129,7 +130,7 @@ function Row({ command, busy, cancel: stop }: { command: Command; busy: boolean;
         <When at={command.created_at} />
         {open && (
           <small>
-            {say('devices.command_ttl')} <When at={command.expires_at} />
+            <Told it="devices.command_expires" with={{ when: <When at={command.expires_at} /> }} />
           </small>
         )}
       </td>
@@ -207,7 +208,7 @@ function Make({ id, known, sent }: MakeProps) {
       </Field>
       <Field name={say('devices.command_args')} hint={say('devices.command_args_hint')} error={typed.ok ? undefined : typed.fault} wide>
         {(tie) => (
-          <textarea {...tie} rows={3} spellcheck={false} placeholder={'{"interval_s": 5}'} value={args.value} onInput={(event) => (args.value = event.currentTarget.value)} />
+          <textarea {...tie} rows={3} spellcheck={false} placeholder={EXAMPLE} value={args.value} onInput={(event) => (args.value = event.currentTarget.value)} />
         )}
       </Field>
       <fieldset class="ticks wide">

@@ -1,6 +1,7 @@
 // Text to be copied: shown as it is, with a button.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { say } from '../text/say';
 
 const SAID_MS = 3000;
 
@@ -15,11 +16,11 @@ export function Copyable({ text, name }: { text: string; name: string }) {
   const copy = async (): Promise<void> => {
     try {
       await navigator.clipboard.writeText(text);
-      setSaid('Copied');
+      setSaid(say('common.copied'));
     } catch {
       // Browsers lend the clipboard to secure pages only; whoever looks can still press the keys.
       select(shown.current!);
-      setSaid('Selected: press Ctrl+C');
+      setSaid(say('common.selected'));
     }
   };
   return (
@@ -28,7 +29,7 @@ export function Copyable({ text, name }: { text: string; name: string }) {
         {text}
       </pre>
       <button type="button" onClick={() => void copy()}>
-        Copy
+        {say('common.copy')}
       </button>
       <span role="status">{said}</span>
     </div>

@@ -7,9 +7,11 @@ import { ApiError, deadLetterText, replayOrDrop } from '../link/api';
 import { deadLettersHash, deviceHash } from '../route';
 import { outcomeText } from '../state/dead_letters_feed';
 import { exactClock, type FullLetter, letterOf, type Reading, type Written } from '../state/readings';
-import { clock, count } from '../text/format';
+import { clock } from '../text/format';
 import { samplesText } from '../text/sinks';
+import { say } from '../text/say';
 import { OrderButtons } from './dead_letters';
+import { useTitle } from './title';
 
 /** Readings that are shown; more would only be scrolled past. */
 const READINGS_SHOWN = 500;
@@ -53,9 +55,9 @@ async function look(id: number): Promise<Known> {
 export function DeadLetterPage({ id, sink }: { id: number; sink: string | null }) {
   beat.value;
   const known = useLetter(id);
+  useTitle(say('letters.one', { id: String(id) }));
   const [outcome, setOutcome] = useState<{ ok: boolean; text: string } | null>(null);
   useEffect(() => {
-    document.title = `Dead letter ${id} – Tidegate`;
     document.getElementById('main')?.scrollTo(0, 0);
   }, [id]);
   const order = async (wanted: 'replay' | 'drop'): Promise<void> => {
@@ -70,9 +72,9 @@ export function DeadLetterPage({ id, sink }: { id: number; sink: string | null }
     <div class="dead-letter">
       <header class="page-head">
         <a class="back" href={deadLettersHash(sink)}>
-          <span aria-hidden="true">‹</span> Dead letters
+          <span aria-hidden="true">‹</span> {say('letters.title')}
         </a>
-        <h1>Dead letter {id}</h1>
+        <h1>{say('letters.one', { id: String(id) })}</h1>
         {known.kind === 'here' && (
           <div class="orders">
             <OrderButtons which={{ ids: [id] }} held={1} order={order} />
@@ -84,41 +86,41 @@ export function DeadLetterPage({ id, sink }: { id: number; sink: string | null }
       </p>
       {known.kind === 'here' && <Letter letter={known.letter} />}
       {known.kind === 'gone' && (
-        <p class="empty">There is no dead letter {id}: it has been stored by a replay, dropped or shed, or never was.</p>
+        <p class="empty">{say('letters.gone', { id: String(id) })}</p>
       )}
       {known.kind === 'fault' && (
         <p class="fault" role="alert">
-          It could not be asked for: {known.text}
+          {say('letters.one_not_asked', { why: known.text })}
         </p>
       )}
-      {known.kind === 'asking' && <p class="empty">Asking for it…</p>}
+      {known.kind === 'asking' && <p class="empty">{say('letters.one_asking')}</p>}
     </div>
   );
 }
 
 function Letter({ letter }: { letter: FullLetter }) {
   const now = link.daemonNow() ?? Date.now();
-  const tries = `refused ${letter.attempts === 1 ? 'once' : `${count(letter.attempts)} times`}`;
+  const tries = letter.attempts === 1 ? say('letters.refused_once') : say('letters.refused_n', { n: letter.attempts });
   return (
     <>
       <figure class="refusal">
         <figcaption>
-          {letter.sink} refused it for good{letter.replaying && '; it will be sent again'}:
+          {say(letter.replaying ? 'letters.refused_by_again' : 'letters.refused_by', { sink: letter.sink })}
         </figcaption>
         <blockquote>{letter.reason}</blockquote>
       </figure>
       <dl class="facts">
         <div>
-          <dt>Device</dt>
+          <dt>{say('letters.head_device')}</dt>
           <dd>
             <a href={deviceHash(letter.device)}>{letter.device}</a>
           </dd>
         </div>
-        <Fact name="Refused" text={`${clock(letter.refused_at, now)}, ${tries}`} />
-        <Fact name="Received" text={clock(letter.received_at, now)} />
-        <Fact name="Client" text={letter.client === '' ? 'not named' : letter.client} />
-        <Fact name="Protocol" text={letter.protocol} />
-        <Fact name="Holds" text={samplesText(letter.samples)} />
+        <Fact name={say('letters.head_refused')} text={say('letters.time_or', { time: clock(letter.refused_at, now), tries })} />
+        <Fact name={say('letters.received')} text={clock(letter.received_at, now)} />
+        <Fact name={say('letters.client')} text={letter.client === '' ? say('letters.not_named') : letter.client} />
+        <Fact name={say('letters.protocol')} text={letter.protocol} />
+        <Fact name={say('letters.holds')} text={samplesText(letter.samples)} />
       </dl>
       <Readings readings={letter.readings} />
     </>
@@ -138,14 +140,14 @@ function Fact({ name, text }: { name: string; text: string }) {
 function Readings({ readings }: { readings: Reading[] }) {
   const shown = readings.slice(0, READINGS_SHOWN);
   return (
-    <div class="readings" tabIndex={0} role="region" aria-label="Readings">
+    <div class="readings" tabIndex={0} role="region" aria-label={say('letters.readings')}>
       <table role="table">
-        <caption>{readings.length === 1 ? '1 reading' : `${count(readings.length)} readings`}</caption>
+        <caption>{say('letters.readings_n', { n: readings.length })}</caption>
         <thead role="rowgroup">
           <tr role="row">
-            {['Time', 'Tags', 'Values'].map((name) => (
+            {(['time', 'tags', 'values'] as const).map((name) => (
               <th key={name} role="columnheader" scope="col">
-                {name}
+                {say(`letters.head_${name}`)}
               </th>
             ))}
           </tr>
@@ -153,7 +155,7 @@ function Readings({ readings }: { readings: Reading[] }) {
         <tbody role="rowgroup">
           {shown.map((reading, i) => (
             <tr key={i} role="row">
-              <td role="cell" title={`${reading.time} ns since 1970`}>
+              <td role="cell" title={say('letters.ns', { time: String(reading.time) })}>
                 {exactClock(reading.time)}
               </td>
               <td role="cell">{Object.entries(reading.tags).map(([key, text]) => `${key}=${text}`).join(', ')}</td>
@@ -169,7 +171,7 @@ function Readings({ readings }: { readings: Reading[] }) {
         </tbody>
       </table>
       {readings.length > shown.length && (
-        <p>The first {count(shown.length)} of them. All: tidegate dead-letters export</p>
+        <p>{say('letters.first_of', { n: shown.length })}</p>
       )}
     </div>
   );

@@ -9,26 +9,29 @@ import { DEFAULT_VIEW, deadLetterHash, deadLettersHash, fleetHash } from '../rou
 import { DeadLettersFeed } from '../state/dead_letters_feed';
 import { clock, count } from '../text/format';
 import { scope, totalsText } from '../text/sinks';
+import { say } from '../text/say';
 import type { DeadLetter, DeadLetters as Page, Which } from '../wire';
 import { Confirm } from './confirm';
+import { Age, ageOf } from './kit';
+import { useTitle } from './title';
 
 export function DeadLetters({ sink, after }: { sink: string | null; after: number | null }) {
   beat.value;
   const [feed, setFeed] = useState<DeadLettersFeed | null>(null);
   useEffect(() => {
-    document.title = 'Dead letters – Tidegate';
     const made = new DeadLettersFeed(sink, after, stir);
     setFeed(made);
     return () => made.close();
   }, [sink, after]);
   const page = feed?.page ?? null;
+  useTitle(say('letters.title'));
   return (
     <div class="dead-letters">
       <header class="page-head">
         <a class="back" href={fleetHash(DEFAULT_VIEW)}>
-          <span aria-hidden="true">‹</span> Fleet
+          <span aria-hidden="true">‹</span> {say('common.fleet')}
         </a>
-        <h1>Dead letters</h1>
+        <h1>{say('letters.title')}</h1>
         <SinkChoice chosen={sink} />
         {page !== null && (
           <p class="totals">
@@ -37,10 +40,11 @@ export function DeadLetters({ sink, after }: { sink: string | null; after: numbe
             ))}
           </p>
         )}
+        <Age age_s={ageOf(feed)} />
       </header>
       {feed?.fault != null && (
         <p class="fault" role="alert">
-          The list could not be asked for: {feed.fault}
+          {say('letters.not_asked', { why: feed.fault })}
         </p>
       )}
       {feed !== null && page !== null && (
@@ -51,7 +55,7 @@ export function DeadLetters({ sink, after }: { sink: string | null; after: numbe
           <Paging page={page} sink={sink} after={after} />
         </>
       )}
-      {page === null && feed?.fault == null && <p class="empty">Asking for the dead letters…</p>}
+      {page === null && feed?.fault == null && <p class="empty">{say('letters.asking')}</p>}
     </div>
   );
 }
@@ -62,9 +66,9 @@ function SinkChoice({ chosen }: { chosen: string | null }) {
   if (names.length === 0) return null;
   return (
     <label class="picker">
-      <span>Sink</span>
+      <span>{say('letters.sink')}</span>
       <select value={chosen ?? ''} onChange={(event) => (location.hash = deadLettersHash(event.currentTarget.value || null))}>
-        <option value="">all sinks</option>
+        <option value="">{say('letters.all_sinks')}</option>
         {names.map((name) => (
           <option key={name} value={name}>
             {name}
@@ -83,7 +87,7 @@ function Orders({ feed, held }: { feed: DeadLettersFeed; held: number }) {
       <OrderButtons which={which} held={held} order={(order) => feed.order(order, which)} />
       {feed.chosen.size > 0 && (
         <button type="button" class="plain" onClick={() => feed.choose([...feed.chosen], false)}>
-          Choose none
+          {say('letters.choose_none')}
         </button>
       )}
     </div>
@@ -108,22 +112,22 @@ export function OrderButtons({ which, held, order }: OrderButtonsProps) {
   };
   return (
     <>
-      <button type="button" aria-disabled={busy.value} title="Sends them again; what is refused again stays here" onClick={() => void give('replay')}>
-        Replay {what}
+      <button type="button" aria-disabled={busy.value} title={say('letters.replay_title')} onClick={() => void give('replay')}>
+        {say('letters.replay', { what })}
       </button>
-      <button type="button" aria-disabled={busy.value} title="Deletes them for good" onClick={() => (asking.value = true)}>
-        Drop {what}
+      <button type="button" aria-disabled={busy.value} title={say('letters.drop_title')} onClick={() => (asking.value = true)}>
+        {say('letters.drop', { what })}
       </button>
       {asking.value && (
         <Confirm
-          title={`Drop ${what}?`}
-          verb="Drop"
+          title={say('letters.drop_q', { what })}
+          verb={say('letters.drop_verb')}
           answer={(yes) => {
             asking.value = false;
             if (yes) void give('drop');
           }}
         >
-          <p>Their samples will never be in that sink, and this cannot be taken back. The history has them still.</p>
+          <p>{say('letters.drop_why')}</p>
         </Confirm>
       )}
     </>
@@ -139,13 +143,12 @@ function Outcome({ feed }: { feed: DeadLettersFeed }) {
 }
 
 function Empty({ sink, after }: { sink: string | null; after: number | null }) {
-  if (after !== null) return <p class="empty">No more dead letters.</p>;
+  if (after !== null) return <p class="empty">{say('letters.no_more')}</p>;
   return (
     <p class="empty">
-      <strong>No dead letters</strong>
+      <strong>{say('letters.none')}</strong>
       <br />
-      {sink === null ? 'No sink has refused a sample for good' : `${sink} has refused no sample for good`}, or all of them
-      have been replayed, dropped or shed.
+      {sink === null ? say('letters.none_why') : say('letters.none_why_of', { sink })}
     </p>
   );
 }
@@ -156,19 +159,19 @@ function Table({ feed, page }: { feed: DeadLettersFeed; page: Page }) {
   const all = ids.every((id) => feed.chosen.has(id));
   return (
     <table class="letters" role="table">
-      <caption class="unseen">Dead letters, oldest first</caption>
+      <caption class="unseen">{say('letters.caption')}</caption>
       <thead role="rowgroup">
         <tr role="row">
           <th role="columnheader" class="choose">
-            <Choose label="Choose all on this page" on={all} some={feed.chosen.size > 0} set={(on) => feed.choose(ids, on)} />
+            <Choose label={say('letters.choose_page')} on={all} some={feed.chosen.size > 0} set={(on) => feed.choose(ids, on)} />
           </th>
-          <Head>Refused</Head>
-          <Head>Sink</Head>
-          <Head>Device</Head>
-          <Head>Metrics</Head>
-          <Head end>Samples</Head>
-          <Head>Reason</Head>
-          <Head end>Attempts</Head>
+          <Head>{say('letters.head_refused')}</Head>
+          <Head>{say('letters.sink')}</Head>
+          <Head>{say('letters.head_device')}</Head>
+          <Head>{say('letters.head_metrics')}</Head>
+          <Head end>{say('letters.head_samples')}</Head>
+          <Head>{say('letters.head_reason')}</Head>
+          <Head end>{say('letters.head_attempts')}</Head>
         </tr>
       </thead>
       <tbody role="rowgroup">
@@ -191,7 +194,7 @@ function Row({ letter, feed }: { letter: DeadLetter; feed: DeadLettersFeed }) {
   return (
     <tr role="row" data-letter={letter.id} class={feed.chosen.has(letter.id) ? 'chosen' : ''}>
       <td role="cell" class="choose">
-        <Choose label={`Choose dead letter ${letter.id}`} on={feed.chosen.has(letter.id)} set={(on) => feed.choose([letter.id], on)} />
+        <Choose label={say('letters.choose_one', { id: String(letter.id) })} on={feed.chosen.has(letter.id)} set={(on) => feed.choose([letter.id], on)} />
       </td>
       <td role="cell" class="at">
         <a href={deadLetterHash(letter.id, feed.sink)}>{clock(letter.refused_at, now)}</a>
@@ -202,14 +205,14 @@ function Row({ letter, feed }: { letter: DeadLetter; feed: DeadLettersFeed }) {
         {metricsText(letter.metrics)}
       </td>
       <td role="cell" class="samples end">
-        {count(letter.samples)} <span class="unit narrow">{letter.samples === 1 ? 'sample' : 'samples'}</span>
+        {count(letter.samples)} <span class="unit narrow">{letter.samples === 1 ? say('letters.unit_sample') : say('letters.unit_samples')}</span>
       </td>
       <td role="cell" class="reason" title={letter.reason}>
-        {letter.replaying && <em>replaying… </em>}
+        {letter.replaying && <em>{say('letters.replaying')}</em>}
         {letter.reason}
       </td>
       <td role="cell" class="attempts end">
-        {count(letter.attempts)} <span class="unit narrow">{letter.attempts === 1 ? 'attempt' : 'attempts'}</span>
+        {count(letter.attempts)} <span class="unit narrow">{letter.attempts === 1 ? say('letters.unit_attempt') : say('letters.unit_attempts')}</span>
       </td>
     </tr>
   );
@@ -240,11 +243,11 @@ function Choose({ label, on, some, set }: ChooseProps) {
 function Paging({ page, sink, after }: { page: Page; sink: string | null; after: number | null }) {
   if (after === null && page.next === null) return null;
   return (
-    <nav class="paging" aria-label="Pages">
-      {after !== null && <a href={deadLettersHash(sink)}>First page</a>}
+    <nav class="paging" aria-label={say('common.pages')}>
+      {after !== null && <a href={deadLettersHash(sink)}>{say('common.first_page')}</a>}
       {page.next !== null && (
         <a href={deadLettersHash(sink, page.next)} rel="next">
-          Next page <span aria-hidden="true">›</span>
+          {say('common.next_page')} <span aria-hidden="true">›</span>
         </a>
       )}
     </nav>

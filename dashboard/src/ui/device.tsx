@@ -12,7 +12,7 @@ import type { Span } from '../state/span';
 import type { Trace } from '../state/trace';
 import { spanAt } from '../state/view';
 import { seriesName } from '../wire';
-import { clock, count, span, UNKNOWN } from '../text/format';
+import { count, span, UNKNOWN } from '../text/format';
 import { Commands } from './commands';
 import { DeviceAlerts } from './device_alerts';
 import { DeviceFacts } from './device_facts';
@@ -24,14 +24,15 @@ import { saveCsv, savePicture } from './export';
 import { Lamp } from './instruments';
 import { Panel, useWide } from './panel';
 import { TimeBar } from './time_bar';
+import { useTitle } from './title';
 import { lastFleetHash } from './whence';
 
 export function Device({ id }: { id: string }) {
   beat.value;
   const feed = deviceFeed.value;
   const charts = useRef<HTMLDivElement>(null);
+  useTitle(id);
   useEffect(() => {
-    document.title = `${id} – Tidegate`;
     document.getElementById('main')?.scrollTo(0, 0);
     return () => (crosshair.value = null);
   }, [id]);
@@ -49,12 +50,17 @@ export function Device({ id }: { id: string }) {
         <SaveAsBoard id={id} feed={feed} />
       </TimeBar>
       <DeviceAlerts id={id} />
-      <div ref={charts}>{feed !== null && <Panels feed={feed} span={shown} now={now} />}</div>
-      <Said />
-      <div class="device-room">
-        <DeviceFacts id={id} />
-        <Commands id={id} />
+      <div ref={charts}>
+        {feed !== null && <Panels feed={feed} span={shown} now={now} />}
       </div>
+      {/* What stands under the charts comes with them: nobody knows before how high they are. */}
+      {feed !== null && feed.lookup !== 'asking' && (
+        <div class="device-room">
+          <DeviceFacts id={id} />
+          <Commands id={id} />
+        </div>
+      )}
+      <Said />
     </div>
   );
 }
@@ -97,24 +103,22 @@ function Heading({ id, feed, now }: { id: string; feed: DeviceFeed | null; now: 
   const info = feed?.info ?? null;
   const seen = Math.max(info?.last_seen ?? 0, feed?.heard ?? 0);
   const online = info?.online ?? null;
+  const state = online === null ? say('devices.unknown') : online ? say('devices.online') : say('devices.offline');
   return (
     <header class="device-head">
       <a class="back" href={lastFleetHash()}>
-        <span aria-hidden="true">‹</span> Fleet
+        <span aria-hidden="true">‹</span> {say('common.fleet')}
       </a>
       <h1>{id}</h1>
       <p class="device-state">
         <Lamp level={online === null ? 'off' : online ? 'well' : 'bad'} />
         <strong>
-          {link.lost_s() !== null && online !== null && 'was '}
-          {online === null ? 'unknown' : online ? 'online' : 'offline'}
+          {link.lost_s() !== null && online !== null ? say('fleet.was', { state }) : state}
         </strong>
       </p>
       <dl class="facts">
-        <Fact name="Last seen" text={seen === 0 ? UNKNOWN : `${span(Math.max(0, now - seen) / 1000)} ago`} />
-        <Fact name="First seen" text={info === null ? UNKNOWN : clock(info.first_seen, now)} />
-        <Fact name="Series" text={count(info?.series ?? feed?.traces.size)} />
-        {info?.software != null && info.software !== '' && <Fact name="Software" text={info.software} />}
+        <Fact name={say('devices.last_seen')} text={seen === 0 ? UNKNOWN : say('common.ago', { span: span(Math.max(0, now - seen) / 1000) })} />
+        <Fact name={say('devices.series')} text={count(info?.series ?? feed?.traces.size)} />
         {Object.entries(info?.labels ?? {}).map(([key, text]) => (
           <Fact key={key} name={key} text={text} />
         ))}
@@ -128,7 +132,7 @@ function Fact({ name, text }: { name: string; text: string }) {
   return (
     <div>
       <dt>{name}</dt>
-      <dd title={text === UNKNOWN ? 'not known' : text}>{text}</dd>
+      <dd title={text === UNKNOWN ? say('common.unknown') : text}>{text}</dd>
     </div>
   );
 }
@@ -147,7 +151,7 @@ function Neighbours({ id }: { id: string }) {
   // The neighbour is shown at the same time: an incident seldom stays in one place.
   const view = { ...chartView.value, hidden: [] };
   return (
-    <nav class="neighbours" aria-label="Other devices">
+    <nav class="neighbours" aria-label={say('fleet.others')}>
       {before !== null && (
         <a href={deviceHash(before, view)} title={before}>
           <span aria-hidden="true">‹</span> {before}

@@ -201,7 +201,7 @@ interface EditProps {
 }
 
 function Edit({ id, info, leave }: EditProps) {
-  const own = info.own_labels ?? info.labels ?? {};
+  const own = info.operator_labels ?? info.labels ?? {};
   const labels = useSignal(Object.entries(own).map(([key, text]) => `${key}=${text}`).join('\n'));
   const expected = useSignal(info.expected_s == null ? '' : String(info.expected_s));
   const faults = useSignal<Record<string, string>>({});

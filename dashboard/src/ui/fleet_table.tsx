@@ -11,6 +11,7 @@ import { deviceHash } from '../route';
 import type { Cell, Row } from '../state/fleet';
 import type { SortKey, View } from '../state/table';
 import { span } from '../text/format';
+import { say } from '../text/say';
 import { Lamp, Measured, Quantity } from './instruments';
 import { setView } from './overview';
 import { NOWHERE, type TrendBox, TrendLayer } from './sparkline';
@@ -65,7 +66,7 @@ export function FleetTable({ view, rows, empty }: { view: View; rows: Row[]; emp
       class={`fleet ${view.metric === null ? '' : 'one-metric'}`}
       role="grid"
       tabIndex={0}
-      aria-label="Devices"
+      aria-label={say('fleet.devices')}
       aria-rowcount={rows.length + 1}
       aria-activedescendant={at >= first && at < first + fit ? rowId(at) : undefined}
       onKeyDown={onKeyDown}
@@ -158,27 +159,27 @@ function Head({ view }: { view: View }) {
   const own = view.metric === null;
   return (
     <div class="row head" role="row" aria-rowindex={1}>
-      <SortHead view={view} by="state" name="State" kind="state" />
-      <SortHead view={view} by="device" name="Device" kind="device" />
+      <SortHead view={view} by="state" name={say('fleet.sort_state')} kind="state" />
+      <SortHead view={view} by="device" name={say('fleet.sort_device')} kind="device" />
       <div role="columnheader" class="trend">
-        Trend, 10 min
+        {say('fleet.head_trend')}
       </div>
-      <SortHead view={view} by="value" name={own ? 'First metric' : view.metric!} kind="m1 end" />
+      <SortHead view={view} by="value" name={own ? say('fleet.head_first') : view.metric!} kind="m1 end" />
       {own && (
         <>
           <div role="columnheader" class="m2 end">
-            Second
+            {say('fleet.head_second')}
           </div>
           <div role="columnheader" class="m3 end">
-            Third
+            {say('fleet.head_third')}
           </div>
           <div role="columnheader" class="word">
-            In words
+            {say('fleet.head_words')}
           </div>
         </>
       )}
-      <SortHead view={view} by="series" name="Series" kind="series end" />
-      <SortHead view={view} by="seen" name="Last seen" kind="seen end" />
+      <SortHead view={view} by="series" name={say('fleet.sort_series')} kind="series end" />
+      <SortHead view={view} by="seen" name={say('fleet.sort_seen')} kind="seen end" />
     </div>
   );
 }
@@ -192,7 +193,7 @@ function SortHead({ view, by, name, kind }: { view: View; by: SortKey; name: str
         type="button"
         onClick={turn}
         onKeyDown={(event) => event.stopPropagation()}
-        title={`Sort by ${name.toLowerCase()}`}
+        title={say('fleet.sort_by', { name: name.toLowerCase() })}
       >
         {name}
         <span class="arrow" aria-hidden="true">
@@ -241,7 +242,7 @@ function RowCells(props: RowProps) {
   const own = view.metric === null;
   const away = row.online === false;
   const main = row.main(view.metric);
-    return (
+  return (
     <div
       id={rowId(index)}
       class={`row ${active ? 'active' : ''} ${away ? 'away' : ''}`}
@@ -254,7 +255,7 @@ function RowCells(props: RowProps) {
     >
       <div role="gridcell" class="state">
         <Lamp level={row.online === null ? 'off' : away ? 'bad' : 'well'} />
-        <span class="said">{row.online === null ? 'unknown' : away ? 'offline' : 'online'}</span>
+        <span class="said">{row.online === null ? say('devices.unknown') : away ? say('devices.offline') : say('devices.online')}</span>
       </div>
       <div role="gridcell" class="device">
         <a href={deviceHash(row.id)} tabIndex={reachable ? 0 : -1} title={row.id}>
@@ -281,7 +282,7 @@ function Reading({ cell, kind, named }: { cell: Cell | null | undefined; kind: s
   if (cell === null || cell === undefined) {
     return (
       <div role="gridcell" class={`reading ${kind}`}>
-        <span class="unknown" title="nothing to show">
+        <span class="unknown" title={say('common.nothing')}>
           –
         </span>
       </div>

@@ -6,7 +6,8 @@ import { beat } from '../beat';
 import { deadLettersHash } from '../route';
 import * as judge from '../state/verdict';
 import { bytes, count, percent, UNKNOWN } from '../text/format';
-import * as say from '../text/sinks';
+import * as tell from '../text/sinks';
+import { say } from '../text/say';
 import type { SinkStatus, Status } from '../wire';
 import { BreakerControls } from './breaker_controls';
 import { BreakerLamp, Gauge, Lamp } from './instruments';
@@ -16,7 +17,7 @@ export function Flow() {
   const now = status.value;
   if (now === null) return null;
   return (
-    <section class="flow" aria-label="Where data goes">
+    <section class="flow" aria-label={say('flow.where')}>
       <div class="reserves">
         <Pressure now={now} />
         <Spool now={now} />
@@ -33,15 +34,15 @@ export function Flow() {
 
 function Pressure({ now }: { now: Status }) {
   const level = judge.pressureLevel(now.pressure);
-  const of = say.tightest(now);
+  const of = tell.tightest(now);
   return (
     <div class={`reserve ${level}`} data-reserve="pressure">
-      <h2>Pressure</h2>
-      <Gauge share={now.pressure} level={level} name="Pressure" />
+      <h2>{say('strip.pressure')}</h2>
+      <Gauge share={now.pressure} level={level} name={say('strip.pressure')} />
       <p>
         {level !== 'well' && <Lamp level={level} />}
         <b class={level}>{percent(now.pressure)}</b>
-        {of !== null && <span class="said">tightest: {of}</span>}
+        {of !== null && <span class="said">{say('flow.tightest', { of })}</span>}
       </p>
     </div>
   );
@@ -50,17 +51,17 @@ function Pressure({ now }: { now: Status }) {
 function Spool({ now }: { now: Status }) {
   const level = judge.spoolLevel(now);
   const fill = judge.spoolFill(now);
-  const full = say.spoolFull(now);
+  const full = tell.spoolFull(now);
   return (
     <div class={`reserve ${level}`} data-reserve="spool">
-      <h2>Spool</h2>
-      <Gauge share={fill} level={level} name="Fill of the spool" />
+      <h2>{say('strip.spool')}</h2>
+      <Gauge share={fill} level={level} name={say('flow.spool_fill')} />
       <p>
         {level !== 'well' && <Lamp level={level} />}
         <b class={judge.spoolFillLevel(now)}>{fill === null ? bytes(now.spool.bytes) : percent(fill)}</b>
         {fill !== null && (
           <span class="said">
-            {bytes(now.spool.bytes)} of {bytes(now.spool.bytes_max)}
+            {say('flow.of', { part: bytes(now.spool.bytes), all: bytes(now.spool.bytes_max) })}
           </span>
         )}
         {full !== null && <span class="full">{full}</span>}
@@ -71,14 +72,14 @@ function Spool({ now }: { now: Status }) {
 
 function Balance({ now }: { now: Status }) {
   const { ledger } = now;
-  const off = say.imbalances(now.sinks);
+  const off = tell.imbalances(now.sinks);
   const level = ledger.balanced && off.length === 0 ? 'well' : 'bad';
   return (
     <div class={`reserve balance ${level}`} data-reserve="ledger">
-      <h2>Ledger</h2>
+      <h2>{say('strip.ledger')}</h2>
       <p>
         <Lamp level={level} />
-        <b class={level}>{level === 'well' ? 'balanced' : 'off balance'}</b>
+        <b class={level}>{level === 'well' ? say('strip.balanced') : say('strip.off_balance')}</b>
         {off.map((text) => (
           <span key={text} class="off">
             {text}
@@ -87,9 +88,9 @@ function Balance({ now }: { now: Status }) {
       </p>
       <p class="sum">
         <span>
-          {count(ledger.accepted)} <i>accepted</i>
+          {count(ledger.accepted)} <i>{say('sinks.ledger_accepted')}</i>
         </span>
-        {say.ledgerParts(ledger).map(([name, samples], i) => (
+        {tell.ledgerParts(ledger).map(([name, samples], i) => (
           <span key={name}>
             {i === 0 ? (ledger.balanced ? '=' : '≠') : '+'} {count(samples)} <i>{name}</i>
           </span>
@@ -100,11 +101,11 @@ function Balance({ now }: { now: Status }) {
 }
 
 function Sink({ sink }: { sink: SinkStatus }) {
-  const state = say.breakerState(sink);
-  const requests = say.requests(sink);
+  const state = tell.breakerState(sink);
+  const requests = tell.requests(sink);
   const letters = sink.dead_letters?.letters;
-  const backlog = say.backlog(sink);
-  const rollups = say.rollups(sink);
+  const backlog = tell.backlog(sink);
+  const rollups = tell.rollups(sink);
   return (
     <li class={`sink ${judge.sinkLevel(sink)}`} data-sink={sink.name} data-breaker={state}>
       <h3>
@@ -113,11 +114,11 @@ function Sink({ sink }: { sink: SinkStatus }) {
       </h3>
       <span class="lamped breaker">
         <BreakerLamp state={state} />
-        <span class={`word ${judge.breakerLevel(state)}`}>{say.breakerWord(state)}</span>
+        <span class={`word ${judge.breakerLevel(state)}`}>{tell.breakerWord(state)}</span>
       </span>
-      <span class={`lag ${judge.sinkLagLevel(sink.live_lag_s ?? sink.lag_s)}`}>{say.behind(sink)}</span>
-      <span class="rate">{sink.samples_per_s === undefined ? UNKNOWN : count(Math.round(sink.samples_per_s))} samples/s</span>
-      <span class="requests" title="Requests under way, and how many may be at the same time">
+      <span class={`lag ${judge.sinkLagLevel(sink.live_lag_s ?? sink.lag_s)}`}>{tell.behind(sink)}</span>
+      <span class="rate">{say('flow.rate', { n: sink.samples_per_s === undefined ? UNKNOWN : Math.round(sink.samples_per_s) })}</span>
+      <span class="requests" title={say('sinks.requests_title')}>
         {requests}
       </span>
       {letters === undefined ? (
@@ -125,7 +126,7 @@ function Sink({ sink }: { sink: SinkStatus }) {
       ) : (
         <a class={`letters ${letters > 0 ? 'watch' : ''}`} href={deadLettersHash(sink.name)}>
           {letters > 0 && <Lamp level="watch" />}
-          {say.lettersText(letters)}
+          {tell.lettersText(letters)}
         </a>
       )}
       <BreakerControls sink={sink} />
@@ -136,9 +137,9 @@ function Sink({ sink }: { sink: SinkStatus }) {
 }
 
 function Why({ sink }: { sink: SinkStatus }) {
-  const meaning = say.breakerMeaning(sink);
+  const meaning = tell.breakerMeaning(sink);
   if (meaning === null) return null;
-  const probe = say.nextProbe(sink, statusAge_s());
+  const probe = tell.nextProbe(sink, statusAge_s());
   return (
     <p class="why">
       {sink.cause != null && <strong class="cause">{sentence(sink.cause)}</strong>}

@@ -5,6 +5,7 @@ import { percent, UNKNOWN, value as valueText } from '../text/format';
 import type { Value } from '../state/fleet';
 import { breakerLevel, type Level } from '../state/verdict';
 import type { BreakerState } from '../text/sinks';
+import { say } from '../text/say';
 
 export const SHAPES: Record<Level | 'off', string> = {
   well: 'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Z',
@@ -49,7 +50,7 @@ interface QuantityProps {
 /** A number with its unit in smaller letters; what is not known is an en dash that says so. */
 export function Quantity({ it, unit, digits }: QuantityProps) {
   const text = valueText(it, digits);
-  if (text === UNKNOWN) return <span class="unknown" title="not known">{UNKNOWN}</span>;
+  if (text === UNKNOWN) return <span class="unknown" title={say('common.unknown')}>{UNKNOWN}</span>;
   return (
     <>
       <span class="figure">{text}</span>
@@ -60,7 +61,7 @@ export function Quantity({ it, unit, digits }: QuantityProps) {
 
 /** "2 min 5 s" with the units in smaller letters, for texts that carry their own. */
 export function Measured({ text }: { text: string }) {
-  if (text === UNKNOWN) return <span class="unknown" title="not known">{UNKNOWN}</span>;
+  if (text === UNKNOWN) return <span class="unknown" title={say('common.unknown')}>{UNKNOWN}</span>;
   return (
     <>
       {[...text.matchAll(/((?:< )?\d(?:[\d.,\u00a0\u202f]*\d)?)\s*([^\d<]*)/g)].map(([, figure, unit]) => (

@@ -8,10 +8,12 @@ import { notUnderstoodHash } from '../route';
 import { Asking } from '../state/asking';
 import { ordered } from '../state/not_understood_feed';
 import { hexLines } from '../text/brokers';
-import { bytes, clock, count } from '../text/format';
+import { bytes, clock } from '../text/format';
+import { say } from '../text/say';
 import type { FullQuarantined } from '../wire';
 import { Copyable } from './copy';
 import { MessageOrders } from './not_understood';
+import { useTitle } from './title';
 
 /** Lines of bytes that are shown; more would only be scrolled past. */
 const HEX_LINES_SHOWN = 256;
@@ -45,9 +47,9 @@ async function look(id: number): Promise<Known> {
 export function MessagePage({ id, bridge }: { id: number; bridge: string | null }) {
   beat.value;
   const known = useMessage(id);
+  useTitle(say('puzzles.one', { id: String(id) }));
   const [outcome, setOutcome] = useState<{ ok: boolean; text: string } | null>(null);
   useEffect(() => {
-    document.title = `Message ${id} – Tidegate`;
     document.getElementById('main')?.scrollTo(0, 0);
   }, [id]);
   const which = { ids: [id] };
@@ -55,9 +57,9 @@ export function MessagePage({ id, bridge }: { id: number; bridge: string | null 
     <div class="dead-letter">
       <header class="page-head">
         <a class="back" href={notUnderstoodHash(bridge)}>
-          <span aria-hidden="true">‹</span> Not understood
+          <span aria-hidden="true">‹</span> {say('puzzles.title')}
         </a>
-        <h1>Message {id}</h1>
+        <h1>{say('puzzles.one', { id: String(id) })}</h1>
         {known.kind === 'here' && (
           <div class="orders">
             <MessageOrders which={which} held={1} order={async (order) => setOutcome(await ordered(order, which, 1))} />
@@ -69,52 +71,56 @@ export function MessagePage({ id, bridge }: { id: number; bridge: string | null 
       </p>
       {known.kind === 'here' && <Message message={known.message} />}
       {known.kind === 'gone' && (
-        <p class="empty">There is no message {id}: it has been understood by a replay, dropped or shed, or never was.</p>
+        <p class="empty">{say('puzzles.gone', { id: String(id) })}</p>
       )}
       {known.kind === 'fault' && (
         <p class="fault" role="alert">
-          It could not be asked for: {known.text}
+          {say('letters.one_not_asked', { why: known.text })}
         </p>
       )}
-      {known.kind === 'asking' && <p class="empty">Asking for it…</p>}
+      {known.kind === 'asking' && <p class="empty">{say('letters.one_asking')}</p>}
     </div>
   );
 }
 
 function Message({ message }: { message: FullQuarantined }) {
   const now = link.daemonNow() ?? Date.now();
-  const tries = message.attempts === 1 ? 'once' : `${count(message.attempts)} times`;
   const read = message.json ?? message.text ?? message.protobuf;
   const whole = message.kept === message.bytes;
   return (
     <>
       <figure class="refusal">
         <figcaption>
-          {message.topic}, tried {tries}
-          {message.replaying && '; it will be tried again'}:
+          {triedText(message)}
         </figcaption>
         <blockquote>{message.reason}</blockquote>
       </figure>
       <dl class="facts">
-        <Fact name="Broker" text={message.bridge} />
-        <Fact name="Received" text={clock(message.received_at, now)} />
-        <Fact name="QoS" text={`${message.qos}${message.retained ? ', retained' : ''}`} />
-        <Fact name="Payload" text={whole ? bytes(message.bytes) : `${bytes(message.bytes)}, ${bytes(message.kept)} kept`} />
-        {message.content_type !== null && <Fact name="Content type" text={message.content_type} />}
+        <Fact name={say('puzzles.broker')} text={message.bridge} />
+        <Fact name={say('puzzles.received')} text={clock(message.received_at, now)} />
+        <Fact name={say('puzzles.qos')} text={message.retained ? say('puzzles.retained', { qos: message.qos }) : String(message.qos)} />
+        <Fact name={say('puzzles.payload')} text={whole ? bytes(message.bytes) : say('puzzles.kept', { bytes: bytes(message.bytes), kept: bytes(message.kept) })} />
+        {message.content_type !== null && <Fact name={say('puzzles.content_type')} text={message.content_type} />}
         {message.properties.map(([key, value], at) => (
           <Fact key={at} name={key} text={value} />
         ))}
       </dl>
       {read !== null && read !== '' && (
-        <Picture name={message.json !== null ? 'As JSON' : message.text !== null ? 'As text' : 'As protobuf'} text={read} />
+        <Picture name={message.json !== null ? say('puzzles.as_json') : message.text !== null ? say('puzzles.as_text') : say('puzzles.as_protobuf')} text={read} />
       )}
-      <Picture name="As bytes" text={hexLines(message.hex, HEX_LINES_SHOWN)} />
+      <Picture name={say('puzzles.as_bytes')} text={hexLines(message.hex, HEX_LINES_SHOWN)} />
       <section class="picture">
-        <h2>A route that would take it</h2>
-        <Copyable text={message.suggestion} name="Suggested route" />
+        <h2>{say('puzzles.route')}</h2>
+        <Copyable text={message.suggestion} name={say('puzzles.suggested')} />
       </section>
     </>
   );
+}
+
+function triedText({ topic, attempts, replaying }: FullQuarantined): string {
+  const n = attempts;
+  if (replaying) return n === 1 ? say('puzzles.again_once', { topic }) : say('puzzles.again_n', { topic, n });
+  return n === 1 ? say('puzzles.tried_once', { topic }) : say('puzzles.tried_n', { topic, n });
 }
 
 function Picture({ name, text }: { name: string; text: string }) {

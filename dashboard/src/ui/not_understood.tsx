@@ -8,28 +8,31 @@ import { beat, stir } from '../beat';
 import { DEFAULT_VIEW, fleetHash, messageHash, notUnderstoodHash } from '../route';
 import { NotUnderstoodFeed, TOPICS_SHOWN } from '../state/not_understood_feed';
 import { excerpt, messagesText, scope, totalsText } from '../text/brokers';
-import { clock, count } from '../text/format';
+import { clock } from '../text/format';
+import { say } from '../text/say';
 import type { PuzzlingTopic, WhichMessages } from '../wire';
 import { Confirm } from './confirm';
 import { Copyable } from './copy';
+import { Age, ageOf } from './kit';
+import { useTitle } from './title';
 
 export function NotUnderstood({ bridge }: { bridge: string | null }) {
   beat.value;
   const [feed, setFeed] = useState<NotUnderstoodFeed | null>(null);
   useEffect(() => {
-    document.title = 'Not understood – Tidegate';
     const made = new NotUnderstoodFeed(bridge, stir);
     setFeed(made);
     return () => made.close();
   }, [bridge]);
   const known = feed?.known ?? null;
+  useTitle(say('puzzles.title'));
   return (
     <div class="not-understood">
       <header class="page-head">
         <a class="back" href={fleetHash(DEFAULT_VIEW)}>
-          <span aria-hidden="true">‹</span> Fleet
+          <span aria-hidden="true">‹</span> {say('common.fleet')}
         </a>
-        <h1>Not understood</h1>
+        <h1>{say('puzzles.title')}</h1>
         <BridgeChoice chosen={bridge} />
         {known !== null && (
           <p class="totals">
@@ -38,10 +41,11 @@ export function NotUnderstood({ bridge }: { bridge: string | null }) {
             ))}
           </p>
         )}
+        <Age age_s={ageOf(feed)} />
       </header>
       {feed?.fault != null && (
         <p class="fault" role="alert">
-          The topics could not be asked for: {feed.fault}
+          {say('puzzles.not_asked', { why: feed.fault })}
         </p>
       )}
       {feed !== null && known !== null && (
@@ -66,12 +70,12 @@ export function NotUnderstood({ bridge }: { bridge: string | null }) {
           </ul>
           {known.totals.topics > known.topics.length && (
             <p class="empty">
-              The {count(TOPICS_SHOWN)} topics seen last, of {count(known.totals.topics)}.
+              {say('puzzles.seen_last', { n: TOPICS_SHOWN, all: known.totals.topics })}
             </p>
           )}
         </>
       )}
-      {known === null && feed?.fault == null && <p class="empty">Asking for the topics…</p>}
+      {known === null && feed?.fault == null && <p class="empty">{say('puzzles.asking')}</p>}
     </div>
   );
 }
@@ -82,9 +86,9 @@ function BridgeChoice({ chosen }: { chosen: string | null }) {
   if (names.length === 0) return null;
   return (
     <label class="picker">
-      <span>Broker</span>
+      <span>{say('puzzles.broker')}</span>
       <select value={chosen ?? ''} onChange={(event) => (location.hash = notUnderstoodHash(event.currentTarget.value || null))}>
-        <option value="">all brokers</option>
+        <option value="">{say('puzzles.all_brokers')}</option>
         {names.map((name) => (
           <option key={name} value={name}>
             {name}
@@ -117,24 +121,24 @@ export function MessageOrders({ which, held, order }: MessageOrdersProps) {
       <button
         type="button"
         aria-disabled={busy.value || held === 0}
-        title="Has the routes try them again, as they are now; what still is not understood stays here"
+        title={say('puzzles.replay_title')}
         onClick={() => void (held > 0 && give('replay'))}
       >
-        Replay {what}
+        {say('puzzles.replay', { what })}
       </button>
-      <button type="button" aria-disabled={busy.value} title="Deletes them for good" onClick={() => (asking.value = true)}>
-        Drop {what}
+      <button type="button" aria-disabled={busy.value} title={say('puzzles.drop_title')} onClick={() => (asking.value = true)}>
+        {say('puzzles.drop', { what })}
       </button>
       {asking.value && (
         <Confirm
-          title={`Drop ${what}?`}
-          verb="Drop"
+          title={say('puzzles.drop_q', { what })}
+          verb={say('puzzles.drop_verb')}
           answer={(yes) => {
             asking.value = false;
             if (yes) void give('drop');
           }}
         >
-          <p>The broker has had its acknowledgement: nobody keeps them but this list, and this cannot be taken back.</p>
+          <p>{say('puzzles.drop_why')}</p>
         </Confirm>
       )}
     </>
@@ -144,10 +148,9 @@ export function MessageOrders({ which, held, order }: MessageOrdersProps) {
 function Empty({ bridge }: { bridge: string | null }) {
   return (
     <p class="empty">
-      <strong>Everything is understood</strong>
+      <strong>{say('puzzles.none')}</strong>
       <br />
-      {bridge === null ? 'No broker' : bridge} has sent anything that no route understands, or all of it has been replayed,
-      dropped or shed.
+      {bridge === null ? say('puzzles.none_why') : say('puzzles.none_why_of', { bridge })}
     </p>
   );
 }
@@ -161,7 +164,11 @@ function Topic({ topic, feed }: { topic: PuzzlingTopic; feed: NotUnderstoodFeed 
       <header>
         <h2>{topic.topic}</h2>
         <p>
-          {topic.bridge}, {messagesText(topic.count)}, the last {clock(topic.last_seen, now)}
+          {say('puzzles.told', {
+            bridge: topic.bridge,
+            messages: messagesText(topic.count),
+            time: clock(topic.last_seen, now),
+          })}
         </p>
       </header>
       <p class="reason">{topic.reason}</p>
@@ -169,14 +176,14 @@ function Topic({ topic, feed }: { topic: PuzzlingTopic; feed: NotUnderstoodFeed 
         <p class="example">
           <code>{excerpt(example)}</code>
           <a href={messageHash(example.id, feed.bridge)}>
-            {example.replaying ? 'being tried again' : 'look at it'}
+            {example.replaying ? say('puzzles.trying') : say('puzzles.look')}
           </a>
         </p>
       )}
       {suggestion !== null && (
         <details>
-          <summary>A route that would take it</summary>
-          <Copyable text={suggestion} name="Suggested route" />
+          <summary>{say('puzzles.route')}</summary>
+          <Copyable text={suggestion} name={say('puzzles.suggested')} />
         </details>
       )}
       <div class="orders">

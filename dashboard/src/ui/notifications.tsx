@@ -10,6 +10,7 @@ import type { Channel, LostMessage } from '../wire_alerts';
 import { AlertTabs, Heads, shortClock, Tick } from './alerts';
 import { Confirm } from './confirm';
 import { Lamp } from './instruments';
+import { Told } from './told';
 import { ageOf, Fault, OutcomeLine, PageHead, useFeed, useOrder, When } from './kit';
 
 export function Notifications() {
@@ -105,7 +106,7 @@ function ChannelRow({ channel, busy, test }: { channel: Channel; busy: boolean; 
         {channel.last_error !== null && <small class="reason">{channel.last_error}</small>}
         {channel.next_try_at !== null && (
           <small>
-            <When at={channel.next_try_at} />
+            <Told it="alerts.channel_next" with={{ when: <When at={channel.next_try_at} /> }} />
           </small>
         )}
       </td>

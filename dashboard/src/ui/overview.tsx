@@ -5,7 +5,8 @@ import { useEffect, useRef } from 'preact/hooks';
 import { fleet, fleetFeed, link, rates, status } from '../app';
 import { beat } from '../beat';
 import { DEFAULT_VIEW, fleetHash } from '../route';
-import { count, span } from '../text/format';
+import { count, span, UNKNOWN } from '../text/format';
+import { say } from '../text/say';
 import { select, type SortKey, type View } from '../state/table';
 import { theme } from '../theme';
 import type { Row } from '../state/fleet';
@@ -14,6 +15,7 @@ import { Brokers } from './brokers';
 import { Flow } from './flow';
 import { Lamp } from './instruments';
 import { drawCurve } from './sparkline';
+import { useTitle } from './title';
 
 /** Values move all the time; rows that jump four times a second cannot be read. */
 const RESORT_MS = 3000;
@@ -27,8 +29,8 @@ export function setView(view: View): void {
 export function Overview({ view }: { view: View }) {
   beat.value;
   const search = useRef<HTMLInputElement>(null);
+  useTitle(say('fleet.title'));
   useEffect(() => {
-    document.title = 'Fleet – Tidegate';
     const focus = (event: KeyboardEvent): void => {
       const target = event.target as HTMLElement;
       if (event.key !== '/' || event.ctrlKey || event.metaKey || /INPUT|SELECT|TEXTAREA/.test(target.tagName)) return;
@@ -41,7 +43,7 @@ export function Overview({ view }: { view: View }) {
   const rows = useRows(view);
   return (
     <div class="overview">
-      <h1 class="unseen">Fleet</h1>
+      <h1 class="unseen">{say('fleet.title')}</h1>
       <Tiles />
       <Flow />
       <Brokers />
@@ -81,28 +83,28 @@ function Tiles() {
   const now = link.daemonNow();
   const silent = oldest?.lastSeen != null && now !== null ? span((now - oldest.lastSeen) / 1000) : null;
   return (
-    <section class="tiles" aria-label="Summary">
-      <Tile name="Online" figure={known ? count(online) : null} unit={`of ${count(fleet.rows.size)} devices`}>
+    <section class="tiles" aria-label={say('fleet.summary')}>
+      <Tile name={say('fleet.online')} figure={known ? count(online) : null} unit={say('fleet.of_devices', { n: fleet.rows.size })}>
         <span class="share">
           <span style={{ width: `${known ? (online / fleet.rows.size) * 100 : 0}%` }} />
         </span>
       </Tile>
       <Tile
-        name="Offline"
+        name={say('fleet.offline')}
         figure={known ? count(offline) : null}
-        unit={offline === 1 ? 'device' : 'devices'}
+        unit={offline === 1 ? say('fleet.unit_device') : say('fleet.unit_devices')}
         level={offline > 0 ? 'watch' : 'well'}
       >
-        <span class="note">{known && offline === 0 ? 'none is missing' : silent !== null && `longest for ${silent}`}</span>
-        {offline > 0 && <a class="cover" href={MISSING} aria-label="Show the offline devices, longest first" />}
+        <span class="note">{known && offline === 0 ? say('fleet.none_missing') : silent !== null && say('fleet.longest', { span: silent })}</span>
+        {offline > 0 && <a class="cover" href={MISSING} aria-label={say('fleet.show_offline')} />}
       </Tile>
-      <Tile name="Series" figure={status.value === null ? null : count(status.value.live.series)} unit="live">
-        <span class="note">{count(status.value?.live.late_samples)} late samples</span>
+      <Tile name={say('fleet.series')} figure={status.value === null ? null : count(status.value.live.series)} unit={say('fleet.live')}>
+        <span class="note">{say('fleet.late', { n: status.value?.live.late_samples ?? UNKNOWN })}</span>
       </Tile>
       <Tile
-        name="Intake"
+        name={say('fleet.intake')}
         figure={status.value === null ? null : count(Math.round(status.value.intake.samples_per_s))}
-        unit="samples/s"
+        unit={say('fleet.samples_s')}
       >
         <RateCurve />
       </Tile>
@@ -127,7 +129,7 @@ function Tile({ name, figure, unit, level, children }: TileProps) {
       </h2>
       <p>
         {figure === null ? (
-          <span class="unknown" title="not known yet">–</span>
+          <span class="unknown" title={say('common.not_known_yet')}>–</span>
         ) : (
           <span class="figure">{figure}</span>
         )}
@@ -159,13 +161,7 @@ function RateCurve() {
   );
 }
 
-const SORT_NAMES: Record<SortKey, string> = {
-  device: 'Device',
-  state: 'State',
-  value: 'Value',
-  series: 'Series',
-  seen: 'Last seen',
-};
+const SORTS: readonly SortKey[] = ['device', 'state', 'value', 'series', 'seen'];
 
 interface ToolbarProps {
   view: View;
@@ -180,11 +176,11 @@ function Toolbar({ view, search, shown }: ToolbarProps) {
   return (
     <div class="toolbar" role="search">
       <label class="search">
-        <span class="unseen">Find devices by id or label</span>
+        <span class="unseen">{say('fleet.find_label')}</span>
         <input
           ref={search}
           type="search"
-          placeholder="Find devices"
+          placeholder={say('fleet.find')}
           value={view.search}
           onInput={(event) => setView({ ...view, search: event.currentTarget.value })}
           onKeyDown={(event) => {
@@ -200,15 +196,15 @@ function Toolbar({ view, search, shown }: ToolbarProps) {
         aria-pressed={view.offlineOnly}
         onClick={() => setView({ ...view, offlineOnly: !view.offlineOnly })}
       >
-        Offline only
+        {say('fleet.offline_only')}
       </button>
       <label class="picker">
-        <span>Metric</span>
+        <span>{say('fleet.metric')}</span>
         <select
           value={view.metric ?? ''}
           onChange={(event) => setView({ ...view, metric: event.currentTarget.value || null })}
         >
-          <option value="">each device’s own</option>
+          <option value="">{say('fleet.own_metric')}</option>
           {metrics.map((metric) => (
             <option key={metric} value={metric}>
               {metric}
@@ -217,7 +213,7 @@ function Toolbar({ view, search, shown }: ToolbarProps) {
         </select>
       </label>
       <label class="picker sorter">
-        <span>Sort</span>
+        <span>{say('fleet.sort')}</span>
         <select
           value={(view.descending ? '-' : '') + view.sort}
           onChange={(event) => {
@@ -225,36 +221,50 @@ function Toolbar({ view, search, shown }: ToolbarProps) {
             setView({ ...view, sort: text.replace('-', '') as SortKey, descending: text.startsWith('-') });
           }}
         >
-          {(Object.keys(SORT_NAMES) as SortKey[]).flatMap((key) => [
+          {SORTS.flatMap((key) => [
             <option key={key} value={key}>
-              {SORT_NAMES[key]} ↑
+              {say('fleet.ascending', { name: say(`fleet.sort_${key}`) })}
             </option>,
             <option key={`-${key}`} value={`-${key}`}>
-              {SORT_NAMES[key]} ↓
+              {say('fleet.descending', { name: say(`fleet.sort_${key}`) })}
             </option>,
           ])}
         </select>
       </label>
+      <Newcomers />
       <p class="shown" aria-live="polite">
-        {shown === total ? `${count(total)} devices` : `${count(shown)} of ${count(total)} devices`}
+        {shown === total ? say('common.devices', { n: total }) : say('fleet.shown_of', { shown, n: total })}
       </p>
     </div>
   );
 }
 
+/** How many devices nobody has accepted yet. */
+function Newcomers() {
+  let n = 0;
+  for (const row of fleet.rows.values()) if (!row.known) n += 1;
+  if (n === 0) return null;
+  return (
+    <a class="badge watch" href="#/inbox" data-badge="inbox">
+      <Lamp level="watch" />
+      {say('devices.inbox_badge', { n })}
+    </a>
+  );
+}
+
 function Empty({ view }: { view: View }) {
   const feed = fleetFeed();
-  if (feed?.refusal != null) return <p class="empty">The daemon refuses this view: {feed.refusal}.</p>;
+  if (feed?.refusal != null) return <p class="empty">{say('fleet.refused', { why: feed.refusal })}</p>;
   if (fleet.rows.size > 0) {
     return (
       <p class="empty">
-        No device fits.{' '}
+        {say('fleet.no_fit')}{' '}
         <button type="button" onClick={() => setView({ ...view, search: '', offlineOnly: false, metric: null })}>
-          Show all {count(fleet.rows.size)}
+          {say('fleet.show_all', { n: fleet.rows.size })}
         </button>
       </p>
     );
   }
-  if (feed?.filled !== true) return <p class="empty">Waiting for the fleet…</p>;
-  return <p class="empty">No device has ever sent anything here. The first batch will show up by itself.</p>;
+  if (feed?.filled !== true) return <p class="empty">{say('fleet.waiting')}</p>;
+  return <p class="empty">{say('fleet.nobody')}</p>;
 }

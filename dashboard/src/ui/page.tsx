@@ -44,7 +44,7 @@ export function Page() {
       <Nav />
       <Outdated />
       <Denied />
-      <main id="main" tabIndex={-1} class={link.lost_s() === null ? '' : 'aged'}>
+      <main id="main" tabIndex={to.page === 'pipeline' ? 0 : -1} class={link.lost_s() === null ? '' : 'aged'}>
         <Shown to={to} />
       </main>
     </>

@@ -90,6 +90,11 @@ function Drawing({ picture }: { picture: Picture }) {
   const narrow = useNarrow();
   const layout = narrow ? narrowLayout(picture.parts) : wideLayout(picture.parts);
   const said = picture.parts.map(({ name, lines }) => `${name}: ${lines.join(', ')}`).join('. ');
+  const lines = picture.flows.map((flow) => {
+    const from = layout.boxes.get(flow.from)!;
+    const to = layout.boxes.get(flow.to)!;
+    return { flow, line: narrow ? downward(from, to, flow) : across(from, to, flow.to === 'intake') };
+  });
   return (
     <svg
       class={`drawing ${narrow ? 'narrow' : ''}`}
@@ -97,15 +102,21 @@ function Drawing({ picture }: { picture: Picture }) {
       role="img"
       aria-label={say('pipeline.picture', { said })}
     >
-      {picture.flows.map((flow) => {
-        const from = layout.boxes.get(flow.from);
-        const to = layout.boxes.get(flow.to);
-        if (from === undefined || to === undefined) return null;
-        const shape = narrow ? downward(from, to, flow.from === 'spool') : across(from, to);
-        return <FlowLine key={`${flow.from} ${flow.to}`} flow={flow} {...shape} />;
-      })}
+      {lines.map(({ flow, line }) => (
+        <g key={`${flow.from} ${flow.to}`} class={`flow-line ${flow.level}`}>
+          <path class="pipe" d={line.path} />
+        </g>
+      ))}
+      {lines.map(({ flow, line }) => (
+        <FlowLine key={`${flow.from} ${flow.to}`} flow={flow} path={line.path} />
+      ))}
       {picture.parts.map((part) => (
         <Station key={part.id} part={part} box={layout.boxes.get(part.id)!} />
+      ))}
+      {lines.map(({ flow, line: { at } }) => (
+        <text key={`${flow.from} ${flow.to}`} class={`rate ${flow.level}`} x={at.x} y={at.y} text-anchor={at.anchor}>
+          {flow.text}
+        </text>
       ))}
     </svg>
   );
@@ -113,41 +124,43 @@ function Drawing({ picture }: { picture: Picture }) {
 
 interface Line {
   path: string;
-  /** Where its text stands, and whether it ends or is centred there. */
-  at: { x: number; y: number; anchor: 'middle' | 'start' };
+  /** Where its text stands, and what of it is there. */
+  at: { x: number; y: number; anchor: 'start' | 'middle' | 'end' };
 }
 
-/** From the right side of one to the left side of the other. */
-function across(from: Box, to: Box): Line {
+/** From the right side of one to the left side of the other. Where several begin or end, texts stand at the other ends. */
+function across(from: Box, to: Box, gathers: boolean): Line {
   const x1 = from.x + from.width;
   const y1 = from.y + from.height / 2;
   const x2 = to.x - 7;
   const y2 = to.y + to.height / 2;
   const middle = (x1 + x2) / 2;
-  return { path: `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`, at: { x: middle + 2, y: (y1 + y2) / 2 - 8, anchor: 'middle' } };
+  const path = `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
+  // On the side that the line does not come from or go to, so that it is not crossed out.
+  const off = (below: boolean): number => (below ? 19 : -9);
+  if (gathers) return { path, at: { x: x1 + 8, y: y1 + off(y2 < y1 - 1), anchor: 'start' } };
+  return { path, at: { x: middle + 4, y: y2 + off(y2 > y1 + 1), anchor: 'middle' } };
 }
 
-/** Down; what follows the spool leaves a line along its left side. */
-function downward(from: Box, to: Box, along: boolean): Line {
+/** Down; what follows the spool leaves a line along its left side, and what sources send stands in them. */
+function downward(from: Box, to: Box, flow: Arrow): Line {
   const y1 = from.y + from.height;
-  if (along) {
+  if (flow.from === 'spool') {
     const y2 = to.y + to.height / 2;
     const x = from.x + 16;
     return { path: `M${x} ${y1}V${y2}H${to.x - 7}`, at: { x: to.x + 6, y: to.y - 10, anchor: 'start' } };
   }
   const x = Math.max(from.x, to.x) + (to.x > from.x ? 30 : 150);
-  return { path: `M${x} ${y1}V${to.y - 7}`, at: { x: x + 12, y: to.y - 11, anchor: 'start' } };
+  const path = `M${x} ${y1}V${to.y - 7}`;
+  if (flow.to === 'intake') return { path, at: { x: from.x + from.width - 14, y: from.y + 25, anchor: 'end' } };
+  return { path, at: { x: x + 12, y: to.y - 11, anchor: 'start' } };
 }
 
-function FlowLine({ flow, path, at }: { flow: Arrow } & Line) {
+function FlowLine({ flow, path }: { flow: Arrow; path: string }) {
   return (
     <g class={`flow-line ${flow.level} ${flow.moving ? 'moving' : ''}`}>
-      <path class="pipe" d={path} />
       {flow.moving && <path class="stream" d={path} />}
       <path class="tip" d={tip(path)} />
-      <text x={at.x} y={at.y} text-anchor={at.anchor}>
-        {flow.text}
-      </text>
     </g>
   );
 }

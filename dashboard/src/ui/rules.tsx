@@ -7,7 +7,8 @@ import { deleteRule, putRule, rules as askRules } from '../link/alerts_api';
 import { ApiError } from '../link/http';
 import { ALL_ALERTS, alertsHash, rulesHash } from '../route';
 import { SEVERITIES } from '../state/alerts';
-import { bodyOf, conditionOf, type Draft, draftOf, faultsOf, type FieldName, fieldsOf, KINDS, NotANumber, SHAPES, TROUBLES } from '../state/rule_draft';
+import { faultsOf } from '../state/faults';
+import { bodyOf, conditionOf, type Draft, draftOf, type FieldName, fieldsOf, KINDS, NotANumber, RULE_FIELDS, SHAPES, TROUBLES } from '../state/rule_draft';
 import { count } from '../text/format';
 import { isKey, type PlainKey, say } from '../text/say';
 import type { DaemonTrouble, Rule, RuleBody, RuleKind } from '../wire_alerts';
@@ -204,7 +205,7 @@ function Editor({ rule, taken, leave, save }: EditorProps) {
 
 function faultsFrom(error: unknown): Record<string, string> {
   if (error instanceof NotANumber) return { [error.field]: say('rules.not_a_number') };
-  if (error instanceof ApiError && error.status >= 400 && error.status < 500) return faultsOf(error.message, error.fields);
+  if (error instanceof ApiError && error.status >= 400 && error.status < 500) return faultsOf(error.message, error.fields, RULE_FIELDS);
   return { '': (error as Error).message };
 }
 

@@ -49,7 +49,6 @@ export function Settings() {
             <NameField />
           </div>
         </section>
-        {now !== null && <Daemon now={now} />}
         <section class="card" aria-labelledby="docs">
           <h2 id="docs">{say('settings.docs')}</h2>
           <p class="said">{say('settings.docs_hint')}</p>
@@ -61,6 +60,7 @@ export function Settings() {
             ))}
           </dl>
         </section>
+        {now !== null && <Daemon now={now} />}
       </div>
     </div>
   );
@@ -95,7 +95,7 @@ function Daemon({ now }: { now: Status }) {
         {time !== null && <Fact name={say('settings.clock')}>{clock(time, 0)}</Fact>}
         <Fact name={say('settings.address')}>{location.host}</Fact>
         <Fact name={say('settings.windows')}>{now.windows.join(', ')}</Fact>
-        <Fact name={say('settings.tick')}>{`${now.tick_ms} ms`}</Fact>
+        <Fact name={say('settings.tick')}>{say('settings.ms', { n: now.tick_ms })}</Fact>
         <Fact name={say('settings.spool')}>
           {bytes_max > 0
             ? say('settings.spool_max', { bytes: bytes(bytes_max), durability })

@@ -2,8 +2,9 @@
 
 import type { Level } from '../state/verdict';
 import { isKey, say } from '../text/say';
-import type { AlertState, Severity as Kind } from '../wire_alerts';
-import { Lamp } from './instruments';
+import { digitsOf } from '../text/precision';
+import type { Alert, AlertState, Severity as Kind } from '../wire_alerts';
+import { Lamp, Quantity } from './instruments';
 
 export const LEVELS: Record<Kind, Level> = { critical: 'bad', warning: 'watch', info: 'well' };
 
@@ -34,3 +35,9 @@ function InfoLamp() {
 
 export const alertName = (alert: { device: string | null; subject: string; metric: string | null }): string =>
   [alert.device ?? (alert.subject || say('alerts.daemon')), alert.metric].filter((part) => part !== null).join(' · ');
+
+/** The value of an alert, with the decimals that it came with. */
+export function Measure({ of }: { of: Alert }) {
+  const { value, unit } = of;
+  return typeof value === 'number' ? <Quantity it={value} unit={unit} digits={digitsOf(value)} /> : <Quantity it={value} unit={unit} />;
+}

@@ -6,6 +6,7 @@ import { beat } from '../beat';
 import { endSilence, makeSilence, silences as askSilences } from '../link/alerts_api';
 import { ApiError } from '../link/http';
 import { SEVERITIES } from '../state/alerts';
+import { faultsOf } from '../state/faults';
 import { actor } from '../state/me';
 import { span } from '../text/format';
 import { say } from '../text/say';
@@ -143,8 +144,8 @@ export function MakeSilence({ rule, device, leave }: MakeSilenceProps) {
         came = { ok: true, text: say('alerts.silence_made', { until: shortClock(made.until) }) };
         return '';
       } catch (error) {
-        if (error instanceof ApiError) faults.value = error.fields;
-        throw error;
+        faults.value = faultsIn(error);
+        throw new Error(faults.value[''] ?? '');
       }
     });
     if (done) leave(came);
@@ -201,6 +202,11 @@ export function MakeSilence({ rule, device, leave }: MakeSilenceProps) {
       </form>
     </Dialog>
   );
+}
+
+function faultsIn(error: unknown): Record<string, string> {
+  if (!(error instanceof ApiError)) return { '': (error as Error).message };
+  return faultsOf(error.message, error.fields, ['rule', 'device', 'severity', 'until', 'note']);
 }
 
 /** `a, b` → a list; nothing fits all. */

@@ -6,8 +6,9 @@ import { link, slowed, status } from '../app';
 import { beat } from '../beat';
 import { type LinkState, STALE_S } from '../link/link';
 import { DEFAULT_VIEW, fleetHash } from '../route';
-import { bytes, count, lag, percent, span, UNKNOWN } from '../text/format';
+import { bytes, lag, percent, span, UNKNOWN } from '../text/format';
 import { breakerState, breakerWord, samplesText } from '../text/sinks';
+import { say } from '../text/say';
 import type { Level } from '../state/verdict';
 import * as judge from '../state/verdict';
 import type { SinkStatus, Status } from '../wire';
@@ -23,7 +24,7 @@ export function Strip() {
   const verdict = judge.verdict(now, lost);
   return (
     <header class="strip">
-      <a class="brand" href={fleetHash(DEFAULT_VIEW)} aria-label="Tidegate: the fleet">
+      <a class="brand" href={fleetHash(DEFAULT_VIEW)} aria-label={say('strip.home')}>
         <svg viewBox="0 0 32 32" aria-hidden="true">
           <path d="M4 19c4 0 4-4 8-4s4 4 8 4 4-4 8-4M4 26c4 0 4-4 8-4s4 4 8 4 4-4 8-4M9 11V5m7 5V5m7 6V5M5 5h22" />
         </svg>
@@ -41,7 +42,7 @@ export function Strip() {
         aria-controls="vitals"
         onClick={() => (open.value = !open.value)}
       >
-        Vitals
+        {say('strip.vitals')}
       </button>
       <dl id="vitals" class={`vitals ${open.value ? 'open' : ''} ${lost === null ? '' : 'aged'}`}>
         <Vitals now={now} />
@@ -53,7 +54,7 @@ export function Strip() {
 function titleOf(now: Status | null): string {
   if (now === null) return '';
   const others = judge.troubles(now).map((trouble) => trouble.text);
-  return [...others, `tidegate ${now.version}, up for ${span(now.uptime_s)}`].join('\n');
+  return [...others, say('strip.version', { version: now.version, span: span(now.uptime_s) })].join('\n');
 }
 
 /** The state of the link in a word, and the age of the data, ticking. */
@@ -66,14 +67,14 @@ function LinkLamp({ state, silence }: { state: LinkState; silence: number | null
       <Lamp level={level} />
       <div>
         <strong>{word}</strong>
-        <span class="age" title="Time since the last message, and how far live trails what was received">
-          data {age === null ? UNKNOWN : span(age)} old
-          {slowed.value > 1 && `, every ${slowed.value}th update`}
+        <span class="age" title={say('strip.data_title')}>
+          {say('strip.data_old', { span: age === null ? UNKNOWN : span(age) })}
+          {slowed.value > 1 && say('strip.slowed', { n: slowed.value })}
         </span>
       </div>
       {state.kind === 'waiting' && (
         <button type="button" onClick={() => link.retryNow()}>
-          Now
+          {say('strip.now')}
         </button>
       )}
     </div>
@@ -83,15 +84,15 @@ function LinkLamp({ state, silence }: { state: LinkState; silence: number | null
 function linkWord(state: LinkState, silence: number | null): [Level | 'off', string] {
   switch (state.kind) {
     case 'live':
-      return (silence ?? 0) < STALE_S ? ['well', 'live'] : ['watch', 'stale'];
+      return (silence ?? 0) < STALE_S ? ['well', say('strip.link_live')] : ['watch', say('strip.link_stale')];
     case 'connecting':
-      return silence === null ? ['off', 'connecting'] : ['bad', 'reconnecting'];
+      return silence === null ? ['off', say('strip.link_connecting')] : ['bad', say('strip.link_reconnecting')];
     case 'waiting': {
       const seconds = Math.ceil((state.retryAt - performance.now()) / 1000);
-      return ['bad', seconds > 0 ? `reconnecting in ${seconds} s` : 'reconnecting'];
+      return ['bad', seconds > 0 ? say('strip.link_reconnecting_in', { n: seconds }) : say('strip.link_reconnecting')];
     }
     case 'asleep':
-      return ['off', 'asleep'];
+      return ['off', say('strip.link_asleep')];
   }
 }
 
@@ -99,18 +100,18 @@ function Vitals({ now }: { now: Status | null }) {
   const fill = now === null ? null : judge.spoolFill(now);
   return (
     <>
-      <Vital name="Samples" title="Samples received per second">
-        <Measured text={now === null ? UNKNOWN : `${count(Math.round(now.intake.samples_per_s))} /s`} />
+      <Vital name={say('strip.samples')} title={say('strip.samples_title')}>
+        <Measured text={now === null ? UNKNOWN : say('strip.per_second', { n: Math.round(now.intake.samples_per_s) })} />
       </Vital>
-      <Vital name="Pressure" title="How full the tightest bounded resource is; producers are throttled from it">
+      <Vital name={say('strip.pressure')} title={say('strip.pressure_title')}>
         <Measured text={percent(now?.pressure)} />
-        <Gauge share={now?.pressure ?? null} level={judge.pressureLevel(now?.pressure ?? 0)} name="Pressure" />
+        <Gauge share={now?.pressure ?? null} level={judge.pressureLevel(now?.pressure ?? 0)} name={say('strip.pressure')} />
       </Vital>
-      <Vital name="Spool" title={now === null ? 'The log on disk' : spoolTitle(now)}>
+      <Vital name={say('strip.spool')} title={now === null ? say('strip.spool_log') : spoolTitle(now)}>
         <Measured text={bytes(now?.spool.bytes)} />
-        <Gauge share={fill} level={now === null ? 'well' : judge.spoolLevel(now)} name="Spool fill" />
+        <Gauge share={fill} level={now === null ? 'well' : judge.spoolLevel(now)} name={say('strip.spool_fill')} />
       </Vital>
-      <Vital name="Live lag" title="How far the live view is behind what was received">
+      <Vital name={say('strip.live_lag')} title={say('strip.live_lag_title')}>
         <Measured text={lag(now?.live.lag_s)} />
         {now !== null && <Lamp level={judge.liveLagLevel(now.live.lag_s)} />}
       </Vital>
@@ -124,19 +125,23 @@ function Vitals({ now }: { now: Status | null }) {
 
 function spoolTitle(now: Status): string {
   return [
-    `The log on disk: ${bytes(now.spool.bytes)} of ${bytes(now.spool.bytes_max)} (${percent(judge.spoolFill(now))})`,
-    `oldest record ${span(now.spool.oldest_s)} old, durability ${now.spool.durability}`,
+    say('strip.spool_title', {
+      bytes: bytes(now.spool.bytes),
+      max: bytes(now.spool.bytes_max),
+      percent: percent(judge.spoolFill(now)),
+    }),
+    say('strip.spool_oldest', { span: span(now.spool.oldest_s), durability: now.spool.durability }),
   ].join('\n');
 }
 
 function Sink({ sink }: { sink: SinkStatus }) {
   const state = breakerState(sink);
   const title = [
-    `Sink ${sink.name}: ${samplesText(sink.lag_samples)} behind, breaker ${breakerWord(state)}`,
+    say('strip.sink_title', { sink: sink.name, samples: samplesText(sink.lag_samples), state: breakerWord(state) }),
     ...(sink.cause == null ? [] : [sink.cause]),
   ].join('\n');
   return (
-    <Vital name={`${capital(sink.name)} lag`} title={title}>
+    <Vital name={say('strip.sink_lag', { sink: capital(sink.name) })} title={title}>
       <Measured text={lag(sink.lag_s)} />
       <span class="lamped">
         <BreakerLamp state={state} />
@@ -151,22 +156,22 @@ const capital = (text: string): string => text.slice(0, 1).toUpperCase() + text.
 function Ledger({ now }: { now: Status | null }) {
   if (now === null) {
     return (
-      <Vital name="Ledger" title="Whether all counts add up">
+      <Vital name={say('strip.ledger')} title={say('strip.ledger_title')}>
         <Measured text={UNKNOWN} />
       </Vital>
     );
   }
   const { ledger } = now;
   const title = [
-    `accepted ${count(ledger.accepted)} samples`,
-    `= stored ${count(ledger.stored)} + spooled ${count(ledger.spooled)}`,
-    `+ dead-lettered ${count(ledger.dead_lettered)} + shed ${count(ledger.shed)} + live only ${count(ledger.skipped)}`,
+    say('strip.ledger_accepted', { samples: ledger.accepted }),
+    say('strip.ledger_stored', { stored: ledger.stored, spooled: ledger.spooled }),
+    say('strip.ledger_rest', { dead: ledger.dead_lettered, shed: ledger.shed, skipped: ledger.skipped }),
   ].join('\n');
   return (
-    <Vital name="Ledger" title={title}>
+    <Vital name={say('strip.ledger')} title={title}>
       <span class="lamped">
         <Lamp level={ledger.balanced ? 'well' : 'bad'} />
-        <span class="word">{ledger.balanced ? 'balanced' : 'off balance'}</span>
+        <span class="word">{ledger.balanced ? say('strip.balanced') : say('strip.off_balance')}</span>
       </span>
     </Vital>
   );

@@ -2,7 +2,7 @@
 
 use super::device::METRIC;
 use crate::config::InfluxConfig;
-use crate::sinks::influx::globs::Globs;
+use crate::model::Globs;
 use crate::sinks::influx::transport::Http;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;

@@ -4,11 +4,13 @@
 //! the gate, the next attempt. The link's own loop runs beside it and is never waited for, so that
 //! keep-alives go on whatever happens here.
 
+mod commanding;
 mod messages;
 mod publishing;
 
 use super::backoff::Backoff;
 use super::book::Message as Kept;
+use super::errands::{self, Errands};
 use super::link::{self, Brake, Connect, Delivered, End, Event, Inbox, Link, Target, TlsFiles};
 use super::offers::{Desk, Offers, Turn};
 use super::publish::Publisher;
@@ -52,6 +54,7 @@ pub(super) struct Parts {
     pub desk: Desk,
     pub spark: Option<Spark>,
     pub publisher: Option<Publisher>,
+    pub errands: Errands,
 }
 
 pub(super) struct Bridge {
@@ -67,6 +70,7 @@ pub(super) struct Bridge {
     offers: Offers,
     spark: Option<Spark>,
     publisher: Option<Publisher>,
+    errands: Errands,
     unacked: Unacked,
     room: Arc<Room>,
     no_room: Arc<AtomicU64>,
@@ -107,14 +111,25 @@ enum Next {
     Turn(Turn),
     Replay(Kept),
     Told(Arc<Frame>),
+    Errand(errands::Turn),
     Roomy,
     Tick,
 }
 
 impl Bridge {
     pub fn new(parts: Parts) -> Bridge {
-        let Parts { config, gate, client, metrics, quarantine, shown, desk, spark, publisher } =
-            parts;
+        let Parts {
+            config,
+            gate,
+            client,
+            metrics,
+            quarantine,
+            shown,
+            desk,
+            spark,
+            publisher,
+            errands,
+        } = parts;
         let name: Arc<str> = config.name.as_str().into();
         Bridge {
             target: Arc::new(target(&config.broker)),
@@ -141,6 +156,7 @@ impl Bridge {
             shown,
             spark,
             publisher,
+            errands,
         }
     }
 
@@ -175,6 +191,10 @@ impl Bridge {
                 }
                 Next::Told(frame) => {
                     self.publish(&frame);
+                    true
+                }
+                Next::Errand(turn) => {
+                    self.carry(turn);
                     true
                 }
                 Next::Roomy | Next::Tick => {
@@ -216,6 +236,7 @@ impl Bridge {
             Some(Some(event)) = event => Next::Event(event),
             message = self.replays.next(), if !stopping => Next::Replay(message),
             Some(frame) = told, if !stopping => Next::Told(frame),
+            Some(turn) = self.errands.next(), if !stopping => Next::Errand(turn),
             () = self.room.roomy(), if full => Next::Roomy,
             Some(()) = due => Next::Tick,
         }
@@ -265,6 +286,7 @@ impl Bridge {
         self.phase = Phase::Connected { since: clock::monotonic() };
         self.shown.change(|view| view.connections += 1);
         self.enter(State::Connected, None);
+        self.errands.open();
         if let Some(publisher) = &mut self.publisher {
             publisher.connected();
         }
@@ -307,6 +329,7 @@ impl Bridge {
     /// The connection is gone; what came on it is acknowledged on none.
     fn ended(&mut self, end: End) {
         (self.link, self.events) = (None, None);
+        self.errands.close();
         self.unacked.forget();
         self.subscribing.clear();
         if let Some(told) = self.spark.as_mut().map(Spark::disconnected) {
@@ -418,6 +441,7 @@ impl Bridge {
     }
 
     fn stop(&mut self) {
+        self.errands.close();
         self.phase = Phase::Stopping { until: clock::monotonic() + STOP_TIMEOUT };
     }
 

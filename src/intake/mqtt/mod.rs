@@ -16,6 +16,7 @@
 mod backoff;
 pub mod book;
 mod bridge;
+mod errands;
 mod group;
 mod link;
 mod offers;
@@ -31,11 +32,14 @@ mod view;
 pub use quarantine::{Quarantine, Replays};
 pub use view::{BridgeView, RouteView, State};
 
+use crate::commands::Commands;
 use crate::config::{Config, MqttConfig};
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::model::ClientId;
 use bridge::{Bridge, Parts};
+use errands::Errands;
 use offers::Desk;
 use publish::Publisher;
 use spark::Spark;
@@ -68,6 +72,7 @@ impl Bridges {
         metrics: &Arc<Metrics>,
         quarantine: &Quarantine,
         live: &Live,
+        commands: &Commands,
     ) -> (Bridges, Views) {
         let mut views = Vec::new();
         let bridges = config.intake.mqtt.iter().map(|bridge| {
@@ -81,8 +86,21 @@ impl Bridges {
                 .map(|settings| Spark::new(name, settings, quarantine.clone(), live.clone()));
             let publisher =
                 bridge.publish.clone().map(|publish| Publisher::new(publish, live.clone()));
-            let parts = parts(config, bridge, gate, metrics, quarantine, shown);
-            Bridge::new(Parts { spark, publisher, ..parts })
+            let client = client_of(bridge);
+            let errands = Errands::new(commands.clone(), client.clone(), bridge.commands.clone());
+            let desk = desk(config, bridge, gate, metrics, &client);
+            Bridge::new(Parts {
+                config: bridge.clone(),
+                gate: gate.clone(),
+                client,
+                metrics: metrics.clone(),
+                quarantine: quarantine.clone(),
+                shown,
+                desk,
+                spark,
+                publisher,
+                errands,
+            })
         });
         let bridges = bridges.collect();
         (Bridges(bridges), Views(views))
@@ -102,32 +120,24 @@ impl Bridges {
     }
 }
 
-fn parts(
+/// What a bridge is called as a client.
+fn client_of(bridge: &MqttConfig) -> ClientId {
+    format!("mqtt:{}", bridge.name).as_str().into()
+}
+
+fn desk(
     config: &Config,
     bridge: &MqttConfig,
     gate: &Gate,
     metrics: &Arc<Metrics>,
-    quarantine: &Quarantine,
-    shown: Shown,
-) -> Parts {
-    let client: crate::model::ClientId = format!("mqtt:{}", bridge.name).as_str().into();
-    let desk = Desk {
+    client: &ClientId,
+) -> Desk {
+    Desk {
         gate: gate.clone(),
         client: client.clone(),
         routes: bridge.routes.clone(),
         limits: config.limits.wire.clone(),
         new_series_per_minute: config.limits.new_series_per_minute as usize,
         metrics: metrics.clone(),
-    };
-    Parts {
-        config: bridge.clone(),
-        gate: gate.clone(),
-        client,
-        metrics: metrics.clone(),
-        quarantine: quarantine.clone(),
-        shown,
-        desk,
-        spark: None,
-        publisher: None,
     }
 }

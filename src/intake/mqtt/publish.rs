@@ -1,9 +1,11 @@
-//! What a bridge publishes: rollups when their windows are over, and which devices are online.
+//! What a bridge publishes: rollups when their windows are over, which devices are online, and alerts.
 //!
 //! A viewer of live as any other: live never waits for it, and if it is slow it gets what it missed in
 //! one. What is open is kept here, and [`WAITING_MAX`] windows more of a series; what is over waits there,
 //! too, while the broker is away or slow, and the oldest goes, counted, when there is one more. Nothing
 //! is lost by that but a view: the samples are in the history.
+
+mod alerts;
 
 use super::link::Publication;
 use crate::clock;
@@ -60,7 +62,7 @@ impl Publisher {
                     sleep_until(Deadline::from_std(*until)).await;
                     let (live, wanted) = (self.live.clone(), self.config.subscription.clone());
                     Source::Asking(Box::pin(async move {
-                        live.subscribe(wanted, None, Transport::Sse).await
+                        live.subscribe(wanted, None, Transport::Inside).await
                     }))
                 }
                 Source::Asking(viewer) => match viewer.await {
@@ -85,7 +87,8 @@ impl Publisher {
         let heard = match frame.kind() {
             FrameKind::Snapshot | FrameKind::Rollups => self.picture.rollups(&frame.json()),
             FrameKind::Device => self.picture.devices(&frame.json()),
-            FrameKind::Alert | FrameKind::Status | FrameKind::Degraded => Ok(()),
+            FrameKind::Alert => self.picture.alerts(&frame.json()),
+            FrameKind::Status | FrameKind::Degraded => Ok(()),
         };
         if let Err(error) = heard {
             log::error!(error:err = error; "a frame of live is not what it should be");
@@ -119,6 +122,7 @@ struct Picture {
     devices: BTreeMap<Arc<str>, Device>,
     /// Devices whose presence is to be published.
     presence: BTreeSet<Arc<str>>,
+    alerts: Option<alerts::Alerts>,
     counts: Counts,
 }
 
@@ -178,6 +182,8 @@ struct Presence {
 impl Picture {
     fn new(config: PublishConfig, since_ms: i64) -> Picture {
         let late = config.lateness.as_millis().div_ceil(config.window.as_millis().max(1));
+        let alerts = config.alerts.clone();
+        let alerts = alerts.map(|template| alerts::Alerts::new(template, config.alerts_clear));
         Picture {
             window_ms: millis(config.window),
             open_max: WAITING_MAX + usize::try_from(late).unwrap_or(WAITING_MAX),
@@ -186,6 +192,7 @@ impl Picture {
             looked_ms: 0,
             devices: BTreeMap::new(),
             presence: BTreeSet::new(),
+            alerts,
             counts: Counts::default(),
         }
     }
@@ -235,7 +242,18 @@ impl Picture {
         Ok(())
     }
 
+    fn alerts(&mut self, frame: &[u8]) -> Result<(), serde_json::Error> {
+        let Some(alerts) = &mut self.alerts else { return Ok(()) };
+        let dropped = alerts.dropped;
+        let heard = alerts.hear(frame);
+        self.counts.dropped += alerts.dropped - dropped;
+        heard
+    }
+
     fn tell_all(&mut self) {
+        if let Some(alerts) = &mut self.alerts {
+            alerts.tell_all();
+        }
         let known = self.devices.iter().filter(|(_, device)| device.at_ms > 0);
         self.presence.extend(known.map(|(id, _)| id.clone()));
     }
@@ -244,6 +262,9 @@ impl Picture {
         let mut due = Vec::new();
         let PublishConfig { presence, rollups, qos, .. } = &self.config;
         let qos = *qos;
+        if let Some(alerts) = &mut self.alerts {
+            due.extend(alerts.due(now_ms, qos, count));
+        }
         if let Some(template) = presence {
             while due.len() < count
                 && let Some(id) = self.presence.pop_first()
@@ -359,6 +380,8 @@ mod tests {
             window: Duration::from_secs(10),
             subscription: subscription.unwrap(),
             presence: TopicTemplate::new("p/{device}", &["{device}"]).ok(),
+            alerts: None,
+            alerts_clear: Duration::from_secs(600),
             qos: 1,
             lateness: Duration::from_secs(2),
             silence: Duration::from_secs(30),

@@ -1,13 +1,14 @@
 //! The Sparkplug host of a bridge: what it wants done at the broker is done in order, what it wants
 //! remembered goes to the book, who came and went is told to viewers.
 
+use super::errands::Order;
 use super::link::{Link, Publication};
 use super::quarantine::Quarantine;
 use crate::clock;
 use crate::decode::Reading;
 use crate::live::Live;
 use crate::model::Timestamp;
-use crate::sparkplug::{Act, Heard, Host, Puzzle, Settings, Will};
+use crate::sparkplug::{Act, CommandError, Heard, Host, Puzzle, Settings, Will};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -120,6 +121,29 @@ impl Spark {
         self.acts.clear();
         self.subscribing = false;
         self.acts.extend(self.host.farewell(clock::now()));
+        self.act(link);
+    }
+
+    /// Whether this is one of its nodes, or a device of one.
+    pub fn knows(&self, device: &str) -> bool {
+        self.host.knows(device)
+    }
+
+    /// What is to be said so that a device does as it is told.
+    pub fn acts(&self, device: &str, order: &Order) -> Result<Vec<Act>, CommandError> {
+        let now = clock::now();
+        match order {
+            Order::Rebirth => Ok(vec![self.host.rebirth(device, now)?]),
+            Order::Set(values) => values
+                .iter()
+                .map(|(metric, value)| self.host.command(device, metric, value, now))
+                .collect(),
+        }
+    }
+
+    /// Says it, after what is to be said before.
+    pub fn order(&mut self, acts: Vec<Act>, link: &dyn Link) {
+        self.acts.extend(acts);
         self.act(link);
     }
 

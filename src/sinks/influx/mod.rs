@@ -20,7 +20,6 @@ mod deliver;
 mod driver;
 pub mod fold;
 mod fold_lane;
-pub mod globs;
 #[cfg(feature = "influx")]
 mod http;
 mod lane;

@@ -17,7 +17,7 @@
 //! Nothing else is ever changed. Control characters are refused at admission in names, so that they
 //! can only come from a log that was written under other rules.
 
-use super::globs::Globs;
+use crate::model::Globs;
 
 /// The tag that carries the device's name.
 pub const DEVICE_TAG: &str = "device";

@@ -9,9 +9,9 @@
 //! of a series reach the store in the order of the log. When all parts are decided the positions are
 //! done. Pure: no socket, no clock.
 
-use super::globs::Globs;
 use super::lines::{Body, Resume, Room};
 use super::names::Naming;
+use crate::model::Globs;
 use crate::model::{Batch, ClientId, Position, Timestamp};
 use crate::spool::Protocol;
 use crate::wire::{Compression, compress};

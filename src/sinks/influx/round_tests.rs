@@ -1,8 +1,8 @@
 //! Rounds against what is known of them: nothing missing, nothing twice, every device in one part.
 
 use super::{Round, Shape, Source};
+use crate::model::Globs;
 use crate::model::{BatchBuilder, Keep, Position, Timestamp};
-use crate::sinks::influx::globs::Globs;
 use crate::sinks::influx::names::Naming;
 use crate::spool::Protocol;
 use crate::wire::{Limits, inflate};

@@ -35,4 +35,9 @@ export const common = {
   'common.choose_none': ['Choose none', 'Não escolher nenhum'],
   'common.choose': ['Choose {name}', 'Escolher {name}'],
   'common.fleet': ['Fleet', 'Frota'],
+  'common.copy': ['Copy', 'Copiar'],
+  'common.copied': ['Copied', 'Copiado'],
+  'common.selected': ['Selected: press Ctrl+C', 'Selecionado: prima Ctrl+C'],
+  'common.not_known_yet': ['not known yet', 'ainda desconhecido'],
+  'common.nothing': ['nothing to show', 'nada a mostrar'],
 } as const;

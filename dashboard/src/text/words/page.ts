@@ -9,7 +9,7 @@ export const page = {
     'O serviço enviou “{type}”, que esta página não conhece.',
   ],
   'page.reload': ['Reload', 'Recarregar'],
-  'page.nav': ['Pages', 'Páginas'],
+  'page.nav': ['Main pages', 'Páginas principais'],
   'page.overview': ['Overview', 'Visão geral'],
   'page.boards': ['Boards', 'Painéis'],
   'page.alerts': ['Alerts', 'Alertas'],

@@ -16,6 +16,7 @@ export const settings = {
   'settings.clock': ['Its clock', 'O seu relógio'],
   'settings.windows': ['Live windows', 'Janelas do direto'],
   'settings.tick': ['Live tick', 'Passo do direto'],
+  'settings.ms': ['{n} ms', '{n} ms'],
   'settings.spool': ['Spool', 'Diário'],
   'settings.spool_max': ['{bytes}, durability {durability}', '{bytes}, durabilidade {durability}'],
   'settings.spool_endless': ['no limit, durability {durability}', 'sem limite, durabilidade {durability}'],

@@ -48,7 +48,7 @@ export const verdict = {
     'Verifique utilizador, palavra-passe, certificado e identificador de cliente, lá e em [[intake.mqtt]]; `tidegate check` experimenta-os.',
   ],
   'verdict.throttled': ['Intake is throttled, pressure {percent}{of}', 'A entrada está travada, pressão {percent}{of}'],
-  'verdict.of': [' of {of}', ' de {of}'],
+  'verdict.of': [' of {of}', ' ({of})'],
   'verdict.throttled_do': [
     'Producers are told to send more slowly, and keep what they may not send. It ends by itself when what is tight has room again.',
     'Os produtores são avisados para enviar mais devagar e guardam o que não podem enviar. Acaba por si quando o que está apertado voltar a ter espaço.',

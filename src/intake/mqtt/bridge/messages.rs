@@ -39,6 +39,9 @@ impl Bridge {
                 let reason = format!("{bytes} bytes, {max} are allowed (message_bytes_max)");
                 Why { reason, code: RefusalCode::LimitExceeded }
             }
+            _ if replay.is_none() && self.errands.is_answer(waiting.message.topic()) => {
+                return self.answered(waiting.message, waiting.receipt);
+            }
             None if replay.is_none()
                 && self.spark.is_some()
                 && Spark::is_state(waiting.message.topic()) =>
@@ -75,7 +78,10 @@ impl Bridge {
         let Delivered { payload, received_at, retained, .. } = &message;
         let link = self.link.as_deref();
         match spark.message(message.topic(), payload, *received_at, *retained, link) {
-            Ok(told) => self.told(told, message, receipt),
+            Ok(told) => {
+                self.errands.born(message.topic());
+                self.told(told, message, receipt);
+            }
             Err(puzzle) => {
                 let (number, route) = (self.number, spark.route);
                 let waiting = waiting(number, route, message, receipt);
@@ -89,6 +95,7 @@ impl Bridge {
     pub(super) fn told(&mut self, told: Told, message: Delivered, receipt: Option<Receipt>) {
         let Some(route) = self.spark.as_ref().map(|spark| spark.route) else { return };
         let Told { readings, refused, refusal } = told;
+        self.errands.read(&readings, message.received_at);
         if let Some(puzzle) = refusal {
             let why = Why::from(puzzle);
             self.shown.change(|view| {
@@ -153,7 +160,7 @@ impl Bridge {
         }
     }
 
-    fn settled(&mut self, waiting: Waiting) {
+    pub(super) fn settled(&mut self, waiting: Waiting) {
         if let Some(receipt) = waiting.receipt {
             self.unacked.settled(receipt);
         }
@@ -169,7 +176,7 @@ impl Bridge {
     }
 
     /// What is not understood is kept for people, and acknowledged: it would only come again.
-    fn set_aside(&mut self, waiting: Waiting, why: Why) {
+    pub(super) fn set_aside(&mut self, waiting: Waiting, why: Why) {
         if let Some(receipt) = waiting.receipt {
             self.unacked.settled(receipt);
         }
@@ -208,7 +215,12 @@ impl Bridge {
 }
 
 /// A message whose readings are not known yet.
-fn waiting(number: u64, route: usize, message: Delivered, receipt: Option<Receipt>) -> Waiting {
+pub(super) fn waiting(
+    number: u64,
+    route: usize,
+    message: Delivered,
+    receipt: Option<Receipt>,
+) -> Waiting {
     let (replay, meaning, samples) = (None, Meaning::Unread, 0);
     Waiting { number, route, message, receipt, replay, meaning, samples }
 }

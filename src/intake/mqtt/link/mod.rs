@@ -132,6 +132,12 @@ pub(super) trait Link: Send + Sync {
     fn subscribe(&self, filters: &[(String, u8)]);
     /// Publishes.
     fn publish(&self, publication: Publication);
+    /// Publishes with QoS 1; tells whether the broker has acknowledged it. False when that can't come any
+    /// more, or was refused.
+    fn publish_tracked(
+        &self,
+        publication: Publication,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send>>;
     /// Publications that are not sent yet.
     fn queued(&self) -> usize;
     /// Disconnects when what was said before is sent.

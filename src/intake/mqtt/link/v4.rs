@@ -10,6 +10,8 @@ use rumqttc_v4::{
     LastWill, ManualAck, MqttOptions, Outgoing, Packet, PubAck, Publish, PublishOptions, QoS,
     StateError, SubscribeFilter, SubscribeReasonCode,
 };
+use std::future::Future;
+use std::pin::Pin;
 
 struct V4 {
     client: AsyncClient,
@@ -161,6 +163,22 @@ impl Link for V4 {
         self.queued.one_more();
         if self.client.try_publish(topic, payload, options).is_err() {
             self.queued.one_less();
+        }
+    }
+
+    fn publish_tracked(
+        &self,
+        publication: Publication,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let Publication { topic, payload, qos, retain } = publication;
+        let options = PublishOptions::new(of_number(qos)).retain(retain);
+        self.queued.one_more();
+        match self.client.try_publish_tracked(topic, payload, options) {
+            Ok(notice) => Box::pin(async move { notice.wait_completion_async().await.is_ok() }),
+            Err(_) => {
+                self.queued.one_less();
+                Box::pin(std::future::ready(false))
+            }
         }
     }
 

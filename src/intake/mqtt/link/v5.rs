@@ -217,6 +217,22 @@ impl Link for V5 {
         }
     }
 
+    fn publish_tracked(
+        &self,
+        publication: Publication,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let Publication { topic, payload, qos, retain } = publication;
+        let options = PublishOptions::new(of_number(qos)).retain(retain);
+        self.queued.one_more();
+        match self.client.try_publish_tracked(topic, payload, options) {
+            Ok(notice) => Box::pin(async move { notice.wait_completion_async().await.is_ok() }),
+            Err(_) => {
+                self.queued.one_less();
+                Box::pin(std::future::ready(false))
+            }
+        }
+    }
+
     fn queued(&self) -> usize {
         self.queued.count()
     }

@@ -1,6 +1,6 @@
 //! By which rules samples become rollups: as they are remembered, and ready for use.
 
-use super::super::globs::Globs;
+use crate::model::Globs;
 use serde::{Deserialize, Serialize};
 
 /// What is folded, and how.

@@ -1,4 +1,4 @@
-//! Which names a sink gets: those that fit a glob, and none with `!` before it. Pure.
+//! Which names are meant: those that fit a glob, and none with `!` before it. Pure.
 
 use globset::{Glob, GlobSet};
 

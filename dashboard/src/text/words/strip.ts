@@ -1,0 +1,53 @@
+// Words of the strip on top of every page.
+
+export const strip = {
+  'strip.home': ['Tidegate: the fleet', 'Tidegate: a frota'],
+  'strip.vitals': ['Vitals', 'Sinais vitais'],
+  'strip.version': ['tidegate {version}, up for {span}', 'tidegate {version}, a funcionar há {span}'],
+  'strip.data_title': [
+    'Time since the last message, and how far live trails what was received',
+    'Tempo desde a última mensagem, e quanto o direto está atrás do que foi recebido',
+  ],
+  'strip.data_old': ['data {span} old', 'dados com {span}'],
+  'strip.slowed': [', every {n}th update', ', uma em cada {n} atualizações'],
+  'strip.now': ['Now', 'Já'],
+  'strip.link_live': ['live', 'em direto'],
+  'strip.link_stale': ['stale', 'parado'],
+  'strip.link_connecting': ['connecting', 'a ligar'],
+  'strip.link_reconnecting': ['reconnecting', 'a religar'],
+  'strip.link_reconnecting_in': ['reconnecting in {n} s', 'a religar em {n} s'],
+  'strip.link_asleep': ['asleep', 'a dormir'],
+  'strip.samples': ['Samples', 'Amostras'],
+  'strip.samples_title': ['Samples received per second', 'Amostras recebidas por segundo'],
+  'strip.per_second': ['{n} /s', '{n} /s'],
+  'strip.pressure': ['Pressure', 'Pressão'],
+  'strip.pressure_title': [
+    'How full the tightest bounded resource is; producers are throttled from it',
+    'Quão cheio está o recurso mais apertado; é por ele que se travam os produtores',
+  ],
+  'strip.spool': ['Spool', 'Diário'],
+  'strip.spool_fill': ['Spool fill', 'Enchimento do diário'],
+  'strip.spool_log': ['The log on disk', 'O diário em disco'],
+  'strip.spool_title': ['The log on disk: {bytes} of {max} ({percent})', 'O diário em disco: {bytes} de {max} ({percent})'],
+  'strip.spool_oldest': [
+    'oldest record {span} old, durability {durability}',
+    'registo mais antigo com {span}, durabilidade {durability}',
+  ],
+  'strip.live_lag': ['Live lag', 'Atraso do direto'],
+  'strip.live_lag_title': ['How far the live view is behind what was received', 'Quanto o direto está atrás do que foi recebido'],
+  'strip.sink_title': [
+    'Sink {sink}: {samples} behind, breaker {state}',
+    'Destino {sink}: {samples} de atraso, disjuntor {state}',
+  ],
+  'strip.sink_lag': ['{sink} lag', 'Atraso {sink}'],
+  'strip.ledger': ['Ledger', 'Balanço'],
+  'strip.ledger_title': ['Whether all counts add up', 'Se todas as contas batem certo'],
+  'strip.ledger_accepted': ['accepted {samples} samples', '{samples} amostras aceites'],
+  'strip.ledger_stored': ['= stored {stored} + spooled {spooled}', '= guardadas {stored} + no diário {spooled}'],
+  'strip.ledger_rest': [
+    '+ dead-lettered {dead} + shed {shed} + live only {skipped}',
+    '+ recusadas {dead} + largadas {shed} + só em direto {skipped}',
+  ],
+  'strip.balanced': ['balanced', 'certo'],
+  'strip.off_balance': ['off balance', 'errado'],
+} as const;

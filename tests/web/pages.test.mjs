@@ -1,0 +1,228 @@
+// The page as such: every page by every kind of viewer, by keyboard, in both languages, on slow networks, over sleep
+// and restarts.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { BUSY_MS, Daemon, launch } from './daemon.mjs';
+import { api, axe, focused, open, until } from './room.mjs';
+
+const PAGES = ['', '#/boards', '#/alerts', '#/alerts/history', '#/rules', '#/silences', '#/notifications', '#/inbox', '#/pipeline', '#/dead-letters', '#/not-understood', '#/settings', '#/device/pump-002'];
+let daemon;
+let browser;
+
+before(async () => {
+  daemon = await Daemon.start('--devices', '60');
+  browser = await launch();
+  await api(daemon, 'PUT', 'rules/always', { kind: 'threshold', device: ['pump-00*'], metric: ['motor.temperature'], above: -1000 });
+});
+
+after(async () => {
+  await browser?.close();
+  await daemon?.end();
+});
+
+const go = (page, hash) => page.evaluate((hash) => { location.hash = hash === '' ? '#/' : hash; }, hash);
+
+for (const [look, options] of [
+  ['light', { colorScheme: 'light' }],
+  ['dark', { colorScheme: 'dark' }],
+  ['on a phone', { viewport: { width: 360, height: 740 } }],
+]) {
+  test(`axe finds no fault on any page, ${look}`, async () => {
+    const { page, faults, close } = await open(browser, daemon, '', { bypassCSP: true, ...options });
+    const found = [];
+    for (const hash of PAGES) {
+      await go(page, hash);
+      await page.waitForTimeout(700);
+      found.push(...(await axe(page)).map((fault) => `${hash || 'overview'}: ${fault}`));
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (wide > 0) found.push(`${hash || 'overview'} is ${wide} px too wide`);
+    }
+    assert.deepEqual(found, []);
+    assert.deepEqual(faults, []);
+    await close();
+  });
+}
+
+test('every page has its name, its heading and the age of what it shows', async () => {
+  const { page, close } = await open(browser, daemon);
+  const titles = new Set();
+  for (const hash of PAGES) {
+    await go(page, hash);
+    await page.waitForTimeout(300);
+    assert.equal(await page.locator('h1').count(), 1, hash);
+    titles.add((await page.title()).replace(/^(‼ )?\(\d+\) /, ''));
+    const ages = await page.locator('.as-of, .link .age').count();
+    assert.ok(ages > 0, hash);
+  }
+  assert.equal(titles.size, PAGES.length, [...titles].join(', '));
+  await close();
+});
+
+test('nothing moves under the reader: the pages do not shift', async () => {
+  const { page, close } = await open(browser, daemon);
+  for (const hash of ['', '#/alerts', '#/pipeline', '#/device/pump-002', '#/settings']) {
+    await page.goto('about:blank');
+    await page.addInitScript(() => {
+      window.shift = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+      }).observe({ type: 'layout-shift', buffered: true });
+    });
+    await page.goto(`${daemon.url}/${hash}`);
+    await page.waitForSelector('[data-link="live"]');
+    await page.waitForTimeout(2500);
+    const shift = await page.evaluate(() => window.shift);
+    assert.ok(shift < 0.1, `${hash || 'overview'} shifts by ${shift.toFixed(3)}`);
+  }
+  await close();
+});
+
+test('both languages, and the choice is kept', async () => {
+  const { page, close } = await open(browser, daemon, '#/settings', { locale: 'pt-PT' });
+  assert.equal(await page.locator('html').getAttribute('lang'), 'pt-PT');
+  await page.getByRole('heading', { name: 'Definições' }).waitFor();
+  assert.match(await page.locator('.nav').innerText(), /Visão geral[\s\S]*Painéis[\s\S]*Alertas[\s\S]*Percurso[\s\S]*Definições/);
+  for (const hash of PAGES) {
+    await go(page, hash);
+    await page.waitForTimeout(300);
+    const text = await page.locator('#main').innerText();
+    // A place that was not filled, or a key that has no text.
+    assert.doesNotMatch(text, /\{\w+\}|\b(alerts|common|devices|fleet|letters|page|pipeline|rules|settings|sinks|verdict)\.[a-z_]{3,}/, hash);
+  }
+  await go(page, '#/settings');
+  await page.getByLabel('Língua').selectOption('en');
+  await page.getByRole('heading', { name: 'Settings' }).waitFor();
+  await page.reload();
+  await page.getByRole('heading', { name: 'Settings' }).waitFor();
+  await page.getByLabel('Colours').selectOption('dark');
+  const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  await page.getByLabel('Colours').selectOption('light');
+  assert.notEqual(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), ground);
+  await close();
+});
+
+test('by keyboard alone: the skip link, the navigation, a dialog that keeps the focus and gives it back', async () => {
+  const { page, close } = await open(browser, daemon, '#/alerts');
+  await page.locator('[data-alert]').first().waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(page), 'Skip to the page');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'main');
+  // The whole order, once around: everything that can be reached shows that it is reached.
+  const unseen = await page.evaluate(async () => {
+    const faults = [];
+    for (const element of document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')) {
+      if (element.closest('dialog') || element.disabled || element.getClientRects().length === 0) continue;
+      element.focus({ focusVisible: true });
+      const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(element);
+      if ((outlineStyle === 'none' || outlineWidth === '0px') && boxShadow === 'none') faults.push(element.outerHTML.slice(0, 120));
+    }
+    return faults;
+  });
+  assert.deepEqual(unseen, []);
+  // Into a dialog, around in it, and out.
+  const button = page.locator('[data-alert][data-state="firing"]').first().getByRole('button');
+  await button.focus();
+  const from = await focused(page);
+  await page.keyboard.press('Enter');
+  await page.getByRole('dialog').waitFor();
+  for (let step = 0; step < 8; step += 1) {
+    await page.keyboard.press('Tab');
+    const inside = await page.evaluate(() => document.activeElement === document.body || document.activeElement?.closest('dialog') !== null);
+    assert.ok(inside, 'the focus leaves the dialog');
+  }
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  assert.equal(await focused(page), from);
+  await close();
+});
+
+test('what must not move does not', async () => {
+  const { page, close } = await open(browser, daemon, '#/pipeline', { reducedMotion: 'reduce' });
+  await page.locator('[data-part="spool"]').waitFor();
+  const moving = await page.evaluate(() => document.getAnimations().filter((one) => one.playState === 'running').length);
+  assert.equal(moving, 0);
+  await close();
+});
+
+test('the picture of the pipeline lives', async () => {
+  const { page, close } = await open(browser, daemon, '#/pipeline');
+  await page.locator('[data-part="spool"]').waitFor();
+  for (const part of ['clients', 'intake', 'spool', 'live', 'viewers', 'sink history']) {
+    assert.equal(await page.locator(`[data-part="${part}"]`).count(), 1, part);
+  }
+  await until('samples that flow', async () => /[1-9][\d,]* samples\/s/.test(await page.locator('.drawing').textContent()));
+  await close();
+});
+
+test('a laptop sleeps for ten minutes, wakes, and the page is right without a reload', async () => {
+  const { page, faults, close } = await open(browser, daemon);
+  await page.waitForFunction(() => window.__tidegate.devices() >= 60);
+  await page.evaluate(() => { window.notReloaded = true; });
+  await page.clock.install();
+  const cdp = await page.context().newCDPSession(page);
+  // The lid is closed: the page is frozen, the network gone. The socket dies without a farewell.
+  await cdp.send('Network.enable');
+  await cdp.send('Network.emulateNetworkConditions', { offline: true, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
+  await daemon.kill();
+  await daemon.restart();
+  await cdp.send('Page.setWebLifecycleState', { state: 'active' });
+  // Timers that were due meanwhile fire once, as after a sleep.
+  await page.clock.fastForward('10:00');
+  await cdp.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await page.waitForSelector('[data-link="live"]', { timeout: 4 * BUSY_MS });
+  await page.waitForFunction(() => /data (< 1|[12]) s old/.test(document.querySelector('.link .age').textContent), null, { timeout: 4 * BUSY_MS });
+  assert.equal(await page.evaluate(() => window.notReloaded), true);
+  assert.deepEqual(faults.filter((fault) => !/WebSocket|ERR_|Failed to load/.test(fault)), []);
+  await close();
+});
+
+test('a tab that is hidden for ten minutes lets its link go, and takes it up again', async () => {
+  const { page, close } = await open(browser, daemon);
+  await page.clock.install();
+  const hide = (hidden) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }, hidden);
+  await hide(true);
+  await page.clock.runFor(10 * 60_000);
+  await page.waitForFunction(() => window.__tidegate.link() === 'asleep');
+  await hide(false);
+  await page.clock.resume();
+  await page.waitForFunction(() => window.__tidegate.link() === 'live', null, { timeout: 4 * BUSY_MS });
+  await close();
+});
+
+test('a network of 50 KB/s is slow, not wrong, and the page recovers', async () => {
+  const { page, close } = await open(browser, daemon);
+  await page.waitForFunction(() => window.__tidegate.devices() >= 60);
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('Network.enable');
+  const throttle = (bytes) =>
+    cdp.send('Network.emulateNetworkConditions', { offline: false, latency: 40, downloadThroughput: bytes, uploadThroughput: bytes });
+  await throttle(50 * 1024);
+  await page.reload();
+  // Everything is there, later; what is shown says how old it is.
+  await page.waitForFunction(() => window.__tidegate?.devices() >= 60, null, { timeout: 8 * BUSY_MS });
+  await go(page, '#/pipeline');
+  await page.locator('[data-part="spool"]').waitFor({ timeout: 4 * BUSY_MS });
+  assert.match(await page.locator('.link .age').innerText(), /data .+ old/);
+  await throttle(-1);
+  await page.waitForFunction(() => /data (< 1|[12]) s old/.test(document.querySelector('.link .age').textContent), null, { timeout: 4 * BUSY_MS });
+  await close();
+});
+
+test('an answer that the viewer has no right to is told everywhere', async () => {
+  for (const [status, says] of [[401, 'login'], [403, 'right']]) {
+    const { page, close } = await open(browser, daemon, '#/rules');
+    await page.locator('[data-rule]').first().waitFor();
+    await page.route('**/api/v1/rules', (route) =>
+      route.fulfill({ status, contentType: 'application/problem+json', body: JSON.stringify({ status, detail: 'not for you' }) }),
+    );
+    await page.waitForSelector(`[data-denied="${says}"]`, { timeout: 2 * BUSY_MS });
+    assert.match(await page.locator('.fault').first().innerText(), status === 401 ? /log in again/ : /not for you/);
+    await close();
+  }
+});
