@@ -5,7 +5,6 @@
 //! tells of. A file is replaced in one step, and on disk before the request is answered.
 
 use super::body;
-use super::history::Parameters;
 use super::origin;
 use super::problem::Problem;
 use super::state::App;
@@ -241,12 +240,10 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let with = warp::any().map(move || app.clone()).boxed();
     let reading = warp::get().or(warp::head()).unify();
     let one = || warp::path!("api" / "v1" / "boards" / String);
-    let parameters = warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify();
     let list = reading
         .and(warp::path!("api" / "v1" / "boards"))
         .and(with.clone())
-        .and(parameters)
-        .then(|app: Arc<App>, _| async move { answer(list(app).await) });
+        .then(|app: Arc<App>| async move { answer(list(app).await) });
     let get = reading
         .and(one())
         .and(with.clone())

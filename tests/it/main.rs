@@ -4,6 +4,7 @@
 mod alerts;
 mod audit;
 mod bad_input;
+mod boards;
 mod client;
 mod commands;
 #[cfg(feature = "mqtt")]

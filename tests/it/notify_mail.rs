@@ -105,28 +105,6 @@ fn an_alert_comes_as_a_letter_that_is_understood_from_its_subject() {
 }
 
 #[test]
-fn a_hostile_name_begins_no_header() {
-    let server = MailServer::start(&["plain"]);
-    let more = ["alerts.0.text={tag.x} {device}"];
-    let daemon = start(&format!("smtp://127.0.0.1:{}", server.port), &more);
-    let line = json!({
-        "device": "pump-7", "tags": { "x": "a\r\nBcc: evil@example.org\r\n\r\nbody" },
-        "values": { "motor.temperature": 99 },
-    });
-    let headers = [("content-type", "application/x-ndjson")];
-    let (status, answer) =
-        daemon.request("POST", "/api/v1/ingest", &headers, line.to_string().as_bytes());
-    if status == 200 {
-        let mail = server.next();
-        let (head, _) = mail["text"].as_str().unwrap().split_once("\r\n\r\n").unwrap();
-        assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
-        assert_eq!(mail["to"], json!(["ana@plant.example", "rui@plant.example"]));
-    } else {
-        assert_eq!(status, 422, "{answer}");
-    }
-}
-
-#[test]
 fn it_goes_over_tls_of_both_kinds_with_a_password_that_is_read_each_time() {
     let directory = tempfile::tempdir().unwrap();
     certificates(directory.path(), &["mail"]);

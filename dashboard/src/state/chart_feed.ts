@@ -15,7 +15,7 @@ import { bucketFor, liveBucket, type Plan, planFor, rangeNamed, refreshOf } from
 import { lacks, questionFor, type Span, widthOf } from './span';
 import { Trace } from './trace';
 import type { Units } from './units';
-import { type ChartView, COMPARED_MS, DEFAULT_CHARTS } from './view';
+import { type ChartView, COMPARED_MS, DEFAULT_CHARTS, spanAt } from './view';
 
 /** Browsers open six connections to a host; some are left for everything else. */
 const QUESTIONS_AT_ONCE = 4;
@@ -61,6 +61,8 @@ export class ChartFeed {
   private tickTimer = 0;
   private changedAt = -Infinity;
   private askedAt = -Infinity;
+  /** What of the past was last asked for; null: nothing that is still worth anything. */
+  private asked: { question: Span; bucket_ms: number; compare: ChartView['compare'] } | null = null;
   /** How far the ghosts of a live view reach. */
   private hauntedUntil = 0;
 
@@ -103,8 +105,12 @@ export class ChartFeed {
     this.view = view;
     this.pixels = pixels;
     if (view.compare === null) for (const trace of this.traces.values()) trace.exorcise();
-    if (view.past !== null) this.lookBack(view.past, before);
+    // What live told has no place in the past, whose points are others.
+    if (view.past !== null && before.past === null) for (const trace of this.traces.values()) trace.yieldToHistory();
+    if (view.past !== null) this.lookBack(view.past);
     else if (before.past !== null || before.range !== view.range) this.goLive();
+    // Before the first frame has come nothing was asked for: it will be asked for as it is wanted then.
+    else if (this.joinedAt === null) return;
     else if (wider && !this.plan.drawn) this.rest();
     else if (before.compare !== view.compare) this.rest();
   }
@@ -131,17 +137,17 @@ export class ChartFeed {
     return { device: devices.map(globOf), metric: metrics === null ? ['*'] : metrics.map(globOf), window: this.plan.window };
   }
 
-  private lookBack(past: Span, before: ChartView): void {
-    const bucket = bucketFor(widthOf(past), this.pixels);
-    const now = this.now();
-    const shown = before.past !== null && before.compare === this.view.compare && bucket === this.bucket_ms;
-    if (shown && [...this.traces.values()].every((trace) => !lacks(trace.loaded, past, now))) return;
-    this.rest();
+  private lookBack(past: Span): void {
+    const { asked } = this;
+    const bucket_ms = bucketFor(widthOf(past), this.pixels);
+    const same = asked !== null && asked.bucket_ms === bucket_ms && asked.compare === this.view.compare;
+    if (!same || lacks(asked.question, past, this.now())) this.rest();
   }
 
   private goLive(): void {
     window.clearTimeout(this.restTimer);
     this.abort.abort();
+    this.asked = null;
     const range = rangeNamed(this.view.range);
     const plan = planFor(range, this.windows);
     const same = plan.window === this.plan.window;
@@ -255,6 +261,7 @@ export class ChartFeed {
         ? liveBucket(rangeNamed(this.view.range), this.plan, this.pixels)
         : bucketFor(widthOf(past), this.pixels);
     this.askedAt = performance.now();
+    this.asked = past === null ? null : { question: this.question(), bucket_ms: this.bucket_ms, compare: this.view.compare };
     if (this.lookup !== 'known') await this.lookUp(signal);
     for (const trace of this.traces.values()) trace.expect(this.bucket_ms);
     const waiting = this.ordered().sort((a, b) => Number(b.seen) - Number(a.seen));
@@ -287,8 +294,7 @@ export class ChartFeed {
     const { signal } = this.abort;
     const { past } = this.view;
     const { bucket_ms } = this;
-    const now = this.now();
-    const [from, to] = questionFor(past ?? [now - rangeNamed(this.view.range).span_ms, now], bucket_ms, now);
+    const [from, to] = this.question();
     const { device, metric, tags } = trace;
     // A live view goes on behind what was asked for, so it is asked without an end.
     const end = past === null ? null : to;
@@ -301,6 +307,11 @@ export class ChartFeed {
     }
     stir();
     await this.haunt(trace, [from, to], signal);
+  }
+
+  private question(): Span {
+    const now = this.now();
+    return questionFor(spanAt(this.view, now), this.bucket_ms, now);
   }
 
   /** Asks for the same at the time that is compared with. */

@@ -300,7 +300,9 @@ function Figures({ trace, pointed, at }: { trace: Trace; pointed: number | null;
   const { shown, averaged } = trace.precision;
   const i = pointed === null ? null : pointAt(trace.joined, pointed, trace.bucket_ms || at.bucket_ms, trace.kind !== 'number');
   const aged = pointed === null && ageOf(trace, at) !== null;
-  const { it, digits } = pointed === null ? valueOf(trace, at) : { it: i === null ? null : shownAt(trace, i), digits: averaged };
+  const many = i !== null && trace.joined.count[i]! > 1;
+  const here = { it: i === null ? null : shownAt(trace, i), digits: many ? averaged : shown };
+  const { it, digits } = pointed === null ? valueOf(trace, at) : here;
   let range = '';
   if (trace.kind === 'number') {
     const sum = pointed === null ? extent(trace.joined, ...at.span) : null;
