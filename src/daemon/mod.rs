@@ -214,7 +214,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         influx: influx.clone(),
         bridges: told_by_bridges,
         alerts: alerts.clone(),
-        commands: commands.clone(),
+        commands: commands.view(),
         notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
