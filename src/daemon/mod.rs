@@ -239,7 +239,7 @@ pub async fn start_as(
         influx: influx.clone(),
         bridges: told_by_bridges,
         alerts: alerts.clone(),
-        commands: commands.clone(),
+        commands: commands.view(),
         notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
