@@ -32,7 +32,8 @@ export interface Clock {
 export interface DevicePatch {
   known?: boolean;
   expected_s?: number | null;
-  labels?: Record<string, string>;
+  /** Only what changes; null removes one. */
+  labels?: Record<string, string | null>;
 }
 
 export type Delivery = 'at_most_once' | 'at_least_once';

@@ -67,3 +67,4 @@ mod store;
 mod trouble;
 mod victoria;
 mod viewer;
+mod viewers;

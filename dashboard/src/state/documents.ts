@@ -41,6 +41,13 @@ export function typedLabels(text: string): Typed<Record<string, string>> {
   return { ok: true, value: labels };
 }
 
+/** What makes the one of the other: null removes a label. */
+export function labelChanges(before: Record<string, string>, after: Record<string, string>): Record<string, string | null> {
+  const gone = Object.keys(before).filter((key) => !(key in after));
+  const set = Object.entries(after).filter(([key, text]) => before[key] !== text);
+  return Object.fromEntries([...gone.map((key) => [key, null] as const), ...set]);
+}
+
 /** A number of seconds; nothing is `null`. */
 export function typedSeconds(text: string): Typed<number | null> {
   const trimmed = text.trim().replace(',', '.');

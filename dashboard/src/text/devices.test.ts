@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { typedJson, typedLabels, typedObject, typedSeconds } from '../state/documents';
+import { labelChanges, typedJson, typedLabels, typedObject, typedSeconds } from '../state/documents';
 import type { DeviceInfo } from '../wire';
 import type { Clock } from '../wire_devices';
 import { clockText, newest } from './devices';
@@ -43,6 +43,7 @@ describe('what is typed', () => {
   it('is labels and seconds', () => {
     expect(typedLabels('a=1\n\n b = x = y \n')).toEqual({ ok: true, value: { a: '1', b: 'x = y' } });
     expect(typedLabels('hall')).toMatchObject({ ok: false });
+    expect(labelChanges({ a: '1', b: '2', c: '3' }, { a: '1', b: '5', d: '4' })).toEqual({ c: null, b: '5', d: '4' });
     expect([typedSeconds(''), typedSeconds('2,5'), typedSeconds('0'), typedSeconds('soon')]).toMatchObject([
       { ok: true, value: null },
       { ok: true, value: 2.5 },

@@ -14,7 +14,7 @@ import { spanAt } from '../state/view';
 import { seriesName } from '../wire';
 import { count, span, UNKNOWN } from '../text/format';
 import { Commands } from './commands';
-import { DeviceAlerts } from './device_alerts';
+import { alertsAreKnown, DeviceAlerts } from './device_alerts';
 import { DeviceFacts } from './device_facts';
 import { say } from '../text/say';
 import { saveNew } from './board_store';
@@ -51,10 +51,10 @@ export function Device({ id }: { id: string }) {
       </TimeBar>
       <DeviceAlerts id={id} />
       <div ref={charts}>
-        {feed !== null && <Panels feed={feed} span={shown} now={now} />}
+        {feed !== null && alertsAreKnown() && <Panels feed={feed} span={shown} now={now} />}
       </div>
       {/* What stands under the charts comes with them: nobody knows before how high they are. */}
-      {feed !== null && feed.lookup !== 'asking' && (
+      {feed !== null && feed.lookup !== 'asking' && alertsAreKnown() && (
         <div class="device-room">
           <DeviceFacts id={id} />
           <Commands id={id} />

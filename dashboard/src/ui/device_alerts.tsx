@@ -1,12 +1,17 @@
 // The open alerts of one device, on its page.
 
-import { alerts } from '../app';
+import { alerts, alertsFeed } from '../app';
 import { beat } from '../beat';
 import { ALL_ALERTS, alertHash, alertHistoryHash } from '../route';
 import { ordered, since } from '../state/alerts';
 import { say } from '../text/say';
 import { When } from './kit';
 import { Severity, stateText } from './severity';
+
+/** Charts wait for so long, so that the alerts above them do not push them down. */
+const PATIENCE_MS = 3000;
+
+export const alertsAreKnown = (): boolean => alertsFeed.at !== null || performance.now() > PATIENCE_MS;
 
 export function DeviceAlerts({ id }: { id: string }) {
   beat.value;

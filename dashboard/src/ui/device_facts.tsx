@@ -1,11 +1,13 @@
 // What is known of a device beside its readings: presence with its reason, clock, ways, refusals, labels.
 
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { deviceFeed, link } from '../app';
 import { beat } from '../beat';
 import { accept, change, facts as askFacts } from '../link/devices_api';
-import { typedLabels, typedSeconds } from '../state/documents';
+import { ApiError } from '../link/http';
+import { labelChanges, typedLabels, typedSeconds } from '../state/documents';
+import { faultsOf } from '../state/faults';
 import { CLOCK_LEVELS, clockText, fine, newest } from '../text/devices';
 import { clock, count, number, span, UNKNOWN } from '../text/format';
 import { say } from '../text/say';
@@ -194,6 +196,11 @@ function Refusals({ info }: { info: DeviceInfo }) {
   );
 }
 
+function faultsIn(error: unknown): Record<string, string> {
+  if (!(error instanceof ApiError)) return { '': (error as Error).message };
+  return faultsOf(error.message, error.fields, ['labels', 'expected_s']);
+}
+
 interface EditProps {
   id: string;
   info: DeviceInfo;
@@ -201,7 +208,7 @@ interface EditProps {
 }
 
 function Edit({ id, info, leave }: EditProps) {
-  const own = info.operator_labels ?? info.labels ?? {};
+  const [own] = useState(info.operator_labels ?? {});
   const labels = useSignal(Object.entries(own).map(([key, text]) => `${key}=${text}`).join('\n'));
   const expected = useSignal(info.expected_s == null ? '' : String(info.expected_s));
   const faults = useSignal<Record<string, string>>({});
@@ -213,8 +220,13 @@ function Edit({ id, info, leave }: EditProps) {
     faults.value = { ...(wanted.ok ? {} : { labels: wanted.fault }), ...(seconds.ok ? {} : { expected_s: seconds.fault }) };
     if (!wanted.ok || !seconds.ok) return;
     const done = await give(async () => {
-      await change(id, { labels: wanted.value, expected_s: seconds.value });
-      return '';
+      try {
+        await change(id, { labels: labelChanges(own, wanted.value), expected_s: seconds.value });
+        return '';
+      } catch (error) {
+        faults.value = faultsIn(error);
+        throw new Error(faults.value[''] ?? '');
+      }
     });
     if (done) leave({ ok: true, text: say('devices.saved') });
   };
