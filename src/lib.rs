@@ -31,6 +31,7 @@ pub mod commands;
 pub mod config;
 pub mod daemon;
 pub mod decode;
+pub mod devices;
 pub mod gate;
 pub mod intake;
 pub mod ledger;

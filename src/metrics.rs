@@ -6,12 +6,14 @@
 mod alerts;
 mod bridges;
 mod commands;
+mod devices;
 mod live;
 mod notify;
 
 pub use alerts::{AlertGauges, Alerts};
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
+pub use devices::Devices;
 pub use live::{LiveGauges, Viewers};
 pub use notify::{ChannelGauges, Channels};
 
@@ -127,7 +129,7 @@ pub struct Gauges {
     pub spool_segments: Gauge,
     pub spool_oldest_seconds: FloatGauge,
     pub series: Gauge,
-    pub devices: Gauge,
+    pub devices: Devices,
     pub late_samples: Gauge,
     pub ledger_imbalance: Gauge,
     pub history_samples: Gauge,
@@ -295,7 +297,7 @@ impl Metrics {
                     "Age of the spool's oldest record",
                 ),
                 series: add(r, "series", "Series known"),
-                devices: add(r, "devices", "Devices known"),
+                devices: Devices::new(r),
                 late_samples: add(r, "late_samples", "Samples too late for their live window"),
                 ledger_imbalance: add(
                     r,

@@ -58,6 +58,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("sqlite", &[]),
     ("notify", &["model", "clock", "rules", "sqlite"]),
     ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
+    ("devices", &["model", "live", "sqlite"]),
     ("alerts", &["model", "clock", "rules", "spool", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
     ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),

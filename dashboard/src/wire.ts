@@ -255,7 +255,7 @@ export type RollupsFrame = FrameHead & {
 };
 export type DeviceFrame = FrameHead & { type: 'device'; data: { devices: DeviceInfo[] } };
 export type StatusFrame = FrameHead & { type: 'status'; data: Status };
-export type DegradedFrame = FrameHead & { type: 'degraded'; data: { factor: number; skipped: number } };
+export type DegradedFrame = FrameHead & { type: 'degraded'; data: { factor: number; merged: number; age_ms: number; window: string } };
 /** `all`: these are all that are open, but for `more`. */
 export type AlertFrame = FrameHead & { type: 'alert'; data: { alerts: Alert[]; all?: boolean; more?: number } };
 export type Frame = SnapshotFrame | RollupsFrame | DeviceFrame | StatusFrame | DegradedFrame | AlertFrame;

@@ -52,6 +52,7 @@ impl Aggregate {
     /// An empty one.
     #[must_use]
     pub fn new(settings: Settings) -> Aggregate {
+        let devices = Devices::new(&settings);
         let store = Store {
             windows: settings.windows.clone(),
             arena: Arena::new(),
@@ -61,7 +62,7 @@ impl Aggregate {
         Aggregate {
             settings,
             names: Names::default(),
-            devices: Devices::default(),
+            devices,
             store,
             next: Position(0),
             log_time: Timestamp(i64::MIN),
@@ -125,7 +126,7 @@ impl Aggregate {
         table: Table<'_>,
     ) {
         if !table.keep().in_live() {
-            self.pass_by(position, received_at, table);
+            self.pass_by((position, received_at, via), table);
             return;
         }
         let times = table.times();
@@ -135,9 +136,9 @@ impl Aggregate {
             return;
         };
         let device_id = self.names.tables[id.0 as usize].device;
+        self.devices.received(device_id, received_at, via, times.len());
+        self.devices.saw_clock(device_id, received_at, latest, false);
         if self.batch_devices.last() != Some(&device_id) {
-            self.devices.received(device_id, received_at);
-            via.inspect(|via| self.devices.came(device_id, via));
             self.batch_devices.push(device_id);
         }
         let device = self.devices.get_mut(device_id);
@@ -163,7 +164,11 @@ impl Aggregate {
 
     /// No window counts it. But its device was heard of; and who shows the past of these series is
     /// told, as of late samples, that stores have more of it now.
-    fn pass_by(&mut self, position: Position, received_at: Timestamp, table: Table<'_>) {
+    fn pass_by(
+        &mut self,
+        (position, received_at, via): (Position, Timestamp, Option<&Via>),
+        table: Table<'_>,
+    ) {
         self.counts.passed_by_samples += table.samples() as u64;
         if let Some(id) = self.names.table(table.identity()) {
             self.names.tables[id.0 as usize].late = position.next();
@@ -175,7 +180,7 @@ impl Aggregate {
             None if has_room => self.devices.intern(table.device(), received_at),
             None => return,
         };
-        self.devices.received(id, received_at);
+        self.devices.received(id, received_at, via, table.times().len());
     }
 
     fn apply_columns(

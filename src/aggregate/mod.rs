@@ -41,10 +41,13 @@ mod view;
 #[cfg(test)]
 mod model_tests;
 
-pub use devices::{Device, DeviceId, Via};
+pub use devices::{
+    Clock, ClockPolicy, ClockState, ClockTerms, Device, DeviceId, Fact, MINUTES, Seed, SeedRest,
+    Via,
+};
 pub use fold::{Aggregate, Counts};
 pub use names::{MetricId, SeriesId, TableId};
 pub use rollup::{Numbers, Rollup, TEXT_BYTES_MAX, Texts};
 pub use series::Kind;
-pub use settings::{LEVELS_MAX, Settings, Windows, WindowsError};
+pub use settings::{LEVELS_MAX, PresenceTerms, Settings, Windows, WindowsError};
 pub use view::{Filter, SeriesView, TableView};

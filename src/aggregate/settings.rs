@@ -1,5 +1,6 @@
 //! What the administrator may choose about the aggregate.
 
+use super::devices::{ClockPolicy, ClockTerms};
 use crate::model::NANOS_PER_MILLI;
 use std::time::Duration;
 use thiserror::Error;
@@ -16,9 +17,14 @@ pub struct Settings {
     pub lateness: Duration,
     /// The most bytes of closed rollups that are kept for viewers who resume.
     pub resume_bytes: usize,
-    /// The shortest silence after which a device is called offline; five times its usual interval if
-    /// that is longer.
-    pub offline_after: Duration,
+    /// When a device is called offline.
+    pub presence: PresenceTerms,
+    /// How their clocks are judged.
+    pub clocks: ClockTerms,
+    /// What is done when one is off, unless an operator said something else of its device.
+    pub clock_policy: ClockPolicy,
+    /// Devices never seen before are to be looked at by an operator.
+    pub inbox: bool,
     /// How long after its last receipt a device's open windows hold back the log. A device that is
     /// gone for good must not keep the log from being trimmed.
     pub hold: Duration,
@@ -32,9 +38,33 @@ impl Default for Settings {
             windows: Windows::default(),
             lateness: Duration::from_secs(2),
             resume_bytes: 16 << 20,
-            offline_after: Duration::from_secs(30),
+            presence: PresenceTerms::default(),
+            clocks: ClockTerms::default(),
+            clock_policy: ClockPolicy::default(),
+            inbox: true,
             hold: Duration::from_secs(5 * 60),
             series_max: 2_000_000,
+        }
+    }
+}
+
+/// When a device is called offline.
+#[derive(Debug, Clone)]
+pub struct PresenceTerms {
+    /// After the silence of so many usual intervals,
+    pub missed: u32,
+    /// but after no shorter one than this, unless an operator told the interval.
+    pub offline_after: Duration,
+    /// So long after its client's connection was closed, if that is not back.
+    pub reconnect_grace: Duration,
+}
+
+impl Default for PresenceTerms {
+    fn default() -> PresenceTerms {
+        PresenceTerms {
+            missed: 3,
+            offline_after: Duration::from_secs(30),
+            reconnect_grace: Duration::from_secs(5),
         }
     }
 }

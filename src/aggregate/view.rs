@@ -1,6 +1,6 @@
 //! Looking at the state: who there is, and the rollups of a series, all or those that changed.
 
-use super::devices::{Device, DeviceId};
+use super::devices::{Clock, ClockPolicy, ClockState, Device, DeviceId, Fact, Seed, Via};
 use super::fold::{Aggregate, Counts};
 use super::names::{MetricId, SeriesId, TableId};
 use super::rollup::Rollup;
@@ -122,23 +122,81 @@ impl Aggregate {
         self.devices.find(name)
     }
 
-    /// Makes a device known that was seen before the log begins; offline until the log tells of it.
-    pub fn seed_device(&mut self, name: &str, first_seen: Timestamp, last_seen: Timestamp) {
-        let id = self.devices.intern(name, first_seen);
-        let device = self.devices.get_mut(id);
-        device.first_seen = device.first_seen.min(first_seen);
-        device.last_seen = device.last_seen.max(last_seen);
+    /// Makes a device known that was seen before the log begins. Before the first record is folded.
+    pub fn seed_device(&mut self, seed: Seed) {
+        self.devices.seed(seed);
     }
 
-    /// Somebody who knows tells whether a device is online; from now on only that counts.
-    pub fn device_told(&mut self, name: &str, online: bool, now: Timestamp) {
-        let id = self.devices.intern(name, now);
-        self.devices.told(id, online, now);
+    /// Takes what became known beside the log at this time.
+    pub fn facts(&mut self, facts: impl IntoIterator<Item = Fact>, at: Timestamp) {
+        self.devices.facts(facts, at);
     }
 
-    /// Calls those devices offline that were not heard of for too long.
+    /// We were away from one time to another: that was no silence of any device.
+    pub fn absent(&mut self, from: Timestamp, until: Timestamp) {
+        self.devices.absent(from, until);
+    }
+
+    /// Our clock was set back: nothing was heard after now.
+    pub fn not_after(&mut self, now: Timestamp) {
+        self.devices.not_after(now);
+    }
+
+    /// Finds out which devices are there at this time.
     pub fn presence(&mut self, now: Timestamp) {
-        self.devices.presence(now, self.settings.offline_after);
+        self.devices.judge_all(now);
+    }
+
+    /// The way that a device's last batch came; `None` before the first.
+    #[must_use]
+    pub fn via(&self, id: DeviceId) -> Option<Via> {
+        self.devices.via(id)
+    }
+
+    /// What a device's clock shows beside ours; `None` before its first reading.
+    #[must_use]
+    pub fn clock(&self, id: DeviceId) -> Option<Clock> {
+        self.devices.get(id).clock(&self.settings.clocks)
+    }
+
+    /// How far a device's clock is ahead, in nanoseconds, and what is thought of that.
+    #[must_use]
+    pub fn clock_state(&self, id: DeviceId) -> (i64, ClockState) {
+        self.devices.get(id).clock_state(&self.settings.clocks)
+    }
+
+    /// What is done when a device's clock is off.
+    #[must_use]
+    pub fn clock_policy(&self, id: DeviceId) -> ClockPolicy {
+        self.devices.get(id).clock_policy.unwrap_or(self.settings.clock_policy)
+    }
+
+    /// An operator's word for that; or that there is none.
+    pub fn set_clock_policy(&mut self, id: DeviceId, policy: Option<ClockPolicy>) {
+        self.devices.get_mut(id).clock_policy = policy;
+        self.devices.mark(id);
+    }
+
+    /// Notes what a device's clock showed at a receipt, as told by who does something about it before
+    /// the log, or refuses its batches. A device that is not known becomes so, if `strangers` may.
+    pub fn saw_clock(&mut self, name: &str, at: Timestamp, newest: i64, strangers: bool) {
+        let id = match self.devices.find(name) {
+            Some(id) => id,
+            None if strangers => self.devices.intern(name, at),
+            None => return,
+        };
+        self.devices.saw_clock(id, at, newest, true);
+    }
+
+    /// Something is done about a device's clock before the log, or no longer.
+    pub fn set_remedied(&mut self, id: DeviceId, remedied: bool) {
+        self.devices.set_remedied(id, remedied);
+    }
+
+    /// An operator knows a device, or wants it in the inbox again.
+    pub fn set_known(&mut self, id: DeviceId, known: bool) {
+        self.devices.get_mut(id).known = known;
+        self.devices.mark(id);
     }
 
     /// Puts a device on the list of changed ones, because something beside the log changed.

@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod dead_letters;
 mod demo;
+mod devices;
 mod drill;
 #[cfg(feature = "mqtt")]
 mod mqtt;
@@ -66,6 +67,8 @@ enum Command {
     Desired(command::DesiredCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
+    /// List devices, look at one, or take new ones out of the inbox.
+    Devices(devices::DevicesCommand),
     /// Listen at the brokers, and see what the routes make of what is published.
     #[cfg(feature = "mqtt")]
     Mqtt(mqtt::Mqtt),
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Command(command) => command::command(&command),
         Command::Desired(command) => command::desired(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
+        Command::Devices(command) => devices::devices(&command),
         #[cfg(feature = "mqtt")]
         Command::Mqtt(command) => mqtt::mqtt(&command),
         #[cfg(feature = "mqtt")]

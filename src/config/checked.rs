@@ -39,6 +39,10 @@ pub struct Config {
     pub commands: CommandsConfig,
     /// Who is told of alerts.
     pub notify: NotifyConfig,
+    /// Who is there.
+    pub devices: super::DevicesConfig,
+    /// Clocks of devices.
+    pub clocks: super::ClocksConfig,
     /// Who may come without a token.
     pub anonymous: Anonymous,
     /// Logging.
@@ -166,6 +170,8 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         alerts: check.alerts(file),
         commands: check.commands(&file.commands),
         notify: check.notify(&file.notify),
+        devices: check.devices(&file.devices),
+        clocks: check.clocks(&file.clocks),
         anonymous: check.one_of(
             "auth.anonymous",
             &file.auth.anonymous,

@@ -22,6 +22,8 @@ pub(super) struct File {
     pub alerts: Vec<crate::rules::Spec>,
     pub commands: Commands,
     pub notify: Notify,
+    pub devices: super::devices::Devices,
+    pub clocks: super::devices::Clocks,
     pub auth: Auth,
     pub log: Log,
     pub shutdown: Shutdown,

@@ -26,6 +26,8 @@ const OUTCOME_BYTES: u64 = 200;
 /// A series known to admission (its hash), to the aggregate (windows of three widths) and to the
 /// history (names, head and last value); measured, docs/benchmarks.md.
 const SERIES_BYTES: u64 = 8 + 400 + 200;
+/// A device: what the aggregate knows of it beside its series, and what was said of it; measured.
+const DEVICE_BYTES: u64 = 1024;
 /// One buffered sample of the history: value and its share of the time axis, vectors half full.
 const HEAD_SAMPLE_BYTES: u64 = 2 * (8 + 2);
 /// A viewer: task, control queue, one frame on its way.
@@ -135,6 +137,11 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             (2 + config.sinks.influx.len() as u64) * CLIENTS_MAX as u64 * OUTCOME_BYTES,
         ),
         line("series", "limits.series_max", limits.series_max as u64 * SERIES_BYTES),
+        line(
+            "devices",
+            "fixed; those of more are not written down",
+            crate::devices::DEVICES_MAX as u64 * DEVICE_BYTES,
+        ),
         line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
         line(
             "samples not flushed to the history",

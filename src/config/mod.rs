@@ -7,6 +7,7 @@
 mod alerts;
 mod checked;
 mod commands;
+mod devices;
 mod file;
 mod layers;
 mod memory;
@@ -21,6 +22,7 @@ pub use checked::{
     Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
 pub use commands::{CommandTopics, CommandsConfig};
+pub use devices::{ClocksConfig, DevicesConfig};
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};

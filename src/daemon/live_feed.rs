@@ -4,18 +4,19 @@
 //! the log's id and a position, as text. The note is a hint: without it (or with one of another log)
 //! live begins at the log's first record, which only takes longer.
 
-use super::{DaemonError, thread_error};
-use crate::aggregate::{self, Windows};
+use super::{DaemonError, Thread, thread_error};
+use crate::aggregate::{self, ClockTerms, PresenceTerms, Seed, Windows};
 use crate::clock;
 use crate::config::Config;
+use crate::devices::Register;
 use crate::live::{self, Begin, ClientInfo, Feed, FeedNext, KnownDevice, Live};
 use crate::model::{Position, Timestamp};
 use crate::sinks::history::Reader;
 use crate::spool::{Follower, Next, Spool};
 use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Decoded batches taken from the log at a time.
@@ -34,7 +35,8 @@ pub(super) fn start(
     config: &Config,
     spool: &Spool,
     history: &Reader,
-) -> Result<(Live, JoinHandle<()>), DaemonError> {
+) -> Result<(Live, Vec<Thread>), DaemonError> {
+    let (register, written) = open_register(config);
     let note = Note { path: config.state_dir.join("live.position"), epoch: spool.id() };
     let begin = begin(&note, spool);
     let mut settings = live::Settings::new(spool.id(), begin);
@@ -42,10 +44,19 @@ pub(super) fn start(
         windows: Windows::new(&config.live.windows).map_err(DaemonError::Windows)?,
         lateness: config.live.lateness,
         resume_bytes: config.live.resume_memory,
-        offline_after: config.live.offline_after,
+        presence: PresenceTerms {
+            missed: config.devices.missed,
+            offline_after: config.live.offline_after,
+            reconnect_grace: config.devices.reconnect_grace,
+        },
+        clocks: ClockTerms { tolerance: config.clocks.tolerance, window: config.clocks.window },
+        clock_policy: config.clocks.policy,
+        inbox: config.devices.inbox,
         series_max: config.limits.series_max,
         ..aggregate::Settings::default()
     };
+    settings.started = Some(clock::now());
+    settings.known = known(history, written);
     settings.tick = config.live.tick;
     settings.resume_keep = config.live.resume_keep;
     settings.viewers_max = config.live.viewers_max;
@@ -53,13 +64,42 @@ pub(super) fn start(
     follower.commit(begin.position());
     let feed = LogFeed { follower, spool: spool.clone(), note, noted: Cell::new(None), shed: 0 };
     let (live, thread) = Live::start(settings, feed).map_err(thread_error)?;
-    live.seed_devices(history.devices().into_iter().map(|device| KnownDevice {
-        id: device.device.to_string(),
-        first_seen: Timestamp(device.first),
-        last_seen: Timestamp(device.last),
+    let mut threads = vec![("live".to_owned(), thread)];
+    if let Some(register) = register {
+        threads.push(("devices".to_owned(), register.start(&live).map_err(thread_error)?));
+    }
+    Ok((live, threads))
+}
+
+/// Opens the register of devices. Without it the daemon runs as well; it only forgets more.
+fn open_register(config: &Config) -> (Option<Register>, Vec<KnownDevice>) {
+    match Register::open(&config.state_dir.join("devices.db")) {
+        Ok((register, known)) => (Some(register), known),
+        Err(error) => {
+            log::error!(error:err = error; "the register of devices can't be used: what operators say of devices is forgotten with the next restart");
+            (None, Vec::new())
+        }
+    }
+}
+
+/// The devices that are known from before: as they are written down, and those of the history that
+/// are not.
+fn known(history: &Reader, written: Vec<KnownDevice>) -> Vec<KnownDevice> {
+    let names: HashSet<_> = written.iter().map(|known| known.seed.name.clone()).collect();
+    let others = history.devices().into_iter().filter(|device| !names.contains(&device.device));
+    let stored = others.map(|device| KnownDevice {
+        seed: Seed {
+            name: device.device.clone(),
+            first_seen: Timestamp(device.first),
+            // Of its samples: a clock that is ahead is no receipt in the future.
+            last_seen: Timestamp(device.last).min(clock::now()),
+            rest: None,
+        },
         info: ClientInfo::default(),
-    }));
-    Ok((live, thread))
+        labels: BTreeMap::new(),
+        address: None,
+    });
+    written.into_iter().chain(stored).collect()
 }
 
 /// Where the noted position is still in the log, or else where the log begins.

@@ -167,7 +167,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let alerts = alerts::open(&config, &spool)?;
-    let (live, live_thread) = live_feed::start(&config, &spool, &reader)?;
+    let (live, live_threads) = live_feed::start(&config, &spool, &reader)?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
         follower: for_history,
@@ -184,11 +184,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     let (influx, sink_threads) = prepared.start(&stop, &hurry)?;
     #[cfg(not(feature = "influx"))]
     let (influx, sink_threads) = (Vec::new(), Vec::new());
-    let mut threads = vec![
-        ("gate".to_owned(), gate_thread),
-        ("history".to_owned(), history_thread),
-        ("live".to_owned(), live_thread),
-    ];
+    let mut threads =
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+    threads.extend(live_threads);
     threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);

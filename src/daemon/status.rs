@@ -376,7 +376,8 @@ impl StatusSource for Overview {
         }
         gauges.spool_oldest_seconds.set(status.spool.oldest_s);
         gauges.series.set(clamp(live.series as u64));
-        gauges.devices.set(clamp(live.devices as u64));
+        let unknown = live.devices_unknown;
+        gauges.devices.set((live.devices, live.devices_online, unknown, live.clocks_off));
         gauges.late_samples.set(clamp(live.late_samples));
         gauges.ledger_imbalance.set(status.ledger.imbalance);
         gauges.history_samples.set(clamp(counts.stored));

@@ -1,6 +1,7 @@
 //! A batch in an HTTP body: decoded, offered to the gate, answered when it is durable.
 
 use super::Intake;
+use super::clocks::Timed;
 use super::reading::{self, Posting};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
@@ -8,6 +9,7 @@ use crate::gate::{Offer, Outcome};
 use crate::model::{ClientId, SessionId};
 use crate::spool::Protocol;
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -29,6 +31,8 @@ pub struct Posted {
     pub body: Bytes,
     /// Who sends it; batches of a session are recognised when they come again.
     pub client: ClientId,
+    /// Where it comes from, if that is known.
+    pub peer: Option<IpAddr>,
     /// The session; 0 = none.
     pub session: SessionId,
     /// Number of the batch, where the body has none itself.
@@ -85,8 +89,11 @@ impl Intake {
     /// If the caller goes away meanwhile the batch may still enter, as after any broken connection.
     pub async fn post(&self, posted: Posted) -> PostAnswer {
         let answer = self.take(&posted).await;
+        if let Some(peer) = posted.peer {
+            self.live.client_at(&posted.client, peer);
+        }
         for part in &answer.refused {
-            self.metrics.refused(Protocol::Http, part.refusal.code.name());
+            self.note(Protocol::Http, &posted.client, &part.refusal);
         }
         answer
     }
@@ -104,12 +111,16 @@ impl Intake {
         };
         let received_at = clock::now();
         let Posting { seq, batch, payload, refused, refused_total, unreadable } =
-            reading::posted(posted, &self.limits.wire, received_at);
+            reading::posted(posted, self.reading_limits(), received_at);
         let mut answer =
             PostAnswer { seq, refused, refused_total, unreadable, ..PostAnswer::default() };
         let Some((batch, payload)) = batch.zip(payload) else {
             self.gate.count_refused(Protocol::Http, &posted.client);
             return answer;
+        };
+        let (batch, payload) = match self.timed(seq, batch, received_at) {
+            Ok(Timed { batch, payload: instead }) => (batch, instead.unwrap_or(payload)),
+            Err(refusal) => return self.refused_before_gate(posted, seq, refusal),
         };
         if let Err(after) = self.rates.check(&posted.client, batch.samples()) {
             return self.refused_before_gate(posted, seq, Refusal::rate_limited(after));

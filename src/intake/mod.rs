@@ -5,6 +5,7 @@
 //! (`refusal`) maps every fault of every room to what a client is told, for all transports.
 
 mod account;
+mod clocks;
 mod connections;
 mod http;
 mod ledger;
@@ -25,7 +26,7 @@ use crate::config::LimitsConfig;
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::model::ClientId;
+use crate::model::{ClientId, Protocol};
 use crate::wire::Credit;
 use connections::Connections;
 use rates::Rates;
@@ -36,6 +37,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Intake {
     gate: Gate,
     limits: Arc<LimitsConfig>,
+    /// The limits of messages whose times are judged later.
+    relaxed: crate::wire::Limits,
     rates: Rates,
     connections: Connections,
     live: Live,
@@ -58,6 +61,7 @@ impl Intake {
     ) -> Intake {
         Intake {
             gate,
+            relaxed: Intake::relaxed(&limits.wire),
             rates: Rates::new(&limits),
             connections: Connections::default(),
             live,
@@ -79,6 +83,12 @@ impl Intake {
     pub fn credit(&self, client: &ClientId) -> Credit {
         let terms = *self.gate.share(client).terms().borrow();
         terms.credit(self.limits.credit_batches, self.limits.credit_bytes).on_wire()
+    }
+
+    /// Counts a refusal, and remembers it for the operator who looks at the device.
+    fn note(&self, protocol: Protocol, client: &ClientId, refusal: &Refusal) {
+        self.metrics.refused(protocol, refusal.code.name());
+        self.live.refused(client, refusal.code.name(), &refusal.message);
     }
 
     /// Forgets what is kept of clients that have been quiet for long; to be called now and then.

@@ -28,6 +28,8 @@ pub(super) enum Read {
     Batch {
         seq: Seq,
         batch: Batch,
+        /// The record to be stored instead of what came.
+        payload: Option<Bytes>,
     },
     Refused {
         seq: Seq,
@@ -118,7 +120,7 @@ pub(super) fn upstream(
         };
         let stamp = Stamp { received_at, booted_at, client };
         match decode::batch(batch, limits, &stamp) {
-            Ok(decoded) => Read::Batch { seq: decoded.seq, batch: decoded.batch },
+            Ok(decoded) => Read::Batch { seq: decoded.seq, batch: decoded.batch, payload: None },
             Err(fault) => Read::Refused { seq: fault.seq, refusal: fault.into() },
         }
     })

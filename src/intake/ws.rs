@@ -21,7 +21,7 @@ use super::refusal::{Refusal, Retry};
 use crate::clock;
 use crate::commands::{Carrier, Errand, Line};
 use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving, Share, Terms};
-use crate::live::ClientInfo;
+use crate::live::{ClientInfo, Connected};
 use crate::model::{ClientId, Seq, SessionId, Timestamp};
 use crate::spool::Protocol;
 use crate::wire::{CloseCode, Compression, Downstream, Welcome};
@@ -53,11 +53,12 @@ impl Intake {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let end = match self.greet(&mut socket).await {
+        let end = match self.greet(&mut socket, peer).await {
             Ok(greeted) => {
                 let client = greeted.client.clone();
                 let mut conversation = Conversation::new(self, &mut socket, greeted);
                 let end = conversation.run().await;
+                conversation.greeted.connected.ends(&self.stop);
                 log::debug!(client:% = client, peer:% = peer, end:? = end; "device connection ends");
                 end
             }
@@ -69,7 +70,11 @@ impl Intake {
     }
 
     /// Waits for Hello and answers with Welcome.
-    async fn greet<S>(&self, socket: &mut WebSocketStream<S>) -> Result<Greeted, End>
+    async fn greet<S>(
+        &self,
+        socket: &mut WebSocketStream<S>,
+        peer: SocketAddr,
+    ) -> Result<Greeted, End>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -100,8 +105,9 @@ impl Intake {
         let booted_at = hello.booted_at(received_at);
         let info = ClientInfo { labels: hello.labels, software: hello.software };
         self.live.client_info(&client, info);
+        let connected = self.live.connected(&client, peer.ip());
         let accept = hello.accept;
-        Ok(Greeted { client, session, booted_at, accept, place, credit, share, terms })
+        Ok(Greeted { client, session, booted_at, accept, place, connected, credit, share, terms })
     }
 
     async fn close<S>(&self, socket: &mut WebSocketStream<S>, code: CloseCode, message: String)
@@ -141,6 +147,7 @@ struct Greeted {
     booted_at: Option<Timestamp>,
     accept: Compression,
     place: Registered,
+    connected: Connected,
     credit: crate::gate::Credit,
     share: Arc<Share>,
     /// As the credit was computed from them, or newer.
@@ -328,15 +335,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         let reserved = room.map_err(|_| restart())?;
         let received_at = clock::now();
         let greeted = &self.greeted;
-        let read = reading::upstream(
-            &message,
-            &self.intake.limits.wire,
-            received_at,
-            greeted.booted_at,
-            &greeted.client,
-        );
-        let (seq, batch) = match read {
-            Read::Batch { seq, batch } => (seq, batch),
+        let read = self.intake.read(&message, received_at, greeted.booted_at, &greeted.client);
+        let (seq, batch, payload) = match read {
+            Read::Batch { seq, batch, payload } => (seq, batch, payload),
             Read::Refused { seq, refusal } => {
                 return self.refuse(seq, refusal).await;
             }
@@ -373,7 +374,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             session: greeted.session,
             seq,
             booted_at: greeted.booted_at,
-            payload: message,
+            payload: payload.unwrap_or(message),
             batch,
             answer,
         };
@@ -409,7 +410,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 }
                 Outcome::Refused(refusal) => {
                     let refusal = Refusal::from(refusal);
-                    self.intake.metrics.refused(Protocol::Ws, refusal.code.name());
+                    self.intake.note(Protocol::Ws, &self.greeted.client, &refusal);
                     self.tell_refusal(seq, &refusal).await?;
                 }
             }
@@ -424,7 +425,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     /// Refuses a batch that does not reach the gate.
     async fn refuse(&mut self, seq: Seq, refusal: Refusal) -> Result<(), End> {
-        self.intake.metrics.refused(Protocol::Ws, refusal.code.name());
+        self.intake.note(Protocol::Ws, &self.greeted.client, &refusal);
         self.intake.gate.count_refused(Protocol::Ws, &self.greeted.client);
         self.tell_refusal(seq, &refusal).await?;
         flush(self.socket).await

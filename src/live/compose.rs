@@ -8,7 +8,7 @@ use super::presence::Infos;
 use super::protobuf::{self, messages as pb};
 use super::render::{device_states, integer};
 use super::subscription::Form;
-use crate::aggregate::Device;
+use crate::aggregate::{Aggregate, Device, DeviceId};
 use pb::frame::Data;
 use std::sync::Arc;
 
@@ -86,13 +86,14 @@ impl Compose {
     /// Devices, and how many they are.
     pub fn devices<'a>(
         self,
-        devices: impl Iterator<Item = &'a Device>,
+        devices: impl Iterator<Item = (DeviceId, &'a Device)>,
         infos: &Infos,
+        aggregate: &Aggregate,
     ) -> (usize, Arc<Frame>) {
         match self.form {
             Form::Json => {
                 let mut data = Vec::new();
-                let count = device_states(devices, infos, &mut data);
+                let count = device_states(devices, infos, aggregate, &mut data);
                 let frame = self.json(FrameKind::Device, |out| {
                     out.extend_from_slice(b"{\"devices\":");
                     out.extend_from_slice(&data);
@@ -101,7 +102,7 @@ impl Compose {
                 (count, frame)
             }
             Form::Protobuf => {
-                let devices: Vec<_> = devices.map(|d| protobuf::device(d, infos)).collect();
+                let devices: Vec<_> = devices.map(|(_, d)| protobuf::device(d, infos)).collect();
                 let count = devices.len();
                 let data = Data::Device(pb::Devices { devices });
                 (count, self.protobuf(FrameKind::Device, data))

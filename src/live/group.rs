@@ -411,9 +411,9 @@ impl Group {
     /// All devices that belong to what is subscribed, and all open alerts: also if there are none, for
     /// who comes back may know of some that are over.
     fn greeting(&self, tick: &Tick<'_>) -> Vec<Arc<Frame>> {
-        let all = tick.aggregate.devices().map(|(_, device)| device);
-        let wanted = all.filter(|device| self.matcher.wants_device(device));
-        let (_, devices) = self.compose(tick).devices(wanted, tick.infos);
+        let all = tick.aggregate.devices();
+        let wanted = all.filter(|(_, device)| self.matcher.wants_device(device));
+        let (_, devices) = self.compose(tick).devices(wanted, tick.infos, tick.aggregate);
         let (open, more) = tick.alerts.open();
         let open = open.filter(|told| self.wants_alert(told));
         vec![devices, self.compose(tick).alerts(open, Some(more))]
@@ -432,11 +432,11 @@ impl Group {
     ) -> Vec<Arc<Frame>> {
         let mut news = Vec::new();
         let mut devices = devices
-            .map(|&id| tick.aggregate.device(id))
-            .filter(|device| self.matcher.wants_device(device))
+            .map(|&id| (id, tick.aggregate.device(id)))
+            .filter(|(_, device)| self.matcher.wants_device(device))
             .peekable();
         if devices.peek().is_some() {
-            news.push(self.compose(tick).devices(devices, tick.infos).1);
+            news.push(self.compose(tick).devices(devices, tick.infos, tick.aggregate).1);
         }
         let alerts = alerts.filter(|told| self.wants_alert(told));
         if alerts.clone().next().is_some() {

@@ -1,12 +1,14 @@
 //! The door: a handle to the thread that owns the hub.
 
 use super::cursor::Cursor;
+use super::device_desk::{Amendment, DeviceDesk};
 use super::feed::{Begin, Feed, FeedNext};
 use super::group::Counts;
 use super::hub::Hub;
 use super::mailbox::{Mailbox, Permit, Reads, Transport, Viewer};
 use super::poll::{PollQuery, Polled, Poller};
 use super::presence::{ClientInfo, DeviceState, KnownDevice};
+use super::remedies::InForce;
 use super::subscription::Subscription;
 use super::watch::{self, DeviceWatch, Teller};
 use crate::aggregate::{self, Windows};
@@ -37,6 +39,11 @@ pub struct Settings {
     pub epoch: u64,
     /// Where the feed begins.
     pub begin: Begin,
+    /// Devices that are known from before the log begins.
+    pub known: Vec<KnownDevice>,
+    /// When the daemon started. Receipts before that are of another one's life, and between the two
+    /// nobody was silent. `None` if all is one life.
+    pub started: Option<Timestamp>,
 }
 
 impl Settings {
@@ -50,6 +57,8 @@ impl Settings {
             viewers_max: 10_000,
             epoch,
             begin,
+            known: Vec::new(),
+            started: None,
         }
     }
 }
@@ -81,6 +90,12 @@ pub struct Stats {
     pub series: usize,
     /// Devices known.
     pub devices: usize,
+    /// Those of them that are online.
+    pub devices_online: usize,
+    /// Those of them that wait in the inbox.
+    pub devices_unknown: usize,
+    /// Those of them whose clock is off.
+    pub clocks_off: usize,
     /// Samples folded.
     pub samples: u64,
     /// Samples whose window was closed when they came.
@@ -121,23 +136,23 @@ const COMMANDS_MAX: usize = 256;
 /// The thread looks for wishes at least so often.
 const COMMANDS_INTERVAL: Duration = Duration::from_millis(50);
 
-enum Command {
+pub(super) enum Command {
     Subscribe(Subscription, Option<Cursor>, Arc<Mailbox>),
     Poll(PollQuery, oneshot::Sender<Polled>, Permit),
     Devices(oneshot::Sender<Vec<DeviceState>>),
     Device(String, oneshot::Sender<Option<DeviceState>>),
+    Amend(Vec<String>, Amendment, oneshot::Sender<Vec<DeviceState>>),
 }
 
 /// What others leave for the thread without waiting. Each part is bounded: by its kind, or by the
 /// number of clients that can say something, and of alerts that can change, between two looks.
 #[derive(Debug, Default)]
-struct Desk {
+pub(super) struct Desk {
     status: Option<Arc<str>>,
     /// By id: the latest state of an alert wins.
     alerts: BTreeMap<u64, Arc<Alert>>,
     infos: HashMap<String, ClientInfo>,
-    presence: HashMap<String, bool>,
-    known: Vec<KnownDevice>,
+    pub(super) devices: DeviceDesk,
     tellers: Vec<Teller>,
     stats: Stats,
 }
@@ -145,11 +160,12 @@ struct Desk {
 /// A handle to live. Cheap to clone. The thread ends when the feed does.
 #[derive(Debug, Clone)]
 pub struct Live {
-    commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<Command>,
     desk: Arc<Mutex<Desk>>,
     viewers: Arc<AtomicUsize>,
     viewers_max: usize,
     windows: Arc<Windows>,
+    pub(super) in_force: Arc<InForce>,
     reads: Arc<Reads>,
 }
 
@@ -170,16 +186,18 @@ impl Live {
     ) -> std::io::Result<(Live, JoinHandle<()>)> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let origin = clock::monotonic();
+        let (tick, windows) = (settings.tick, Arc::new(settings.aggregate.windows.clone()));
+        let viewers_max = settings.viewers_max;
+        let hub = Hub::new(settings);
         let live = Live {
             commands,
             desk: Arc::default(),
             viewers: Arc::default(),
-            viewers_max: settings.viewers_max,
-            windows: Arc::new(settings.aggregate.windows.clone()),
+            viewers_max,
+            windows,
             reads: Arc::new(Reads::new(origin)),
+            in_force: hub.clocks.in_force.clone(),
         };
-        let tick = settings.tick;
-        let hub = Hub::new(settings);
         let worker = Worker { hub, feed, inbox, desk: live.desk.clone(), tick, origin };
         let thread = std::thread::Builder::new().name("live".into()).spawn(move || worker.run())?;
         Ok((live, thread))
@@ -227,22 +245,6 @@ impl Live {
         polled.await.map_err(|_| SubscribeError::Ended)
     }
 
-    /// All devices. Empty if the daemon stops.
-    pub async fn devices(&self) -> Vec<DeviceState> {
-        let (answer, devices) = oneshot::channel();
-        if self.commands.send(Command::Devices(answer)).await.is_err() {
-            return Vec::new();
-        }
-        devices.await.unwrap_or_default()
-    }
-
-    /// A device, if live knows it; nor does it if the daemon stops.
-    pub async fn device(&self, id: &str) -> Option<DeviceState> {
-        let (answer, device) = oneshot::channel();
-        self.commands.send(Command::Device(id.to_owned(), answer)).await.ok()?;
-        device.await.ok().flatten()
-    }
-
     /// Which devices come and go, from the states of all of them on; while live catches up with the
     /// log there is no news.
     #[must_use]
@@ -271,20 +273,6 @@ impl Live {
         }
     }
 
-    /// Somebody who knows tells whether a device is online: from now on only that counts, not how often
-    /// it is heard of.
-    pub fn presence(&self, device: &str, online: bool) {
-        let mut desk = self.desk();
-        if desk.presence.len() < DESK_INFOS_MAX {
-            desk.presence.insert(device.to_owned(), online);
-        }
-    }
-
-    /// Devices that the history knows; offline until the log tells of them.
-    pub fn seed_devices(&self, known: impl IntoIterator<Item = KnownDevice>) {
-        self.desk().known.extend(known);
-    }
-
     /// The numbers, at most a tick old.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -293,7 +281,7 @@ impl Live {
     }
 
     /// A panic elsewhere while it was locked leaves every field valid.
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -343,6 +331,12 @@ impl<F: Feed> Worker<F> {
                 Command::Subscribe(subscription, cursor, mailbox) => {
                     self.hub.subscribe(subscription, cursor, mailbox);
                 }
+                Command::Device(id, answer) => {
+                    drop(answer.send(self.hub.device(&id, clock::now())));
+                }
+                Command::Amend(ids, amendment, answer) => {
+                    drop(answer.send(self.hub.amend(&ids, &amendment, clock::now())));
+                }
                 Command::Poll(query, answer, permit) => {
                     let deadline =
                         clock::monotonic().saturating_duration_since(self.origin) + query.wait;
@@ -354,7 +348,6 @@ impl<F: Feed> Worker<F> {
                         _permit: Some(permit),
                     });
                 }
-                Command::Device(id, answer) => drop(answer.send(self.hub.device(&id))),
                 Command::Devices(answer) => {
                     // Who asked may have gone.
                     drop(answer.send(self.hub.devices()));
@@ -364,17 +357,16 @@ impl<F: Feed> Worker<F> {
     }
 
     fn tick(&mut self, now: Timestamp) {
-        let (status, alerts, infos, known, presence, tellers) = {
+        let (status, alerts, infos, devices, tellers) = {
             let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-            let Desk { status, alerts, infos, known, presence, tellers, .. } = &mut *desk;
+            let Desk { status, alerts, infos, devices, tellers, .. } = &mut *desk;
             let (status, alerts) = (status.take(), take(alerts));
-            (status, alerts, take(infos), take(known), take(presence), take(tellers))
+            (status, alerts, take(infos), take(devices), take(tellers))
         };
         status.into_iter().for_each(|json| self.hub.set_status(json));
         alerts.into_values().for_each(|alert| self.hub.set_alert(alert));
-        known.into_iter().for_each(|known| self.hub.seed(known));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
-        presence.into_iter().for_each(|(device, online)| self.hub.told(&device, online, now));
+        self.hub.take_desk(devices);
         tellers.into_iter().for_each(|teller| self.hub.watch_devices(teller));
         self.hub.tick_at(now, clock::monotonic().saturating_duration_since(self.origin));
         self.feed.keep_from(self.hub.keep_from());

@@ -9,13 +9,14 @@ use super::feed::{Begin, Entry};
 use super::floors::Floors;
 use super::group::{Counts, Group, Tick};
 use super::handle::{Settings, Stats, ViewerCounts};
+use super::hub_clocks::Clocks;
+use super::hub_devices::Outlook;
 use super::mailbox::{End, Mailbox, Transport, Viewer};
 use super::news::News;
 use super::poll::{PollCursor, Poller};
-use super::presence::{ClientInfo, DeviceState, Infos, KnownDevice};
+use super::presence::Infos;
 use super::render::Renderer;
 use super::subscription::{Form, Subscription};
-use super::watch::Teller;
 use crate::aggregate::{Aggregate, Via};
 use crate::model::{Position, Timestamp};
 use crate::rules::Alert;
@@ -25,28 +26,26 @@ use std::time::Duration;
 
 /// About how many bytes per tick are rendered for viewers who come or missed some: 40 ms of work.
 const CATCH_UP_BYTES: usize = 16 << 20;
-/// How often it is looked who is offline.
-const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The state behind all live streams, without the thread: for who drives it himself, as
 /// `benches/fan_out.rs` does. The daemon starts a [`Live`](super::Live).
 pub struct Hub {
-    settings: Settings,
-    aggregate: Aggregate,
-    infos: Infos,
+    pub(super) settings: Settings,
+    pub(super) aggregate: Aggregate,
+    pub(super) infos: Infos,
     groups: HashMap<Subscription, Group>,
     floors: Floors,
     /// Cursors from here on can be served; `None` while the log is being caught up with.
     resume_from: Option<Position>,
     /// All of the log was read when it was last looked.
-    is_idle: bool,
+    pub(super) is_idle: bool,
     status: Option<Arc<str>>,
-    tellers: Vec<Teller>,
     alerts: Alerts,
     news: News,
     ticks: u64,
     ticked_at: Position,
-    presence_at: Timestamp,
+    pub(super) outlook: Outlook,
+    pub(super) clocks: Clocks,
     renderer: Renderer,
     counts: Counts,
     /// The age of the oldest frame that any viewer has yet to read.
@@ -56,9 +55,10 @@ pub struct Hub {
 impl Hub {
     /// A hub that is not caught up yet.
     #[must_use]
-    pub fn new(settings: Settings) -> Hub {
+    pub fn new(mut settings: Settings) -> Hub {
+        let known = std::mem::take(&mut settings.known);
         let begin = settings.begin.position();
-        Hub {
+        let mut hub = Hub {
             aggregate: Aggregate::begin_at(settings.aggregate.clone(), begin),
             infos: Infos::default(),
             groups: HashMap::new(),
@@ -66,17 +66,20 @@ impl Hub {
             resume_from: None,
             is_idle: false,
             status: None,
-            tellers: Vec::new(),
             alerts: Alerts::default(),
             news: News::default(),
             ticks: 0,
             ticked_at: begin,
-            presence_at: Timestamp(i64::MIN),
+            outlook: Outlook::default(),
+            clocks: Clocks::default(),
             renderer: Renderer::default(),
             counts: Counts::default(),
             oldest_unread: Duration::ZERO,
             settings,
-        }
+        };
+        hub.seed(known);
+        hub.look_at_clocks();
+        hub
     }
 
     /// Folds a record.
@@ -84,6 +87,7 @@ impl Hub {
         self.is_idle = false;
         let via = Via { protocol: entry.protocol, client: entry.client.clone() };
         let (position, received_at) = (entry.position, entry.received_at);
+        self.note_receipt(received_at);
         self.aggregate.apply_from(position, received_at, Some(&via), &entry.batch);
         if let Some(log_time) = self.aggregate.log_time()
             && self.floors.is_due(log_time)
@@ -182,45 +186,6 @@ impl Hub {
         self.alerts.set(alert);
     }
 
-    /// Remembers what a client said of itself.
-    pub(super) fn set_info(&mut self, client: String, info: ClientInfo) {
-        let device = self.aggregate.find_device(&client);
-        if self.infos.set(client, info)
-            && let Some(id) = device
-        {
-            self.aggregate.mark_device(id);
-        }
-    }
-
-    /// Somebody who knows tells whether a device is online.
-    pub(super) fn told(&mut self, device: &str, online: bool, now: Timestamp) {
-        self.aggregate.device_told(device, online, now);
-    }
-
-    /// Makes a device known from before the log begins.
-    pub(super) fn seed(&mut self, known: KnownDevice) {
-        self.aggregate.seed_device(&known.id, known.first_seen, known.last_seen);
-        if known.info != ClientInfo::default() && self.infos.get(&known.id).is_none() {
-            self.infos.set(known.id, known.info);
-        }
-    }
-
-    /// All devices.
-    pub(super) fn devices(&self) -> Vec<DeviceState> {
-        self.infos.states(&self.aggregate)
-    }
-
-    /// A device.
-    pub(super) fn device(&self, name: &str) -> Option<DeviceState> {
-        let id = self.aggregate.find_device(name)?;
-        Some(self.infos.state(self.aggregate.device(id)))
-    }
-
-    /// Who wants to be told of devices that come and go. Each hears of all devices with the next tick.
-    pub(super) fn watch_devices(&mut self, teller: Teller) {
-        self.tellers.push(teller);
-    }
-
     /// Renders what changed since the last tick and puts it where viewers find it.
     pub fn tick(&mut self, now: Timestamp) {
         self.tick_at(now, Duration::from_nanos(now.0.unsigned_abs()));
@@ -232,15 +197,13 @@ impl Hub {
             return;
         }
         self.ticks += 1;
-        if now.since(self.presence_at) >= PRESENCE_INTERVAL || now < self.presence_at {
-            self.presence_at = now;
-            self.aggregate.presence(now);
-        }
+        self.look_at_devices(now);
         self.groups.retain(|_, group| group.sweep());
         self.look_how_long_frames_wait(elapsed);
         let changed_tables = self.aggregate.take_changed_tables();
         let changed_devices = self.aggregate.take_changed_devices();
-        self.tellers.retain(|teller| teller.tell(&self.aggregate, &changed_devices));
+        self.save_changed(&changed_devices, now);
+        self.outlook.tellers.retain(|teller| teller.tell(&self.aggregate, &changed_devices));
         let status = self.status.take().map(|json| {
             let now_ms = now.as_millis();
             [Form::Json, Form::Protobuf].map(|form| Compose { form, now_ms }.status(&json))
@@ -280,6 +243,7 @@ impl Hub {
 
     /// Tells all viewers that there will be no more.
     pub(super) fn end(&mut self) {
+        self.save_rest();
         for group in self.groups.values() {
             group.mailboxes().for_each(|(mailbox, _)| mailbox.end(End::Shutdown));
         }
@@ -299,6 +263,9 @@ impl Hub {
             lag,
             series: self.aggregate.series_len(),
             devices: self.aggregate.devices().len(),
+            devices_online: self.clocks.counts.online,
+            devices_unknown: self.clocks.counts.unknown,
+            clocks_off: self.clocks.counts.off,
             samples: counts.samples,
             late_samples: counts.late_samples,
             unfolded_samples: counts.unfolded_samples,

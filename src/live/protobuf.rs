@@ -96,16 +96,15 @@ fn owned<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String
 
 /// A device.
 pub(super) fn device(device: &Device, infos: &Infos) -> pb::Device {
-    let info = infos.get(&device.name).cloned().unwrap_or_default();
     pb::Device {
         id: device.name.to_string(),
-        online: device.online,
+        online: device.online(),
         first_seen: device.first_seen.as_millis(),
         last_seen: device.last_seen.as_millis(),
-        labels: info.labels,
-        software: info.software,
-        since: device.since.as_millis(),
-        reason: device.reason.as_deref().unwrap_or_default().to_owned(),
+        labels: owned(infos.labels(&device.name)),
+        software: infos.software(&device.name).to_owned(),
+        since: device.since().as_millis(),
+        reason: device.reason().map(|reason| &**reason).unwrap_or_default().to_owned(),
     }
 }
 

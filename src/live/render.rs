@@ -5,9 +5,11 @@
 use super::matcher::Matcher;
 use super::presence::Infos;
 use crate::aggregate::{
-    Aggregate, Device, Filter, Kind, Numbers, Rollup, SeriesView, TableId, TableView,
+    Aggregate, Clock, ClockPolicy, Device, DeviceId, Filter, Kind, Numbers, Rollup, SeriesView,
+    TableId, TableView, Via,
 };
 use crate::model::Position;
+use std::time::Duration;
 
 /// Scratch space of the renderer.
 #[derive(Debug, Default)]
@@ -202,13 +204,14 @@ fn number_rollup(numbers: &Numbers, kind: Kind, out: &mut Vec<u8>) {
 
 /// Appends `[{"id":…},…]`; tells how many.
 pub(super) fn device_states<'a>(
-    devices: impl Iterator<Item = &'a Device>,
+    devices: impl Iterator<Item = (DeviceId, &'a Device)>,
     infos: &Infos,
+    aggregate: &Aggregate,
     out: &mut Vec<u8>,
 ) -> usize {
     let mut count = 0;
     out.push(b'[');
-    for device in devices {
+    for (id, device) in devices {
         if count > 0 {
             out.push(b',');
         }
@@ -216,21 +219,75 @@ pub(super) fn device_states<'a>(
         out.extend_from_slice(b"{\"id\":");
         text(&device.name, out);
         out.extend_from_slice(b",\"online\":");
-        out.extend_from_slice(if device.online { b"true" } else { b"false" });
+        out.extend_from_slice(if device.online() { b"true" } else { b"false" });
         out.extend_from_slice(b",\"first_seen\":");
         integer(device.first_seen.as_millis(), out);
         out.extend_from_slice(b",\"last_seen\":");
         integer(device.last_seen.as_millis(), out);
-        let info = infos.get(&device.name);
+        let via = aggregate.via(id);
+        about(device, via.as_ref(), infos, out);
+        clock(aggregate.clock(id), aggregate.clock_policy(id), out);
         out.extend_from_slice(b",\"labels\":{");
-        let labels = info.iter().flat_map(|info| &info.labels);
-        members(labels.map(|(key, value)| (key.as_str(), value.as_str())), out);
+        members(infos.labels(&device.name), out);
         out.extend_from_slice(b"},\"software\":");
-        text(info.map_or("", |info| &info.software), out);
+        text(infos.software(&device.name), out);
         out.push(b'}');
     }
     out.push(b']');
     count
+}
+
+/// Appends what is known of a device beside its readings; see `docs/http.md` for each.
+fn about(device: &Device, via: Option<&Via>, infos: &Infos, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"reason\":");
+    text_or_null(device.reason().map(|reason| &**reason), out);
+    out.extend_from_slice(b",\"since\":");
+    integer(device.since().as_millis(), out);
+    out.extend_from_slice(b",\"interval_s\":");
+    seconds_or_null(device.interval(), out);
+    out.extend_from_slice(b",\"expected_s\":");
+    seconds_or_null(device.expected(), out);
+    out.extend_from_slice(b",\"client\":");
+    text_or_null(via.map(|via| &*via.client), out);
+    out.extend_from_slice(b",\"protocol\":");
+    text_or_null(via.map(|via| via.protocol.name()), out);
+    out.extend_from_slice(b",\"known\":");
+    out.extend_from_slice(if device.known { b"true" } else { b"false" });
+    out.extend_from_slice(b",\"refused\":");
+    integer(i64::try_from(infos.refused_count(via)).unwrap_or(i64::MAX), out);
+}
+
+/// What is known of a device's clock, likewise.
+fn clock(clock: Option<Clock>, policy: ClockPolicy, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"clock\":");
+    let Some(clock) = clock else { return out.extend_from_slice(b"null") };
+    out.extend_from_slice(b"{\"offset_ms\":");
+    integer(clock.offset_ns / 1_000_000, out);
+    out.extend_from_slice(b",\"drift_ppm\":");
+    match clock.drift_ppm {
+        Some(drift) => number((drift * 10.0).round() / 10.0, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"state\":");
+    text(clock.state.name(), out);
+    out.extend_from_slice(b",\"policy\":");
+    text(policy.name(), out);
+    out.push(b'}');
+}
+
+fn text_or_null(value: Option<&str>, out: &mut Vec<u8>) {
+    match value {
+        Some(value) => text(value, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Seconds to the millisecond.
+fn seconds_or_null(value: Option<Duration>, out: &mut Vec<u8>) {
+    match value {
+        Some(value) => number((value.as_secs_f64() * 1000.0).round() / 1000.0, out),
+        None => out.extend_from_slice(b"null"),
+    }
 }
 
 /// Appends `,"name":{…}`, or nothing if there are no pairs.

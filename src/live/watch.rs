@@ -111,9 +111,9 @@ impl DeviceNews {
     fn of(device: &Device) -> DeviceNews {
         DeviceNews {
             device: device.name.clone(),
-            online: device.online,
-            since: device.since,
-            reason: device.reason.clone(),
+            online: device.online(),
+            since: device.since(),
+            reason: device.reason().cloned(),
         }
     }
 }
@@ -121,7 +121,7 @@ impl DeviceNews {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::Settings;
+    use crate::aggregate::{Fact, Seed, Settings};
 
     fn at(second: i64) -> Timestamp {
         Timestamp(second * 1_000_000_000)
@@ -134,8 +134,12 @@ mod tests {
     #[test]
     fn a_reader_hears_of_all_devices_then_of_changes_and_afresh_after_too_many() {
         let mut aggregate = Aggregate::new(Settings::default());
-        aggregate.device_told("a", true, at(1));
-        aggregate.seed_device("b", at(0), at(0));
+        let told = |online| {
+            [Fact::Told { device: "a".to_owned(), online, reason: (!online).then_some("gone") }]
+        };
+        aggregate.facts(told(true), at(1));
+        let (first_seen, last_seen) = (at(0), at(0));
+        aggregate.seed_device(Seed { name: "b".into(), first_seen, last_seen, rest: None });
         let (teller, watch) = pair();
         assert_eq!(watch.take(), None);
         assert!(teller.tell(&aggregate, &[]));
@@ -146,12 +150,12 @@ mod tests {
         assert_eq!(watch.take(), None, "nothing changed");
 
         let a = aggregate.find_device("a").unwrap();
-        aggregate.device_told("a", false, at(2));
+        aggregate.facts(told(false), at(2));
         assert!(teller.tell(&aggregate, &[a]));
         let heard = watch.take().unwrap();
         assert!(!heard.afresh);
         assert_eq!(states(&heard), [("a", false)]);
-        assert_eq!(heard.news[0].since, at(2));
+        assert_eq!((heard.news[0].since, heard.news[0].reason.as_deref()), (at(2), Some("gone")));
 
         for _ in 0..=NEWS_MAX {
             assert!(teller.tell(&aggregate, &[a]));

@@ -95,6 +95,17 @@ impl Batch {
         self.tables.iter().map(|span| Table { batch: self, span })
     }
 
+    /// The same readings at other times: those of each device moved by so many nanoseconds.
+    #[must_use]
+    pub fn shifted(mut self, by: impl Fn(&str) -> i64) -> Batch {
+        for table in 0..self.tables.len() {
+            let shift = by(Table { batch: &self, span: &self.tables[table] }.device());
+            let rows = index(&self.tables[table].times);
+            self.times[rows].iter_mut().for_each(|time| *time = time.saturating_add(shift));
+        }
+        self
+    }
+
     /// How many values are present in all columns together.
     #[must_use]
     pub fn samples(&self) -> usize {

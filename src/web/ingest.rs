@@ -85,6 +85,7 @@ pub async fn post(
         form,
         body,
         client: client.clone(),
+        peer: peer.map(|peer| peer.ip()),
         session: SessionId(parameters.session),
         seq: parameters.seq,
     };

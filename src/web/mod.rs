@@ -12,6 +12,7 @@ mod breaker;
 mod commands;
 mod dead_letters;
 mod desired;
+mod devices;
 mod history;
 mod ingest;
 mod ledger;

@@ -7,7 +7,8 @@ use super::problem::Problem;
 use super::quarantine;
 use super::state::App;
 use super::{
-    alerts, assets, boards, breaker, commands, dead_letters, ingest, ledger, live, notifications,
+    alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, ledger, live,
+    notifications,
 };
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -45,20 +46,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
             answer(ingest::post(app, query, headers, peer.map(|peer| peer.0), body).await)
         })
         .boxed();
-    let devices = get("api/v1/devices")
-        .and(with())
-        .then(|app: Arc<App>| async move { history::devices(&app).await })
-        .boxed();
-    let device = reading()
-        .and(warp::path!("api" / "v1" / "devices" / String))
-        .and(with())
-        .then(|id: String, app: Arc<App>| async move {
-            match decoded(&id) {
-                Ok(id) => answer(history::device(&app, &id).await),
-                Err(problem) => problem.into_response(),
-            }
-        })
-        .boxed();
+    let devices = device_routes(app.clone());
     let series = get("api/v1/series")
         .and(with())
         .and(parameters())
@@ -115,7 +103,6 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         poll,
         query,
         devices,
-        device,
         series,
         sink_routes(app.clone()),
         #[cfg(feature = "mqtt")]
@@ -134,6 +121,46 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .recover(rejected)
         .map(Reply::into_response)
         .boxed()
+}
+
+/// Devices, and what operators say of them.
+fn device_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
+    let with = warp::any().map(move || app.clone()).boxed();
+    let parameters =
+        warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify().boxed();
+    let named =
+        || warp::path!("api" / "v1" / "devices" / String).map(|id: String| decoded(&id)).boxed();
+    let list = reading()
+        .and(exactly("api/v1/devices"))
+        .and(with.clone())
+        .and(parameters)
+        .then(|app, asked| async move { answer(devices::list(app, asked).await) });
+    let one = reading().and(named()).and(with.clone()).then(
+        |id: Result<String, Problem>, app| async move {
+            match id {
+                Ok(id) => answer(devices::one(app, id).await),
+                Err(problem) => problem.into_response(),
+            }
+        },
+    );
+    let patch = warp::patch()
+        .and(named())
+        .and(origin::own())
+        .and(with.clone())
+        .and(warp::body::stream())
+        .then(|id: Result<String, Problem>, app, body| async move {
+            match id {
+                Ok(id) => answer(devices::patch(app, id, body).await),
+                Err(problem) => Problem::into_response(problem),
+            }
+        });
+    let know = warp::post()
+        .and(exactly("api/v1/devices/known"))
+        .and(origin::own())
+        .and(with)
+        .and(warp::body::stream())
+        .then(|app, body| async move { answer(devices::know(app, body).await) });
+    list.or(know).unify().or(one).unify().or(patch).unify().boxed()
 }
 
 /// What operators do with sinks: their breakers, and the dead letters.

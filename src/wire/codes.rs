@@ -86,6 +86,8 @@ codes! {
         StorageFailed = 25 "STORAGE_FAILED",
         /// The daemon is stopping (over HTTP; a WebSocket is closed with `Restart`).
         ShuttingDown = 26 "SHUTTING_DOWN",
+        /// The device's clock is off, and the operator wants no such readings.
+        ClockOff = 27 "CLOCK_OFF",
     }
 }
 

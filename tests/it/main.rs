@@ -46,6 +46,7 @@ mod notify;
 #[cfg(feature = "mqtt")]
 mod notify_mail;
 mod operator;
+mod presence;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;
@@ -66,3 +67,4 @@ mod store;
 mod trouble;
 mod victoria;
 mod viewer;
+mod viewers;

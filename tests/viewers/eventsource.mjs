@@ -12,3 +12,5 @@ for (const type of ['snapshot', 'rollups', 'device', 'alert', 'status', 'degrade
   });
 }
 source.addEventListener('error', (event) => process.stderr.write(`${event.code ?? ''} ${event.message ?? 'cut off'}\n`));
+// The package lets the process end while it waits to come back.
+setInterval(() => {}, 60_000);

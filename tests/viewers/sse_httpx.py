@@ -17,7 +17,8 @@ while True:
                 assert source.response.headers["content-encoding"] == "gzip"
                 for event in source.iter_sse():
                     last = event.id or last
-                    print(event.data, flush=True)
+                    if event.data:
+                        print(event.data, flush=True)
     except httpx.HTTPError as error:
         print(f"cut off: {error!r}", file=sys.stderr, flush=True)
     time.sleep(0.1)

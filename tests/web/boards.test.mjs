@@ -247,6 +247,8 @@ for (const colorScheme of ['light', 'dark']) {
     await put(`axe-${colorScheme}`, boardOf('axe', ...panels));
     const { page, close } = await open('#/boards', { colorScheme, bypassCSP: true });
     await page.getByRole('link', { name: 'axe' }).first().waitFor();
+    // What is shown while there is no link is faded, and rightly so.
+    await page.waitForSelector('[data-link="live"]');
     await page.evaluate(AXE);
     const check = async (where) => {
       const { violations } = await page.evaluate(() => window.axe.run());

@@ -89,10 +89,10 @@ export async function drag(page, over, from, to, key = null) {
 
 /**
  * How high the ink of the first series stands in each pixel column of a plot, as shares of its height; null where
- * there is none.
+ * there is none. `opacity`: how much of it there must be, of 255: lines have all of it, edges and ghosts less.
  */
-export const ink = (page, panel) =>
-  page.evaluate((panel) => {
+export const ink = (page, panel, opacity = 60) =>
+  page.evaluate(([panel, opacity]) => {
     const section = document.querySelector(`section[aria-label="${panel}"]`);
     const canvas = section.querySelector('canvas');
     const over = section.querySelector('.u-over').getBoundingClientRect();
@@ -106,9 +106,9 @@ export const ink = (page, panel) =>
       let high = null;
       for (let y = 0; y < height && high === null; y += 1) {
         const [red, , blue, alpha] = data.slice(4 * (y * width + x), 4 * (y * width + x) + 4);
-        if (alpha > 60 && blue - red > 60) high = 1 - y / height;
+        if (alpha > opacity && blue - red > 60) high = 1 - y / height;
       }
       columns.push(high);
     }
     return columns;
-  }, panel);
+  }, [panel, opacity]);

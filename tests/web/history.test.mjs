@@ -51,6 +51,13 @@ test('a gap stays a gap', async () => {
   const [from, to] = [share(past.gap[0] + DAY / 4), share(past.gap[1] - DAY / 4)];
   assert.deepEqual(columns.slice(from, to).filter((high) => high !== null), []);
   assert.ok(columns.slice(0, from - 20).filter((high) => high === null).length < 12, 'and nothing else is one');
+  // Also with the points of another time between its ends: only the ghost, which is faint, is there.
+  await page.getByRole('combobox', { name: 'Compare with' }).selectOption('week');
+  await until(page, () => (window.__tidegate.chart('fan.speed').ghost?.length ?? 0) > 100);
+  await until(page, () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))));
+  const haunted = await ink(page, 'fan.speed', 200);
+  assert.deepEqual(haunted.slice(from, to).filter((high) => high !== null), []);
+  assert.ok(haunted.filter((high) => high !== null).length > haunted.length / 2, 'the line is there');
   await close();
 });
 

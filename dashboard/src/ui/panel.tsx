@@ -42,7 +42,7 @@ interface At {
 export function Panel(props: PanelProps) {
   beat.value;
   const { traces, devices = false, title, span, bucket_ms, now, missing = [] } = props;
-  const name = title !== '' ? title : traces.map((trace) => nameOf(trace, devices)).join(', ');
+  const name = title !== '' ? title : [...traces.map((trace) => nameOf(trace, devices)), ...missing].join(', ');
   const lines = traces.filter((trace) => trace.kind !== 'text');
   const texts = traces.filter((trace) => trace.kind === 'text');
   const axes = axesFor(lines.map((trace) => trace.unit));

@@ -378,19 +378,22 @@ export class Plot {
   }
 }
 
+/** `NULL_EXPAND` of uPlot. */
+const BREAK_LASTS = 2;
+
 const scaleOf = (axis: number): string => (axis === 0 ? 'y' : 'y2');
 
 /**
  * All columns on one time axis. What one series has no point at is `undefined`, which a line passes over; null is a
- * break in it.
+ * break in it, which lasts until its own next point, whatever others have in between.
  */
-function aligned(lines: readonly DrawnLine[], ghosts: boolean): uPlot.AlignedData {
+export function aligned(lines: readonly DrawnLine[], ghosts: boolean): uPlot.AlignedData {
   const first = lines[0];
   if (first !== undefined && lines.length === 1 && !ghosts) return first.data;
   const tables: uPlot.AlignedData[] = lines.map((line) => line.data);
   if (ghosts) tables.push(...lines.map(({ ghost }): uPlot.AlignedData => ghost ?? [[], []]));
   if (tables.length === 0) return [[]];
-  return uPlot.join(tables);
+  return uPlot.join(tables, tables.map((table) => table.map(() => BREAK_LASTS)));
 }
 
 /** How many points away a line's own point may be from the one under the pointer. */

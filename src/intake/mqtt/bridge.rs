@@ -332,7 +332,9 @@ impl Bridge {
         self.errands.close();
         self.unacked.forget();
         self.subscribing.clear();
-        if let Some(told) = self.spark.as_mut().map(Spark::disconnected) {
+        let we_go = matches!(self.phase, Phase::Stopping { .. });
+        let why = (!we_go).then_some("broker lost");
+        if let Some(told) = self.spark.as_mut().map(|spark| spark.disconnected(why)) {
             self.told(told, Delivered::nothing(clock::now()), None);
         }
         match self.phase {

@@ -98,17 +98,23 @@ impl Spark {
         link: Option<&dyn Link>,
     ) -> Result<Told, Puzzle> {
         let heard = self.host.message(topic, payload, received_at, retained)?;
+        self.tell(&heard, Some("Sparkplug death"));
         Ok(self.heard(heard, link))
     }
 
-    pub fn disconnected(&mut self) -> Told {
+    /// The connection is gone. With `None` it is we who go: that says nothing of any device.
+    pub fn disconnected(&mut self, why: Option<&'static str>) -> Told {
         self.acts.clear();
         let heard = self.host.disconnected(clock::now());
+        if why.is_some() {
+            self.tell(&heard, why);
+        }
         self.heard(heard, None)
     }
 
     pub fn tick(&mut self, link: Option<&dyn Link>) -> Told {
         let heard = self.host.tick(clock::now());
+        self.tell(&heard, Some("Sparkplug node does not answer"));
         self.heard(heard, link)
     }
 
@@ -147,15 +153,20 @@ impl Spark {
         self.act(link);
     }
 
+    /// Who came and went; `why` is the reason of those who went.
+    fn tell(&self, heard: &Heard, why: Option<&'static str>) {
+        for presence in &heard.presence {
+            let reason = why.filter(|_| !presence.online);
+            self.live.presence(&presence.device, presence.online, reason);
+        }
+    }
+
     fn heard(&mut self, heard: Heard, link: Option<&dyn Link>) -> Told {
         for node in &heard.remember {
             match self.host.remember(node) {
                 Some(tables) => self.quarantine.remember(&self.bridge, &node.to_string(), tables),
                 None => self.quarantine.forget(&self.bridge, &node.to_string()),
             }
-        }
-        for presence in &heard.presence {
-            self.live.presence(&presence.device, presence.online);
         }
         self.acts.extend(heard.acts);
         if let Some(link) = link {

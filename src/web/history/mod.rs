@@ -3,7 +3,7 @@
 mod answer;
 mod times;
 
-pub use answer::{TimeUnit, columns, csv};
+pub use answer::{TimeUnit, columns, csv, series as series_json};
 pub use times::{parse_time, round_width};
 
 use super::problem::Problem;
@@ -12,8 +12,7 @@ use crate::clock;
 use crate::model::{Position, Timestamp};
 use crate::sinks::history::{Answer, Query, QueryError, Shape};
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use warp::Reply;
@@ -30,10 +29,10 @@ const AFTER_MAX: Duration = Duration::from_secs(2);
 /// The parameters of a query string, each name once or more.
 pub type Parameters = Vec<(String, String)>;
 
-struct Asked<'a>(&'a Parameters);
+pub(super) struct Asked<'a>(pub &'a Parameters);
 
 impl<'a> Asked<'a> {
-    fn one(&self, name: &str) -> Option<&'a str> {
+    pub fn one(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -64,7 +63,7 @@ impl<'a> Asked<'a> {
         })
     }
 
-    fn known(&self, names: &[&str]) -> Result<(), Problem> {
+    pub fn known(&self, names: &[&str]) -> Result<(), Problem> {
         match self
             .0
             .iter()
@@ -77,50 +76,6 @@ impl<'a> Asked<'a> {
             ))),
         }
     }
-}
-
-/// `GET /api/v1/devices`.
-pub async fn devices(app: &App) -> Response {
-    let devices: Vec<_> = known_devices(app).await.into_values().collect();
-    warp::reply::json(&json!({ "devices": devices })).into_response()
-}
-
-/// `GET /api/v1/devices/{id}`.
-pub async fn device(app: &App, id: &str) -> Result<Response, Problem> {
-    let mut device = known_devices(app).await.remove(id).ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, format!("no device {id} was ever seen"))
-    })?;
-    let metrics = app.history.series(|device| device == id, |_| true);
-    let metrics: Vec<_> = metrics.iter().map(answer::series).collect();
-    device.insert("metrics".to_owned(), metrics.into());
-    Ok(warp::reply::json(&device).into_response())
-}
-
-/// What the history knows, and over it what live knows.
-async fn known_devices(app: &App) -> BTreeMap<String, Map<String, Json>> {
-    let mut devices = BTreeMap::new();
-    for device in app.history.devices() {
-        let mut object = Map::new();
-        object.insert("id".to_owned(), json!(*device.device));
-        object.insert("online".to_owned(), json!(false));
-        object.insert("first_seen".to_owned(), json!(Timestamp(device.first).as_millis()));
-        object.insert("last_seen".to_owned(), json!(Timestamp(device.last).as_millis()));
-        object.insert("labels".to_owned(), json!({}));
-        object.insert("software".to_owned(), json!(""));
-        object.insert("series".to_owned(), json!(device.series));
-        devices.insert(device.device.to_string(), object);
-    }
-    for device in app.live.devices().await {
-        let object = devices.entry(device.id.clone()).or_default();
-        object.insert("id".to_owned(), json!(device.id));
-        object.insert("online".to_owned(), json!(device.online));
-        object.entry("first_seen").or_insert_with(|| json!(device.first_seen.as_millis()));
-        object.insert("last_seen".to_owned(), json!(device.last_seen.as_millis()));
-        object.insert("labels".to_owned(), json!(device.info.labels));
-        object.insert("software".to_owned(), json!(device.info.software));
-        object.entry("series").or_insert_with(|| json!(device.series));
-    }
-    devices
 }
 
 /// `GET /api/v1/series`.
