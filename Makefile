@@ -1,5 +1,5 @@
 # What people do with this repository. `make demo` to see it, `make test` to trust it.
-.PHONY: demo test lint bench fuzz power-cut setup-tests screenshots
+.PHONY: demo test lint bench fuzz power-cut setup-tests screenshots deb
 
 # Builds everything (the dashboard included) and runs the daemon with a simulated plant.
 demo:
@@ -37,3 +37,7 @@ setup-tests:
 screenshots: setup-tests
 	cargo build --locked
 	cd tests/web && BINARY=../../target/debug/tidegate npm run --silent screenshots
+
+# A Debian package in target/debian: binary, units, manual pages, completions, docs (docs/install.md).
+deb:
+	packaging/deb

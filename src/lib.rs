@@ -17,7 +17,8 @@
 //! * **Edges**, one outside thing each: [`spool`] (files), [`gate`] (the thread that owns the log),
 //!   [`intake`] (devices), [`commands`] (what they are told), [`sinks`] (stores), [`live`]
 //!   (viewers), [`alerts`] (what rules find), [`notify`] (people), [`web`] (HTTP), [`clock`];
-//!   `sqlite`, what their database files have in common.
+//!   [`systemd`] (the service manager); `sqlite`, what their database files have in common; `pulse`,
+//!   signs of life of threads.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
 //!   [`metrics`]; and [`simulate`], a client of the outside like any other.
 #![warn(missing_docs)]
@@ -40,6 +41,7 @@ pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod notify;
+mod pulse;
 pub mod routes;
 pub mod rules;
 pub mod simulate;
@@ -47,6 +49,7 @@ pub mod sinks;
 pub mod sparkplug;
 pub mod spool;
 mod sqlite;
+pub mod systemd;
 pub mod web;
 pub mod wire;
 

@@ -46,6 +46,8 @@ const OUTSIDE: [&str; 8] =
 const KNOWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
+    ("pulse", &["clock"]),
+    ("systemd", &[]),
     ("wire", &["model"]),
     ("decode", &["model", "wire"]),
     ("routes", &["model", "wire", "decode"]),
@@ -57,12 +59,12 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
     ("notify", &["model", "clock", "rules", "sqlite"]),
-    ("sinks", &["model", "clock", "wire", "decode", "spool", "ledger", "sqlite"]),
+    ("sinks", &["model", "clock", "pulse", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("devices", &["model", "live", "sqlite"]),
     ("alerts", &["model", "clock", "rules", "spool", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
     ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
-    ("gate", &["model", "clock", "admit", "ledger", "spool", "wire"]),
+    ("gate", &["model", "clock", "pulse", "admit", "ledger", "spool", "wire"]),
     (
         "intake",
         &[
@@ -189,6 +191,44 @@ fn no_file_hides_a_second_room() {
         .filter(|(lines, _)| *lines > LINES_MAX)
         .collect();
     assert!(long.is_empty(), "{long:#?}");
+}
+
+/// Words after `event = "` in the source.
+fn events_said() -> std::collections::BTreeSet<String> {
+    let sources = rooms().filter(|(path, ..)| !path.starts_with("src/logging"));
+    let said = sources.flat_map(|(_, _, code)| {
+        let words =
+            code.split("event = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+        words.collect::<Vec<_>>()
+    });
+    said.collect()
+}
+
+#[test]
+fn every_event_has_an_id_and_stands_in_the_catalogue() {
+    let table = fs::read_to_string("src/logging/events.rs").unwrap();
+    let entries =
+        table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.strip_suffix("\"),"));
+    let known: std::collections::BTreeMap<_, _> =
+        entries.map(|entry| entry.split_once("\", \"").unwrap()).collect();
+    let catalogue = fs::read_to_string("docs/journal.md").unwrap();
+    let mut broken = Vec::new();
+    for word in events_said() {
+        if !known.contains_key(word.as_str()) {
+            broken.push(format!("{word} has no MESSAGE_ID in src/logging/events.rs"));
+        }
+    }
+    for (word, id) in &known {
+        let row =
+            catalogue.lines().find(|line| line.starts_with(&format!("| `{word}` | `{id}` |")));
+        if row.is_none() {
+            broken.push(format!("docs/journal.md has no row for {word} with {id}"));
+        }
+        if *word != "repeated" && !events_said().contains(*word) {
+            broken.push(format!("nothing says {word} any more"));
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]

@@ -18,21 +18,28 @@ pub(super) struct Check {
     /// Do not try to reach sinks and brokers.
     #[arg(long)]
     offline: bool,
+    /// Print mistakes only; needs --offline.
+    #[arg(long, requires = "offline")]
+    quiet: bool,
 }
 
 /// Where an installed daemon's configuration is.
-const CONFIG_PATH: &str = "/etc/tidegate/tidegate.toml";
+pub(super) const CONFIG_PATH: &str = "/etc/tidegate/tidegate.toml";
 
 impl Settings {
     /// Reads and checks all layers; gives the effective settings as TOML beside.
     pub(super) fn load(&self) -> Result<(Config, String), ExitCode> {
-        let mut flags = Vec::new();
-        for setting in &self.set {
-            let Some((path, value)) = setting.split_once('=') else {
-                return Err(fail(EXIT_USAGE, format!("--set {setting}: KEY=VALUE is needed")));
-            };
-            flags.push((path.to_owned(), value.to_owned()));
+        if let Some(setting) = self.set.iter().find(|setting| !setting.contains('=')) {
+            return Err(fail(EXIT_USAGE, format!("--set {setting}: KEY=VALUE is needed")));
         }
+        self.read().map_err(|error| fail(EXIT_CONFIG, error))
+    }
+
+    /// The same, with all mistakes.
+    pub(super) fn read(&self) -> Result<(Config, String), ConfigError> {
+        let pairs = self.set.iter().filter_map(|setting| setting.split_once('='));
+        let mut flags: Vec<_> =
+            pairs.map(|(path, value)| (path.to_owned(), value.to_owned())).collect();
         if let Some(directory) = &self.state_dir {
             flags.push(("state_dir".to_owned(), directory.display().to_string()));
         }
@@ -46,7 +53,6 @@ impl Settings {
             .filter(|(name, _)| name.starts_with("TIDEGATE_"))
             .collect();
         load(&Sources { file, environment, flags })
-            .map_err(|error: ConfigError| fail(EXIT_CONFIG, error))
     }
 }
 
@@ -55,6 +61,9 @@ pub(super) fn check(check: &Check) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    if check.quiet {
+        return ExitCode::SUCCESS;
+    }
     println!("# The configuration in force:\n\n{effective}");
     println!("# Memory at worst, if everything that is bounded is full at once:\n#");
     let lines = worst_case_memory(&config);

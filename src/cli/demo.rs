@@ -37,7 +37,7 @@ pub(super) fn demo(mut demo: Demo) -> ExitCode {
     if !config.listen.ip().is_loopback() {
         return fail(EXIT_USAGE, "the demo listens on a loopback address only");
     }
-    logging::start(config.log);
+    logging::start(&config.log);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, format!("the runtime could not be started: {error}")),

@@ -10,12 +10,15 @@ mod dead_letters;
 mod demo;
 mod devices;
 mod drill;
+mod init;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod package_files;
 #[cfg(feature = "mqtt")]
 mod quarantine;
 mod query;
 mod reach;
+mod reload;
 mod run;
 mod simulate;
 mod spool;
@@ -48,6 +51,8 @@ enum Command {
     /// Check the configuration; print what is in force, the worst-case memory, and whether each sink
     /// can be written and each broker lets us subscribe.
     Check(check::Check),
+    /// Write the first configuration file, with every key explained.
+    Init(init::Init),
     /// Run the daemon with a simulated plant, to see it move.
     Demo(demo::Demo),
     /// Send the readings of a simulated plant to a daemon.
@@ -62,7 +67,7 @@ enum Command {
     Alerts(alerts::AlertsCommand),
     /// Send a command to a device, see what became of it, or take it back.
     #[command(name = "command")]
-    Command(command::CommandCommand),
+    Order(command::CommandCommand),
     /// What a device should be set to, and what it reports.
     Desired(command::DesiredCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
@@ -83,6 +88,9 @@ enum Command {
     /// Recount the spool, the history and the sinks from disk and compare with the ledger; the daemon
     /// must be stopped.
     Audit(audit::Audit),
+    /// Write manual pages and shell completions, for packages.
+    #[command(hide = true)]
+    PackageFiles(package_files::PackageFiles),
 }
 
 /// Where settings come from; flags win over TIDEGATE_… variables, which win over the file.
@@ -120,13 +128,14 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(settings) => run::run(&settings),
         Command::Check(check) => check::check(&check),
+        Command::Init(init) => init::init(&init),
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(simulate),
         Command::Query(query) => query::query(&query),
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
         Command::Alerts(command) => alerts::alerts(&command),
-        Command::Command(command) => command::command(&command),
+        Command::Order(command) => command::command(&command),
         Command::Desired(command) => command::desired(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         Command::Devices(command) => devices::devices(&command),
@@ -137,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
         Command::Audit(audit) => audit::audit(&audit),
+        Command::PackageFiles(files) => package_files::package_files(&files),
     }
 }
 

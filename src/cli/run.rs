@@ -1,8 +1,9 @@
 //! `tidegate run`: the daemon until SIGTERM or SIGINT.
 
-use super::{Settings, fail};
+use super::{Settings, fail, reload};
 use crate::daemon;
 use crate::logging;
+use crate::systemd::Service;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,20 +13,26 @@ use tokio_util::sync::CancellationToken;
 const LAST_CALL: Duration = Duration::from_secs(3);
 
 pub(super) fn run(settings: &Settings) -> ExitCode {
-    let (config, _) = match settings.load() {
+    let service = match Service::from_environment() {
+        Ok(service) => service,
+        Err(error) => return fail(1, error),
+    };
+    let (config, effective) = match settings.load() {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    logging::start(config.log);
+    logging::start(&config.log);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, format!("the runtime could not be started: {error}")),
     };
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let daemon = daemon::start(config, stop.clone()).await?;
+        let notifier = service.notifier.clone();
+        let daemon = daemon::start_as(config, service, stop.clone()).await?;
         stop_on_signal(&stop)?;
-        daemon.run().await
+        let reloads = reload::on_hangup(settings.clone(), &effective, notifier, stop)?;
+        tokio::join!(daemon.run(), reloads).0
     });
     end(runtime);
     match ended {
@@ -56,7 +63,7 @@ pub(super) fn stop_on_signal(stop: &CancellationToken) -> Result<(), daemon::Dae
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        log::info!("{name}: the pipeline runs dry, then the daemon stops");
+        log::info!(event = "stopping"; "{name}: the pipeline runs dry, then the daemon stops");
         stop.cancel();
     });
     Ok(())

@@ -98,6 +98,22 @@ pub struct Commands {
     settings: Arc<Settings>,
 }
 
+/// Looks at how it stands; does not keep the thread from ending. Cheap to clone.
+#[derive(Clone)]
+pub struct View {
+    lines: Lines,
+    stats: Arc<Mutex<Stats>>,
+}
+
+impl View {
+    /// How it stands.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        Stats { lines: self.lines.len(), ..stats }
+    }
+}
+
 /// Opens the book and starts the thread. A damaged file is set aside.
 ///
 /// # Errors
@@ -203,11 +219,10 @@ impl Commands {
         self.lines.open(carrier, asks)
     }
 
-    /// How it stands.
+    /// For who only looks.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        let stats = *self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        Stats { lines: self.lines.len(), ..stats }
+    pub fn view(&self) -> View {
+        View { lines: self.lines.clone(), stats: self.stats.clone() }
     }
 
     /// As it was set up.

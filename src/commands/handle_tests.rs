@@ -189,5 +189,5 @@ async fn no_more_are_taken_than_may_be_open() {
     }
     let full = commands.create(wish("pump", Delivery::AtMostOnce)).await;
     assert!(matches!(full, Err(CommandsError::Full(Full::All))), "{full:?}");
-    assert_eq!(commands.stats().queued, 100);
+    assert_eq!(commands.view().stats().queued, 100);
 }

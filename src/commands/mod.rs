@@ -30,5 +30,5 @@ pub use book::BookError;
 pub use command::{Answer, CancelError, Carrier, Command, Delivery, State, Via, Wish};
 pub use desired::{DOCUMENT_BYTES_MAX, Desired, Reported};
 pub use desk::{Full, LineId};
-pub use handle::{Commands, CommandsError, Looking, Settings, Stats, Whereabouts, open};
+pub use handle::{Commands, CommandsError, Looking, Settings, Stats, View, Whereabouts, open};
 pub use lines::{Errand, Line, Reply};

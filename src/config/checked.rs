@@ -134,10 +134,12 @@ pub enum Anonymous {
 }
 
 /// Logging.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// The least severe level that is written.
     pub level: log::LevelFilter,
+    /// The same for parts of the daemon, by name.
+    pub modules: Vec<(String, log::LevelFilter)>,
     /// How lines look.
     pub format: LogFormat,
 }
@@ -150,6 +152,15 @@ pub enum LogFormat {
     /// One JSON object per line.
     Json,
 }
+
+/// Names of levels; the first is taken for a wrong one.
+const LEVELS: &[(&str, log::LevelFilter)] = &[
+    ("info", log::LevelFilter::Info),
+    ("error", log::LevelFilter::Error),
+    ("warn", log::LevelFilter::Warn),
+    ("debug", log::LevelFilter::Debug),
+    ("trace", log::LevelFilter::Trace),
+];
 
 /// Checks a file's values, collecting every mistake with the path of its key.
 pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> {
@@ -178,17 +189,8 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
             &[("loopback", Anonymous::Loopback), ("anywhere", Anonymous::Anywhere)],
         ),
         log: LogConfig {
-            level: check.one_of(
-                "log.level",
-                &file.log.level,
-                &[
-                    ("info", log::LevelFilter::Info),
-                    ("error", log::LevelFilter::Error),
-                    ("warn", log::LevelFilter::Warn),
-                    ("debug", log::LevelFilter::Debug),
-                    ("trace", log::LevelFilter::Trace),
-                ],
-            ),
+            level: check.one_of("log.level", &file.log.level, LEVELS),
+            modules: check.log_modules(&file.log.modules),
             format: check.one_of(
                 "log.format",
                 &file.log.format,
@@ -420,6 +422,18 @@ impl Checker<'_> {
             flush_interval: self.positive("history.flush_interval", &file.flush_interval),
             head_samples_max: file.head_samples_max,
         }
+    }
+
+    fn log_modules(
+        &mut self,
+        modules: &std::collections::BTreeMap<String, String>,
+    ) -> Vec<(String, log::LevelFilter)> {
+        let mut checked = Vec::new();
+        for (name, level) in modules {
+            let path = format!("log.modules.{name}");
+            checked.push((name.clone(), self.one_of(&path, level, LEVELS)));
+        }
+        checked
     }
 
     fn live(&mut self, file: &file::Live) -> LiveConfig {

@@ -266,6 +266,7 @@ pub(super) struct Auth {
 #[serde(deny_unknown_fields)]
 pub(super) struct Log {
     pub level: String,
+    pub modules: std::collections::BTreeMap<String, String>,
     pub format: String,
 }
 

@@ -1,7 +1,7 @@
 //! Commands: opened with who speaks for devices, and how they stand in `/api/v1/status` and `/metrics`.
 
 use super::{DaemonError, Thread};
-use crate::commands::{Carrier, Commands, Looking, Settings, Stats, Whereabouts};
+use crate::commands::{Carrier, Commands, Looking, Settings, Stats, View, Whereabouts};
 use crate::config::Config;
 use crate::live::{DeviceState, Live, Via};
 use crate::metrics::{Metrics, clamp};
@@ -82,13 +82,13 @@ pub(super) struct CommandsStatus {
 }
 
 impl CommandsStatus {
-    pub fn of(commands: &Commands) -> CommandsStatus {
+    pub fn of(commands: &View) -> CommandsStatus {
         let Stats { queued, sent, lines, desired_pending, unwritten } = commands.stats();
         CommandsStatus { queued, sent, lines, desired_pending, unwritten }
     }
 }
 
-pub(super) fn set_gauges(commands: &Commands, metrics: &Metrics) {
+pub(super) fn set_gauges(commands: &View, metrics: &Metrics) {
     let Stats { queued, sent, desired_pending, .. } = commands.stats();
     let count = |count: usize| clamp(count as u64);
     metrics.commands.set_open(count(queued), count(sent), count(desired_pending));

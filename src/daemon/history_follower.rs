@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::ledger::{AcceptedBelow, Applied, Ledger};
 use crate::model::Position;
+use crate::pulse::Pulse;
 use crate::sinks::Sink;
 use crate::sinks::history::{Counts, NAME, Reader, Writer};
 use crate::spool::{Entry, Follower, Next, Spool, SpoolError};
@@ -36,6 +37,7 @@ pub(super) struct HistoryFollower {
     pub hurry: CancellationToken,
     /// Whether the history's file can't be written now.
     pub stalled: Arc<AtomicBool>,
+    pub pulse: Pulse,
 }
 
 impl HistoryFollower {
@@ -48,6 +50,7 @@ impl HistoryFollower {
         let mut more_upkeep = false;
         while !self.hurry.is_cancelled() {
             // Batches come first; upkeep goes on between them without a pause.
+            self.pulse.beat("to read the spool");
             let patience = if more_upkeep { Duration::ZERO } else { IDLE };
             match self.follower.next(READ_BYTES_MAX, patience) {
                 Ok(Next::Entries(entries)) => {
@@ -101,6 +104,7 @@ impl HistoryFollower {
     /// False if the daemon can't wait for the history any longer.
     fn write_all(&mut self, entries: &[Arc<Entry>], trouble: &mut Trouble) -> bool {
         for entry in entries {
+            self.pulse.beat("to add to the history");
             while let Err(error) = self.writer.write(&entry.batch, entry.position.next()) {
                 trouble.note("the history takes no more; the spool keeps what comes", &error);
                 if self.hurry.is_cancelled() {
@@ -116,6 +120,7 @@ impl HistoryFollower {
 
     /// Whether there is more to do at once.
     fn maintain(&mut self, trouble: &mut Trouble) -> bool {
+        self.pulse.beat("to write the history's file");
         let now = clock::now();
         let done = if self.is_needed_by_spool() {
             self.writer.flush(now).map(|_| true)
@@ -127,7 +132,7 @@ impl HistoryFollower {
         }
         if let Some(set_aside) = self.writer.take_set_aside() {
             log::error!(
-                path:% = set_aside.path.display(), bytes = set_aside.bytes;
+                event = "file-set-aside", path:% = set_aside.path.display(), bytes = set_aside.bytes;
                 "the history's file was damaged: it was set aside and a new one begun"
             );
         }
@@ -169,7 +174,7 @@ impl Trouble {
         let now = clock::monotonic();
         if self.said.is_none_or(|said| now.duration_since(said) >= TROUBLE_LOG_INTERVAL) {
             self.said = Some(now);
-            log::error!(error:% = error; "{what}");
+            log::error!(event = "history-failed", error:% = error; "{what}");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::devices::Register;
 use crate::live::{self, Begin, ClientInfo, Feed, FeedNext, KnownDevice, Live};
 use crate::model::{Position, Timestamp};
+use crate::pulse::Pulse;
 use crate::sinks::history::Reader;
 use crate::spool::{Follower, Next, Spool};
 use std::cell::Cell;
@@ -35,6 +36,7 @@ pub(super) fn start(
     config: &Config,
     spool: &Spool,
     history: &Reader,
+    pulse: Pulse,
 ) -> Result<(Live, Vec<Thread>), DaemonError> {
     let (register, written) = open_register(config);
     let note = Note { path: config.state_dir.join("live.position"), epoch: spool.id() };
@@ -62,7 +64,8 @@ pub(super) fn start(
     settings.viewers_max = config.live.viewers_max;
     let follower = spool.follow("live", begin.position());
     follower.commit(begin.position());
-    let feed = LogFeed { follower, spool: spool.clone(), note, noted: Cell::new(None), shed: 0 };
+    let noted = Cell::new(None);
+    let feed = LogFeed { follower, spool: spool.clone(), note, noted, shed: 0, pulse };
     let (live, thread) = Live::start(settings, feed).map_err(thread_error)?;
     let mut threads = vec![("live".to_owned(), thread)];
     if let Some(register) = register {
@@ -140,6 +143,7 @@ struct LogFeed {
     noted: Cell<Option<Instant>>,
     /// Samples that a full log gave up before they were folded, as far as said.
     shed: u64,
+    pulse: Pulse,
 }
 
 impl LogFeed {
@@ -155,7 +159,9 @@ impl LogFeed {
 
 impl Feed for LogFeed {
     fn next(&mut self, timeout: Duration) -> FeedNext {
+        self.pulse.beat("to read the spool");
         let next = self.follower.next(READ_BYTES_MAX, timeout);
+        self.pulse.beat("to fold readings and render frames");
         self.note_shed();
         match next {
             Ok(Next::Entries(entries)) => FeedNext::Entries(

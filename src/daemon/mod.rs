@@ -13,14 +13,17 @@ mod accepted;
 mod alerts;
 mod commands;
 mod history_follower;
+mod listener;
 mod live_feed;
 #[cfg_attr(not(feature = "mqtt"), path = "no_mqtt.rs")]
 mod mqtt;
 mod notify;
+mod onlooker;
 mod sink_status;
 #[cfg(feature = "influx")]
 mod sinks;
 mod status;
+mod status_line;
 
 use crate::admit::{Admission, Decided, Name, SeriesLimits};
 use crate::aggregate::WindowsError;
@@ -37,9 +40,11 @@ use crate::sinks::influx::OpenError;
 #[cfg(feature = "influx")]
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::{self, Kind, Record, Spool, SpoolError};
+use crate::systemd::Service;
 use crate::web::{self, App, DeadLetters, ServerOptions};
 use crate::wire::Limits;
 use history_follower::HistoryFollower;
+use onlooker::{Onlooker, Pulses};
 use status::{Overview, Rooms};
 use std::cell::RefCell;
 use std::error::Error;
@@ -103,6 +108,13 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// The socket that the service manager opened is reachable from elsewhere.
+    #[error(
+        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
+         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
+         that network may come"
+    )]
+    Exposed(SocketAddr),
     /// The windows of live can't be kept.
     #[error("live.windows: {0}")]
     Windows(WindowsError),
@@ -123,6 +135,7 @@ pub struct Daemon {
     overview: Arc<Overview>,
     threads: Vec<Thread>,
     bridges: mqtt::Opened,
+    onlooker: Onlooker,
     stop: CancellationToken,
     hurry: CancellationToken,
 }
@@ -132,13 +145,26 @@ pub struct Daemon {
 /// # Errors
 /// [`DaemonError`]; nothing was changed that a later start would miss.
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, DaemonError> {
+    start_as(config, Service::default(), stop).await
+}
+
+/// The same for a service manager: it is told how we are, and may have opened the listener.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_as(
+    config: Config,
+    service: Service,
+    stop: CancellationToken,
+) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
     let (history, dead_letters) = match open_stores(&config, spool.id()) {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
         Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
-            log::warn!(error:err = error; "the disk is full: the spool's reserve is given back for the start");
+            log::warn!(event = "disk-full", error:err = error; "the disk is full: the spool's reserve is given back for the start");
             writer.release_reserve()?;
             open_stores(&config, spool.id())?
         }
@@ -167,7 +193,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
     #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let alerts = alerts::open(&config, &spool)?;
-    let (live, live_threads) = live_feed::start(&config, &spool, &reader)?;
+    let (live, live_threads) = live_feed::start(&config, &spool, &reader, pulses.live.clone())?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
         follower: for_history,
@@ -178,6 +204,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         accepted: accepted::accepted_below(&config, &spool),
         hurry: hurry.clone(),
         stalled: history_stalled.clone(),
+        pulse: pulses.history.clone(),
     };
     let history_thread = thread("history", move || follower.run())?;
     #[cfg(feature = "influx")]
@@ -212,10 +239,11 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         influx: influx.clone(),
         bridges: told_by_bridges,
         alerts: alerts.clone(),
-        commands: commands.clone(),
+        commands: commands.view(),
         notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
+    let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
     let intake =
         Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
@@ -235,11 +263,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Daemon, Da
         status: overview.clone(),
         stop: stop.clone(),
     });
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| DaemonError::Listen { address: config.listen, source })?;
+    let listener = listener::open(&config, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    Ok(Daemon { config, listener, address, app, overview, threads, bridges, stop, hurry })
+    Ok(Daemon { config, listener, address, app, overview, threads, bridges, onlooker, stop, hurry })
 }
 
 impl Daemon {
@@ -254,19 +280,21 @@ impl Daemon {
     /// # Errors
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
-        let Daemon { config, listener, address, app, overview, threads, bridges, stop, hurry } =
-            self;
+        let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
+        let Daemon { onlooker, hurry, .. } = self;
         log::info!(
-            address:% = address,
+            event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
             version = env!("CARGO_PKG_VERSION");
             "listening"
         );
+        onlooker.ready();
         let options = ServerOptions {
             connections_max: config.limits.connections_max,
             header_timeout: config.limits.header_timeout,
         };
         let serving = web::serve(listener, app.clone(), options, stop.clone());
+        let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
@@ -276,7 +304,7 @@ impl Daemon {
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, bridging, telling);
+            tokio::join!(serving, watching, reporting, bridging, telling);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await
@@ -284,14 +312,15 @@ impl Daemon {
         tokio::select! {
             outcome = drained => {
                 if outcome {
-                    log::info!("stopped; everything acknowledged is stored");
+                    log::info!(event = "stopped"; "stopped; everything acknowledged is stored");
                 }
             }
             () = deadline => {
                 hurry.cancel();
-                log::warn!("the pipeline did not run dry in time (shutdown.deadline); the next start reads the rest from the spool");
+                log::warn!(event = "drain-incomplete"; "the pipeline did not run dry in time (shutdown.deadline); the next start reads the rest from the spool");
             }
         }
+        onlooker.end();
         Ok(())
     }
 }
@@ -302,7 +331,7 @@ async fn join(threads: Vec<Thread>) -> bool {
         threads.into_iter().fold(true, |all, (name, thread)| {
             let ended = thread.join().is_ok();
             if !ended {
-                log::error!(thread = name.as_str(); "a thread of the pipeline panicked");
+                log::error!(event = "thread-panicked", thread = name.as_str(); "a thread of the pipeline panicked");
             }
             all && ended
         })
@@ -355,17 +384,17 @@ fn open_spool(config: &Config) -> Result<(spool::Writer, Spool, Admission), Daem
 /// Says what opening the spool had to mend.
 fn report(recovery: &spool::Recovery) {
     if let Some(torn) = &recovery.torn {
-        log::warn!(segment:% = torn.segment, offset = torn.offset, bytes = torn.bytes; "spool: the end of the log was torn by a crash and is cut off; what was acknowledged is before it");
+        log::warn!(event = "spool-torn", segment:% = torn.segment, offset = torn.offset, bytes = torn.bytes; "spool: the end of the log was torn by a crash and is cut off; what was acknowledged is before it");
     }
     for extent in &recovery.damage {
         log::error!(
-            segment:% = extent.segment, offset = extent.offset, bytes = extent.bytes,
+            event = "spool-damaged", segment:% = extent.segment, offset = extent.offset, bytes = extent.bytes,
             batches = extent.records(), samples = extent.samples;
             "spool: damage was stepped over; a copy is in spool/damaged"
         );
     }
     for path in &recovery.set_aside {
-        log::warn!(path:% = path.display(); "spool: a file that is not of this spool was set aside");
+        log::warn!(event = "file-set-aside", path:% = path.display(); "spool: a file that is not of this spool was set aside");
     }
 }
 
@@ -424,7 +453,7 @@ fn open_history(config: &Config, spool_id: u64) -> Result<history::Opened, Daemo
     let opened = history::open(options)?;
     if let Some(set_aside) = &opened.set_aside {
         log::error!(
-            path:% = set_aside.path.display(), bytes = set_aside.bytes;
+            event = "file-set-aside", path:% = set_aside.path.display(), bytes = set_aside.bytes;
             "the history's file was damaged: it was set aside and a new one begun"
         );
     }
@@ -444,7 +473,7 @@ fn open_book(config: &Config, bounds: Bounds) -> Result<Book, DaemonError> {
     let book::Opened { book, set_aside } = Book::open(&config.state_dir.join("sinks.db"), bounds)?;
     if let Some(set_aside) = set_aside {
         log::error!(
-            path:% = set_aside.path.display(), bytes = set_aside.bytes;
+            event = "file-set-aside", path:% = set_aside.path.display(), bytes = set_aside.bytes;
             "the sinks' file was damaged: it was set aside and a new one begun; its dead letters are no \
              longer shown, and sinks write again what the spool still has"
         );

@@ -8,7 +8,7 @@ use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
 use crate::alerts::Alerts;
 use crate::clock;
-use crate::commands::Commands;
+use crate::commands::View as CommandsView;
 use crate::config::Config;
 use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
@@ -47,7 +47,7 @@ pub(super) struct Overview {
     influx: Vec<Influx>,
     bridges: Told,
     alerts: Alerts,
-    commands: Commands,
+    commands: CommandsView,
     notify: Notify,
     started: (Timestamp, Instant),
     tick: Duration,
@@ -158,7 +158,7 @@ pub(super) struct Rooms {
     pub influx: Vec<Influx>,
     pub bridges: Told,
     pub alerts: Alerts,
-    pub commands: Commands,
+    pub commands: CommandsView,
     pub notify: Notify,
 }
 

@@ -33,6 +33,7 @@ pub use thread::{GateStats, open};
 
 use crate::admit::{ClientCounts, Tally};
 use crate::model::{Batch, ClientId, Seq, SessionId, Timestamp};
+use crate::pulse::Pulse;
 use crate::spool::Protocol;
 use bytes::Bytes;
 use memory::Memory;
@@ -133,6 +134,7 @@ pub struct Gate {
     shares: Arc<Shares>,
     refused: Arc<RefusedBefore>,
     pressure: Pressure,
+    pulse: Pulse,
 }
 
 impl Gate {
@@ -217,6 +219,12 @@ impl Gate {
             TrySendError::Disconnected(_) => Refusal::ShuttingDown,
         })?;
         told.await.map_err(|_| Refusal::ShuttingDown)
+    }
+
+    /// Whether its thread goes on.
+    #[must_use]
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// How full everything is.

@@ -152,11 +152,13 @@ fn say(before: Flow, now: Flow) {
     match now.level() {
         level if level == before.level() => {}
         Level::Calm => {
-            log::info!(pressure, of; "pressure is gone: producers have their full credit")
+            log::info!(event = "pressure-changed", pressure, of; "pressure is gone: producers have their full credit")
         }
-        Level::Slowing => log::warn!(pressure, of; "pressure: producers are slowed, because {now}"),
+        Level::Slowing => {
+            log::warn!(event = "pressure-changed", pressure, of; "pressure: producers are slowed, because {now}")
+        }
         Level::AtLimit => {
-            log::warn!(pressure, of; "pressure: producers are slowed as far as can be, because {now}");
+            log::warn!(event = "pressure-changed", pressure, of; "pressure: producers are slowed as far as can be, because {now}");
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::admit::{Admission, Decided, Name, Tally, Verdict};
 use crate::clock;
 use crate::ledger::Ledger;
+use crate::pulse::Pulse;
 use crate::spool::{self, Record, Spool, SpoolError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
@@ -56,6 +57,7 @@ pub fn open(
         Pressure::new(spool.clone(), memory.clone(), queued.clone(), queue_max, shares.clone());
     let refused = Arc::new(RefusedBefore::default());
     let stats = Arc::new(Mutex::new(GateStats::default()));
+    let pulse = Pulse::new("gate");
     let mut keeper = Keeper {
         writer,
         spool,
@@ -68,6 +70,7 @@ pub fn open(
         trouble: None,
         trouble_logged: None,
         group: Vec::new(),
+        pulse: pulse.clone(),
     };
     keeper.publish();
     let (looking, until) = channel();
@@ -83,7 +86,7 @@ pub fn open(
             log::error!("the thread that measures pressure panicked");
         }
     })?;
-    let gate = Gate { requests, queued, memory, shares, refused, pressure };
+    let gate = Gate { requests, queued, memory, shares, refused, pressure, pulse };
     Ok((gate, thread, stats))
 }
 
@@ -109,11 +112,13 @@ struct Keeper {
     trouble: Option<Refusal>,
     trouble_logged: Option<std::time::Instant>,
     group: Vec<Pending>,
+    pulse: Pulse,
 }
 
 impl Keeper {
     fn run(&mut self, queue: &Receiver<Request>) {
         loop {
+            self.pulse.beat("to wait for batches");
             match queue.recv_timeout(IDLE_INTERVAL) {
                 Ok(request) => self.group(request, queue),
                 Err(RecvTimeoutError::Timeout) => self.idle(),
@@ -126,6 +131,7 @@ impl Keeper {
     /// Nothing comes: the log does what is due, and clients that were told to wait can't show whether
     /// trouble is over, so that we look ourselves.
     fn idle(&mut self) {
+        self.pulse.beat("to sync the spool");
         let admission = &self.admission;
         let done = self.writer.commit(&mut || admission.checkpoint());
         if let Err(error) = done {
@@ -144,6 +150,7 @@ impl Keeper {
 
     /// Takes what waits, makes it durable together, answers.
     fn group(&mut self, first: Request, queue: &Receiver<Request>) {
+        self.pulse.beat("to admit batches");
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(request) = next {
@@ -210,6 +217,7 @@ impl Keeper {
     }
 
     fn commit(&mut self) {
+        self.pulse.beat("to write and sync the spool");
         let Keeper { writer, admission, group, .. } = self;
         let failed = writer.commit(&mut || checkpoint_without(admission, group)).err();
         let failed = failed.map(|error| self.note_trouble(&error));
@@ -272,7 +280,7 @@ impl Keeper {
             .is_none_or(|at| clock::monotonic().duration_since(at) >= TROUBLE_LOG_INTERVAL);
         if due || self.trouble != Some(refusal) {
             self.trouble_logged = Some(clock::monotonic());
-            log::error!(error:% = error; "nothing can enter: {refusal}; clients are told to try again later");
+            log::error!(event = "intake-refused", refusal:% = refusal, error:% = error; "nothing can enter: {refusal}; clients are told to try again later");
         }
         self.trouble = Some(refusal);
         refusal

@@ -15,6 +15,7 @@ pub mod mqtt;
 mod rates;
 mod reading;
 mod refusal;
+mod refused_log;
 mod ws;
 
 pub use http::{PostAnswer, Posted, PostedAs};
@@ -30,6 +31,7 @@ use crate::model::{ClientId, Protocol};
 use crate::wire::Credit;
 use connections::Connections;
 use rates::Rates;
+use refused_log::RefusedLog;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,7 @@ pub struct Intake {
     live: Live,
     commands: Commands,
     metrics: Arc<Metrics>,
+    refused_log: RefusedLog,
     /// No new batch is read any more; what is on its way is answered.
     stop: CancellationToken,
 }
@@ -67,6 +70,7 @@ impl Intake {
             live,
             commands,
             metrics,
+            refused_log: RefusedLog::default(),
             stop,
             limits,
         }
@@ -85,10 +89,11 @@ impl Intake {
         terms.credit(self.limits.credit_batches, self.limits.credit_bytes).on_wire()
     }
 
-    /// Counts a refusal, and remembers it for the operator who looks at the device.
+    /// Counts a refusal, says it, and remembers it for the operator who looks at the device.
     fn note(&self, protocol: Protocol, client: &ClientId, refusal: &Refusal) {
         self.metrics.refused(protocol, refusal.code.name());
         self.live.refused(client, refusal.code.name(), &refusal.message);
+        self.refused_log.note(protocol, client, refusal);
     }
 
     /// Forgets what is kept of clients that have been quiet for long; to be called now and then.

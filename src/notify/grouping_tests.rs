@@ -147,7 +147,9 @@ impl World {
         let id = self.journal.len() as u64 + 1;
         let (alert_id, kind) = match self.open.get(&(rule, which)) {
             None => (id, EventKind::Fired),
-            Some(&(alert, EventKind::Fired)) if which % 2 == 0 => (alert, EventKind::Acknowledged),
+            Some(&(alert, EventKind::Fired)) if which.is_multiple_of(2) => {
+                (alert, EventKind::Acknowledged)
+            }
             Some(&(alert, _)) => (alert, EventKind::Resolved),
         };
         if kind == EventKind::Resolved {

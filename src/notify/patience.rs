@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn who_asks_for_time_gets_it() {
-        let asked = Some(Duration::from_secs(600));
-        let later = Undelivered::Later { said: "429".to_owned(), after: asked };
-        assert_eq!(after(&later, 1, Duration::ZERO, DAY, 0.0), Next::Again(asked.unwrap()));
+        let asked = Duration::from_secs(600);
+        let later = Undelivered::Later { said: "429".to_owned(), after: Some(asked) };
+        assert_eq!(after(&later, 1, Duration::ZERO, DAY, 0.0), Next::Again(asked));
     }
 }

@@ -65,7 +65,7 @@ impl Writer {
     ) -> Result<(), SpoolError> {
         let stored = match self.write_group(room, checkpoint) {
             Err(Failure::Sync(error)) => {
-                log::error!(error:? = error; "a sync failed; the group is written again in a new segment");
+                log::error!(event = "spool-sync-failed", error:? = error; "a sync failed; the group is written again in a new segment");
                 self.write_group(room, checkpoint)
             }
             stored => stored,

@@ -154,7 +154,7 @@ fn find_segments(directory: &Directory, recovery: &mut Recovery) -> Result<Found
             }
             Err(error) => return Err(error),
         };
-        log::error!(from:? = path, to:? = to; "a file that is not of this spool was set aside");
+        log::error!(event = "file-set-aside", from:? = path, to:? = to; "a file that is not of this spool was set aside");
         recovery.set_aside.push(to);
     }
     Ok(Found { identity, segments, floor })
@@ -353,7 +353,7 @@ fn plan_cut(
     if let Some(torn) = &mut recovery.torn {
         torn.cause = Cause::Torn;
         recovery.closed_cleanly = false;
-        log::warn!(segment = torn.segment.0, offset = torn.offset, bytes = torn.bytes; "the spool has a torn tail");
+        log::warn!(event = "spool-torn", segment = torn.segment.0, offset = torn.offset, bytes = torn.bytes; "the spool has a torn tail");
         keep(directory, torn);
         end.next = Position(end.after.0.saturating_add(positions_in(torn.bytes)));
         end.after = torn.positions.start;
@@ -382,7 +382,7 @@ fn open_reader(
 
 fn note(recovery: &mut Recovery, directory: &Directory, extent: Extent) {
     log::error!(
-        segment = extent.segment.0, offset = extent.offset, bytes = extent.bytes,
+        event = "spool-damaged", segment = extent.segment.0, offset = extent.offset, bytes = extent.bytes,
         records = extent.records(), samples = extent.samples, cause:? = extent.cause;
         "a damaged part of the spool is stepped over"
     );

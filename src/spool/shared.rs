@@ -438,7 +438,7 @@ impl Shared {
         drop(state);
         if parts <= DAMAGE_LOGGED_MAX || parts.is_power_of_two() {
             log::error!(
-                segment = extent.segment.0, offset = extent.offset, bytes = extent.bytes,
+                event = "spool-damaged", segment = extent.segment.0, offset = extent.offset, bytes = extent.bytes,
                 records = extent.records(), samples = extent.samples, cause:? = extent.cause,
                 parts = parts;
                 "a damaged part of the spool is stepped over"

@@ -91,7 +91,7 @@ impl Shared {
             .collect();
         drop(state);
         log::error!(
-            segment = oldest.first.0, end = shed.to.0, bytes = oldest.length,
+            event = "spool-shed", segment = oldest.first.0, end = shed.to.0, bytes = oldest.length,
             samples = shed.samples.saturating_sub(oldest.samples_before), missed = missed.join(", ");
             "the spool is at its cap: its oldest segment is given up (spool.when_full)"
         );

@@ -299,7 +299,7 @@ async fn put(
     };
     let text: Bytes = body::read(body, DOCUMENT_BYTES_MAX, app.intake.limits().body_timeout)
         .await
-        .map_err(|problem| too_large(problem))?;
+        .map_err(too_large)?;
     check_document(&text)?;
     let tag = tag(&text);
     let told = json!({ "id": id });

@@ -29,6 +29,9 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 const HEADERS_MAX: usize = 64;
 /// Bytes of the headers of one request; also hyper's read buffer for bodies.
 const BUFFER_BYTES: usize = 16 << 10;
+/// After the daemon was told to stop: how long a connection that was just accepted, and has not asked
+/// anything yet, may take to. Whoever comes during a restart is answered by us or by our successor.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 /// The kernel gives up on a peer that acknowledges nothing for this long.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -131,7 +134,10 @@ async fn connection<S>(
     S::Response: Reply,
     S::Future: Send,
 {
+    let asked = CancellationToken::new();
+    let has_asked = asked.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        has_asked.cancel();
         let (held, tasks, mut routes) = (held.clone(), tasks.clone(), routes.clone());
         async move {
             let app = held.0.app.clone();
@@ -159,13 +165,22 @@ async fn connection<S>(
     let mut served = pin!(builder.serve_connection(TokioIo::new(socket), service).with_upgrades());
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = stop_after_first(&stop, &asked) => {
             served.as_mut().graceful_shutdown();
             served.await
         }
     };
     if let Err(error) = ended {
         log::debug!(peer:% = peer, error:% = error; "connection ended with an error");
+    }
+}
+
+/// When the daemon stops, and this connection has asked something, or had time to.
+async fn stop_after_first(stop: &CancellationToken, asked: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::select! {
+        () = asked.cancelled() => {}
+        () = tokio::time::sleep(FIRST_REQUEST_GRACE) => {}
     }
 }
 

@@ -163,11 +163,13 @@ fn journal(daemon: &Daemon) -> Vec<Entry> {
     entries
 }
 
+type Judge = fn(f64) -> bool;
+
 /// What two rules say of readings.
 fn model(readings: &Readings) -> BTreeMap<(String, String), Vec<(String, f64)>> {
     let mut all = BTreeMap::new();
     for (device, values) in readings {
-        let rules: [(&str, fn(f64) -> bool, fn(f64) -> bool); 2] = [
+        let rules: [(&str, Judge, Judge); 2] = [
             ("high", |value| value > 9.0, |value| value <= 7.0),
             ("low", |value| value < 1.0, |value| value >= 1.0),
         ];

@@ -356,6 +356,10 @@ fn a_document_is_delivered_until_its_device_reports_it() {
     let long = json!({ "document": { "a": "x".repeat(50_000) } });
     assert_eq!(ask(&daemon, "PUT", path, &long).0, 413);
     assert_eq!(ask(&daemon, "PUT", path, &json!({ "document": [] })).0, 400);
+    // None of it keeps the daemon from its end.
+    let (status, log) = daemon.stop_and_log();
+    assert!(status.success());
+    assert!(log.iter().any(|line| line.contains("everything acknowledged is stored")), "{log:#?}");
 }
 
 impl Client {

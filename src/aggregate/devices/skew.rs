@@ -290,7 +290,7 @@ mod tests {
             let clock = clock(400, |_| offset as f64 / 1000.0, age);
             let error = clock.offset_ns / 1_000_000 - offset;
             prop_assert!((-101..=1).contains(&error), "{} {:?}", error, clock);
-            let wanted = if offset > 5_100 || offset < -6_100 {
+            let wanted = if !(-6_100..=5_100).contains(&offset) {
                 vec![ClockState::Off]
             } else if (-5_900..4_900).contains(&offset) {
                 vec![ClockState::Ok]

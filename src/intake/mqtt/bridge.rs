@@ -410,15 +410,17 @@ impl Bridge {
         let cause = cause.unwrap_or_default();
         match state {
             State::Connecting | State::Stopped => {}
-            State::Connected => log::info!(bridge, broker; "connected to the broker"),
+            State::Connected => {
+                log::info!(event = "broker-connected", bridge, broker; "connected to the broker")
+            }
             State::Holding => {
-                log::warn!(bridge, broker, cause = cause.as_str(); "the broker has to keep its messages for now");
+                log::warn!(event = "broker-holding", bridge, broker, cause = cause.as_str(); "the broker has to keep its messages for now");
             }
             State::Away => {
-                log::warn!(bridge, broker, cause = cause.as_str(); "the broker is not reached; trying again");
+                log::warn!(event = "broker-away", bridge, broker, cause = cause.as_str(); "the broker is not reached; trying again");
             }
             State::Refused => {
-                log::error!(bridge, broker, cause = cause.as_str(); "the broker refuses the connection; somebody has to mend something");
+                log::error!(event = "broker-refused", bridge, broker, cause = cause.as_str(); "the broker refuses the connection; somebody has to mend something");
             }
         }
     }

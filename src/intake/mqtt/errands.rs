@@ -24,6 +24,9 @@ use std::time::Duration;
 /// So long after it was written to, a metric may report another value: it was on its way.
 const SETTLES: Duration = Duration::from_secs(10);
 
+/// Ends with a command's id, and whether the broker took it.
+type Publishing = Pin<Box<dyn Future<Output = (u64, bool)> + Send>>;
+
 /// What is carried, and what has been.
 pub(super) struct Errands {
     commands: Commands,
@@ -32,7 +35,7 @@ pub(super) struct Errands {
     line: Option<Line>,
     /// Sent, and not answered; at most as many as may be open.
     written: BTreeMap<u64, Written>,
-    publishing: FuturesUnordered<Pin<Box<dyn Future<Output = (u64, bool)> + Send>>>,
+    publishing: FuturesUnordered<Publishing>,
 }
 
 /// What comes next.

@@ -187,10 +187,12 @@ impl Run {
     }
 }
 
+type Heard = (i64, i64, i64);
+
 /// The same by going through every second for each rule and series on its own, with all readings.
 fn model(steps: &[Step]) -> Vec<(i64, String, String, Change)> {
     let mut at = 0;
-    let mut heard: BTreeMap<(u8, u8), Vec<(i64, i64, i64)>> = BTreeMap::new();
+    let mut heard: BTreeMap<(u8, u8), Vec<Heard>> = BTreeMap::new();
     let mut online: BTreeMap<u8, Vec<(i64, bool)>> = BTreeMap::new();
     for step in steps {
         match step {

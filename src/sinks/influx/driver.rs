@@ -255,7 +255,7 @@ impl<T: Transport> Driver<T> {
             && self.refused_noted.is_none_or(|noted| now - noted >= NOTE_INTERVAL)
         {
             log::warn!(
-                sink = self.name.as_str(), samples = self.refused,
+                event = "dead-lettered", sink = self.name.as_str(), samples = self.refused,
                 device = first_device(&letter.batch), reason:% = letter.words;
                 "the store refuses readings for good; they are kept as dead letters"
             );
@@ -393,7 +393,7 @@ impl<T: Transport> Driver<T> {
     fn note_shed(&self, shed: Shed) {
         if shed.letters > 0 {
             log::error!(
-                sink = self.name.as_str(), letters = shed.letters, samples = shed.samples;
+                event = "dead-letters-shed", sink = self.name.as_str(), letters = shed.letters, samples = shed.samples;
                 "the oldest dead letters had to go (sinks.dead_letters_size_max, _age_max)"
             );
         }
@@ -418,7 +418,7 @@ impl<T: Transport> Driver<T> {
             let refused = self.courier.deliver(&round).await?;
             let (stored, refused) = letters::outcome(&due, &round, &refused);
             log::info!(
-                sink = self.name.as_str(), stored = stored.len(), refused = refused.len();
+                event = "letters-replayed", sink = self.name.as_str(), stored = stored.len(), refused = refused.len();
                 "dead letters were replayed"
             );
             if let Err(error) = self.book.replayed(&self.name, &stored, &refused, clock::now()) {

@@ -42,6 +42,7 @@ use super::breaker;
 use crate::clock;
 use crate::ledger::{AcceptedBelow, CLIENTS_MAX, Outcomes};
 use crate::model::Timestamp;
+use crate::pulse::Pulse;
 use crate::spool::{Follower, Spool};
 use deliver::Courier;
 use driver::{Account, Driver};
@@ -57,6 +58,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use transport::Transport;
 use valve::Valve;
+
+/// How often a sink's thread shows that it goes on.
+const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 use view::Tally;
 
 /// How a sink works.
@@ -138,6 +142,7 @@ pub struct Influx {
     spool: Spool,
     valve: Arc<Valve>,
     tally: Arc<Tally>,
+    pulse: Pulse,
 }
 
 /// Finds where the sink was, and has the log keep what it needs from there. A sink that is new begins
@@ -246,6 +251,7 @@ impl Opened {
             spool: spool.clone(),
             valve: valve.clone(),
             tally: tally.clone(),
+            pulse: Pulse::new(&name),
         };
         let request_bytes = AtomicUsize::new(shape.request_bytes);
         let courier = Courier { valve: valve.clone(), transport, request_bytes };
@@ -258,12 +264,13 @@ impl Opened {
         let means = Means { spool, shape, valve, batch_age, gaps, accepted };
         let driver = Driver::new(name.clone(), means, courier, account, tally, backlog_share);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let hurry = hurry.clone();
+        let (hurry, pulse) = (hurry.clone(), influx.pulse.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = driver.run(follower, folding) => {}
                     () = hurry.cancelled() => {}
+                    () = beat(&pulse) => {}
                 }
             });
         })?;
@@ -271,7 +278,21 @@ impl Opened {
     }
 }
 
+/// As long as the sink's thread does not stand still: a store may let it wait, a file or a bug may not.
+async fn beat(pulse: &Pulse) {
+    loop {
+        pulse.beat("to write to the store, or to sinks.db");
+        tokio::time::sleep(BEAT_INTERVAL).await;
+    }
+}
+
 impl Influx {
+    /// Whether its thread goes on.
+    #[must_use]
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -151,7 +151,7 @@ impl Valve {
         let granted = inner.breaker.handle(event, now, rand::random()) != Action::Nothing;
         if granted {
             inner.opened.get_or_insert((now, None));
-            log::warn!(sink = self.sink.as_str(); "breaker: {}", wish.words());
+            log::warn!(event = "breaker-wished", sink = self.sink.as_str(); "breaker: {}", wish.words());
         }
         drop(inner);
         self.changed.notify_waiters();
@@ -258,7 +258,7 @@ impl Valve {
         if !logged {
             let words = cause.as_deref().unwrap_or("unknown");
             log::warn!(
-                sink = self.sink.as_str(), next_probe_s:% = format!("{next_probe:.1}");
+                event = "breaker-opened", sink = self.sink.as_str(), next_probe_s:% = format!("{next_probe:.1}");
                 "breaker open: {words}; what comes stays in the spool"
             );
         }
@@ -269,7 +269,7 @@ impl Valve {
         inner.concurrency.restart();
         let open_s = inner.opened.take().map_or(0.0, |(at, _)| (now - at).as_secs_f64());
         log::info!(
-            sink = self.sink.as_str(), open_s:% = format!("{open_s:.1}");
+            event = "breaker-closed", sink = self.sink.as_str(), open_s:% = format!("{open_s:.1}");
             "breaker closed: the store takes requests again"
         );
     }

@@ -68,7 +68,7 @@ impl Quarantine {
         let Opened { book, set_aside } = Book::open(path, bounds)?;
         if let Some(set_aside) = set_aside {
             log::error!(
-                path:% = set_aside.path.display(), bytes = set_aside.bytes;
+                event = "file-set-aside", path:% = set_aside.path.display(), bytes = set_aside.bytes;
                 "the bridges' file was damaged: it was set aside and a new one begun; its messages are no \
                  longer shown, and Sparkplug nodes are asked for their births"
             );

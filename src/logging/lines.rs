@@ -1,26 +1,34 @@
 //! Log lines on stderr: logfmt or JSON, with the fields that the code gives.
 
 use crate::clock;
-use crate::config::{LogConfig, LogFormat};
-use env_logger::fmt::Formatter;
+use crate::config::LogFormat;
 use log::kv::{self, Key, Value, VisitSource};
+use log::{Level, Record};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Sends everything that is logged from now on to stderr, as configured. Once per process.
-pub fn start(config: LogConfig) {
-    env_logger::Builder::new()
-        .filter_level(log::LevelFilter::Warn)
-        .filter_module("tidegate", config.level)
-        .format(move |out, record| match config.format {
-            LogFormat::Logfmt => logfmt(out, record),
-            LogFormat::Json => json(out, record),
-        })
-        .init();
+/// Writes a line at once, so that lines of threads do not mix.
+pub(super) fn write(format: LogFormat, record: &Record<'_>) {
+    let line = match format {
+        LogFormat::Logfmt => logfmt(record),
+        LogFormat::Json => json(record),
+    };
+    // Nobody else is there to be told that stderr is gone.
+    io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
 }
 
-fn logfmt(out: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
+fn logfmt(record: &Record<'_>) -> String {
     let mut line = format!("time={} level={} ", time(), level(record));
+    line += &words(record);
+    line += " module=";
+    line += module(record);
+    line.push('\n');
+    line
+}
+
+/// What the line says, without when and where.
+pub(super) fn words(record: &Record<'_>) -> String {
+    let mut line = String::new();
     pair(&mut line, "msg", &record.args().to_string());
     let mut fields = Fields {
         line: &mut line,
@@ -30,7 +38,7 @@ fn logfmt(out: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
         },
     };
     visit(record, &mut fields);
-    writeln!(out, "{line} module={}", module(record))
+    line
 }
 
 /// `key=value`, quoted where logfmt needs it; control characters are escaped, so that nothing that
@@ -44,7 +52,7 @@ fn pair(line: &mut String, key: &str, value: &str) {
     debug_assert!(written.is_ok());
 }
 
-fn json(out: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
+fn json(record: &Record<'_>) -> String {
     let mut line = format!("{{\"time\":\"{}\",\"level\":\"{}\"", time(), level(record));
     let write = |line: &mut String, key: &str, value: &str| {
         let (key, value) = (serde_json::Value::from(key), serde_json::Value::from(value));
@@ -54,7 +62,8 @@ fn json(out: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
     write(&mut line, "msg", &record.args().to_string());
     write(&mut line, "module", module(record));
     visit(record, &mut Fields { line: &mut line, write });
-    writeln!(out, "{line}}}")
+    line += "}\n";
+    line
 }
 
 struct Fields<'a, F> {
@@ -69,7 +78,7 @@ impl<'kvs, F: FnMut(&mut String, &str, &str)> VisitSource<'kvs> for Fields<'_, F
     }
 }
 
-fn visit<F: FnMut(&mut String, &str, &str)>(record: &log::Record<'_>, fields: &mut Fields<'_, F>) {
+fn visit<F: FnMut(&mut String, &str, &str)>(record: &Record<'_>, fields: &mut Fields<'_, F>) {
     // The visitor never fails.
     let visited = record.key_values().visit(fields);
     debug_assert!(visited.is_ok());
@@ -80,17 +89,17 @@ fn time() -> jiff::Timestamp {
         .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
-fn level(record: &log::Record<'_>) -> &'static str {
+fn level(record: &Record<'_>) -> &'static str {
     match record.level() {
-        log::Level::Error => "error",
-        log::Level::Warn => "warn",
-        log::Level::Info => "info",
-        log::Level::Debug => "debug",
-        log::Level::Trace => "trace",
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
     }
 }
 
-fn module<'a>(record: &log::Record<'a>) -> &'a str {
+fn module<'a>(record: &Record<'a>) -> &'a str {
     let path = record.module_path().unwrap_or("tidegate");
     path.strip_prefix("tidegate::").unwrap_or(path)
 }

@@ -1,0 +1,27 @@
+//! Where clients come in: the socket that the service manager opened, or one of our own.
+
+use super::DaemonError;
+use crate::config::{Anonymous, Config};
+use tokio::net::TcpListener;
+
+/// The listener that was opened for us, or one of our own.
+pub(super) async fn open(
+    config: &Config,
+    handed: Option<std::net::TcpListener>,
+) -> Result<TcpListener, DaemonError> {
+    let Some(handed) = handed else {
+        let bound = TcpListener::bind(config.listen).await;
+        return bound.map_err(|source| DaemonError::Listen { address: config.listen, source });
+    };
+    let address = handed.local_addr().map_err(DaemonError::Runtime)?;
+    if config.anonymous == Anonymous::Loopback && !address.ip().is_loopback() {
+        return Err(DaemonError::Exposed(address));
+    }
+    if address != config.listen {
+        log::warn!(
+            event = "listen-overridden", address:% = address, listen:% = config.listen;
+            "tidegate.socket says where to listen; the setting listen is not used"
+        );
+    }
+    TcpListener::from_std(handed).map_err(DaemonError::Runtime)
+}
