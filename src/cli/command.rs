@@ -132,7 +132,12 @@ pub(super) fn desired(command: &DesiredCommand) -> ExitCode {
     ended(&command.whom, async |daemon| match &command.action {
         DesiredAction::Get { device } => {
             let answer = daemon.get(&format!("{}/desired", of(device))).await?;
-            Ok(print(&understood(daemon, answer, 200)?))
+            let told = understood(daemon, answer, 200)?;
+            if told["version"] == 0 {
+                let text = format!("nobody has said what {} should be set to", printable(device));
+                return Err(Not::Told(fail(ExitCode::FAILURE, text)));
+            }
+            Ok(print(&told))
         }
         DesiredAction::Set { device, file, by } => {
             let text = if file.as_os_str() == "-" {
