@@ -96,6 +96,8 @@ export interface Status {
     /** One for each bridge to a broker; absent in a daemon that was built without. */
     mqtt?: BrokerStatus[];
   };
+  /** Open alerts; `critical`: those of them that fire and that nobody has taken notice of. */
+  alerts?: { firing: number; pending: number; acknowledged: number; critical: number };
   viewers: { sse: number; ws: number; degraded: number };
   ledger: Ledger;
 }

@@ -167,11 +167,21 @@ function behindText(sink: SinkStatus): string {
   return say('verdict.draining', { ...told, eta: about(sink.drain_eta_s) });
 }
 
+/** What rules found. The daemon's own troubles come before it: they say why. */
+function alertsVerdict({ alerts }: Status): Verdict {
+  const { critical = 0, firing = 0 } = alerts ?? {};
+  if (critical > 0) return { level: 'bad', text: say('verdict.critical', { n: critical }) };
+  if (firing > 0) return { level: 'watch', text: say('verdict.firing', { n: firing }) };
+  return { level: 'well', text: say('verdict.well') };
+}
+
 /** `lost_s`: for how long there has been no link, null while there is one. */
 export function verdict(status: Status | null, lost_s: number | null): Verdict {
   if (lost_s !== null) return { level: 'bad', text: say('verdict.no_link', { span: span(lost_s) }) };
   if (status === null) return { level: 'watch', text: say('verdict.waiting') };
   const [worst, ...others] = troubles(status);
-  if (worst === undefined) return { level: 'well', text: say('verdict.well') };
+  const alerts = alertsVerdict(status);
+  if (worst === undefined) return alerts;
+  if (worst.level !== 'bad' && alerts.level === 'bad') return alerts;
   return others.length === 0 ? { level: worst.level, text: worst.text } : { level: worst.level, text: say('verdict.more', { text: worst.text, n: others.length }) };
 }

@@ -42,5 +42,6 @@ export function digitsFor(size: number): number {
 export function digitsOf(value: number): number {
   const text = String(value);
   const point = text.indexOf('.');
+  if (Number.isInteger(value)) return 0;
   return point < 0 || text.includes('e') ? DIGITS_MAX : Math.min(DIGITS_MAX, text.length - point - 1);
 }

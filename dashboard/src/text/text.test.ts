@@ -104,6 +104,13 @@ describe('the verdict', () => {
     ledger: { balanced: true, dead_lettered: 0 },
   } as unknown as Status;
   it('is well when all is', () => expect(verdict(well, null)).toEqual({ level: 'well', text: 'All well' }));
+  it('tells of alerts where the daemon itself is well', () => {
+    const alerts = { firing: 3, pending: 0, acknowledged: 1, critical: 2 };
+    expect(verdict({ ...well, alerts }, null)).toEqual({ level: 'bad', text: 'Critical alerts: 2' });
+    expect(verdict({ ...well, alerts: { ...alerts, critical: 0 } }, null)).toEqual({ level: 'watch', text: 'Alerts firing: 3' });
+    const unbalanced = { ...well, alerts, ledger: { ...well.ledger, balanced: false } };
+    expect(verdict(unbalanced, null)).toMatchObject({ text: 'The ledger does not balance' });
+  });
   it('puts the lost link before everything', () => expect(verdict(well, 12)).toMatchObject({ level: 'bad', text: 'No link: what you see is 12 s old' }));
   it('names the worst and counts the rest', () => {
     const bad = { ...well, pressure: 0.7, ledger: { ...well.ledger, balanced: false } };

@@ -1,6 +1,8 @@
 // What is wrong, in one sentence, and what can be done about it in another.
 
 export const verdict = {
+  'verdict.critical': ['Critical alerts: {n}', 'Alertas críticos: {n}'],
+  'verdict.firing': ['Alerts firing: {n}', 'Alertas activos: {n}'],
   'verdict.no_batch': ['No batch is accepted: {why}', 'Nenhum lote é aceite: {why}'],
   'verdict.no_batch_do': [
     'Producers keep their data and send it again. Mend what is said here; the daemon goes on by itself.',
