@@ -125,10 +125,13 @@ impl Book {
         Ok(Remembered {
             position,
             now: Timestamp(self.mark("now")?.unwrap_or(0)),
-            watch: self.rows("SELECT slot, state FROM watch ORDER BY slot", |row| {
-                Ok(Some((row.get(0)?, row.get(1)?)))
-            })?,
+            watch: self.rows(
+                "what rules had seen",
+                "SELECT slot, state FROM watch ORDER BY slot",
+                |row| Ok(Some((row.get(0)?, row.get(1)?))),
+            )?,
             open: self.rows(
+                "open alerts",
                 "SELECT body, fingerprint, key FROM alert WHERE resolved_at IS NULL ORDER BY id",
                 |row| {
                     let body: String = row.get(0)?;
@@ -138,12 +141,12 @@ impl Book {
                     Ok(alert.map(|alert| Kept { alert, fingerprint, key }))
                 },
             )?,
-            silences: self.rows("SELECT body FROM silence ORDER BY id", |row| {
+            silences: self.rows("silences", "SELECT body FROM silence ORDER BY id", |row| {
                 let silence: Option<Silence> = serde_json::from_str(&row.get::<_, String>(0)?).ok();
                 Ok(silence.and_then(|silence| Ready::new(silence).ok()))
             })?,
             rules: self
-                .rows("SELECT name, body FROM rule", |row| {
+                .rows("rules made on the page", "SELECT name, body FROM rule", |row| {
                     let spec: Option<Spec> = serde_json::from_str(&row.get::<_, String>(1)?).ok();
                     let name: String = row.get(0)?;
                     Ok(spec.map(|spec| (name.clone(), Spec { name, ..spec })))
@@ -154,15 +157,22 @@ impl Book {
         })
     }
 
-    /// What rows say; those that make no sense are left out.
+    /// What rows say. Those that make no sense can't be used, and nobody can ask for them again: how many
+    /// they are is said.
     fn rows<T>(
         &self,
+        what: &str,
         sql: &str,
         read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<Option<T>>,
     ) -> Result<Vec<T>, BookError> {
         let mut statement = self.connection.prepare(sql)?;
         let rows = statement.query_map([], |row| read(row))?;
-        Ok(rows.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?)
+        let all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let bad = all.iter().filter(|row| row.is_none()).count();
+        if bad > 0 {
+            log::error!(rows = bad; "{what} in alerts.db can't be read back: they are left out");
+        }
+        Ok(all.into_iter().flatten().collect())
     }
 }
 
