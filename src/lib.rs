@@ -26,6 +26,7 @@
 pub mod admit;
 pub mod aggregate;
 pub mod alerts;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod commands;
@@ -50,6 +51,7 @@ pub mod sparkplug;
 pub mod spool;
 mod sqlite;
 pub mod systemd;
+mod watched;
 pub mod web;
 pub mod wire;
 

@@ -48,6 +48,8 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("pulse", &["clock"]),
     ("systemd", &[]),
+    ("auth", &["model", "clock", "sqlite", "watched"]),
+    ("watched", &["clock"]),
     ("wire", &["model"]),
     ("decode", &["model", "wire"]),
     ("routes", &["model", "wire", "decode"]),
@@ -69,6 +71,7 @@ const KNOWS: &[(&str, &[&str])] = &[
         "intake",
         &[
             "model",
+            "auth",
             "clock",
             "wire",
             "decode",
@@ -87,8 +90,8 @@ const KNOWS: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "model", "clock", "wire", "decode", "routes", "intake", "ledger", "live", "commands",
-            "sinks", "notify", "spool", "metrics", "config", "rules", "alerts",
+            "model", "auth", "clock", "wire", "decode", "routes", "intake", "ledger", "live",
+            "commands", "sinks", "notify", "spool", "metrics", "config", "rules", "alerts",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

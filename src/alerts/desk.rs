@@ -2,7 +2,7 @@
 
 use super::book::{Happened, Kept, Round};
 use super::silence::{Ready, Silence};
-use crate::model::Timestamp;
+use crate::model::{Reach, Timestamp};
 use crate::rules::{Acknowledgement, Alert, Change, Event, EventKind, Severity, State, Transition};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -127,13 +127,19 @@ impl Desk {
     pub fn acknowledge(
         &mut self,
         ids: &[u64],
+        reach: &Reach,
         by: &str,
         note: &str,
         at: Timestamp,
     ) -> (Vec<u64>, Vec<(u64, Why)>) {
         let (mut done, mut not) = (Vec::new(), Vec::new());
         for id in ids.iter().copied().collect::<std::collections::BTreeSet<_>>() {
-            match self.open.get(&id).map(|kept| kept.alert.state) {
+            let open = self.open.get(&id);
+            if open.is_some_and(|kept| !kept.alert.is_within(reach)) {
+                not.push((id, "there is no such alert"));
+                continue;
+            }
+            match open.map(|kept| kept.alert.state) {
                 Some(State::Firing) => {
                     let mut alert = Alert::clone(&self.open[&id].alert);
                     alert.state = State::Acknowledged;

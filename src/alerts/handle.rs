@@ -3,7 +3,7 @@
 use super::book::{Book, BookError, Detail, Filter, Happened};
 use super::rulebook::RuleView;
 use super::silence::Silence;
-use crate::model::Timestamp;
+use crate::model::{Reach, Timestamp};
 use crate::rules::{Alert, Event, Fact, Spec, Wrong};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub enum Refused {
 #[derive(Debug)]
 pub enum Asked {
     /// Take notice.
-    Acknowledge(Vec<u64>, String, String),
+    Acknowledge(Vec<u64>, Reach, String, String),
     /// Make a rule, or another of its name.
     PutRule(Box<Spec>),
     /// Remove a rule.
@@ -142,10 +142,11 @@ impl Alerts {
     pub async fn acknowledge(
         &self,
         ids: Vec<u64>,
+        reach: Reach,
         by: String,
         note: String,
     ) -> Result<(Vec<u64>, Vec<(u64, &'static str)>), Refused> {
-        match self.ask(Asked::Acknowledge(ids, by, note)).await? {
+        match self.ask(Asked::Acknowledge(ids, reach, by, note)).await? {
             Done::Acknowledged(done, not) => Ok((done, not)),
             _ => Ok((Vec::new(), Vec::new())),
         }

@@ -298,8 +298,8 @@ impl Worker {
 
     fn act(&mut self, asked: Asked, now: Timestamp) -> Result<Done, Refused> {
         match asked {
-            Asked::Acknowledge(ids, by, note) => {
-                let (done, not) = self.desk.acknowledge(&ids, &by, &note, now);
+            Asked::Acknowledge(ids, reach, by, note) => {
+                let (done, not) = self.desk.acknowledge(&ids, &reach, &by, &note, now);
                 Ok(Done::Acknowledged(done, not))
             }
             Asked::PutRule(spec) => {

@@ -27,6 +27,7 @@ mod status_line;
 
 use crate::admit::{Admission, Decided, Name, SeriesLimits};
 use crate::aggregate::WindowsError;
+use crate::auth::Door;
 use crate::config::Config;
 use crate::decode::{self, Stamp, Upstream};
 use crate::gate;
@@ -247,6 +248,7 @@ pub async fn start_as(
     let intake =
         Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
+        door: Door::open_to_all(),
         intake,
         live,
         commands,

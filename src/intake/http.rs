@@ -6,7 +6,7 @@ use super::reading::{self, Posting};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
 use crate::gate::{Offer, Outcome};
-use crate::model::{ClientId, SessionId};
+use crate::model::{ClientId, Reach, SessionId};
 use crate::spool::Protocol;
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -33,6 +33,8 @@ pub struct Posted {
     pub client: ClientId,
     /// Where it comes from, if that is known.
     pub peer: Option<IpAddr>,
+    /// The devices that they may write.
+    pub reach: Reach,
     /// The session; 0 = none.
     pub session: SessionId,
     /// Number of the batch, where the body has none itself.
@@ -118,6 +120,9 @@ impl Intake {
             self.gate.count_refused(Protocol::Http, &posted.client);
             return answer;
         };
+        if let Err(refusal) = reading::reached(&batch, &posted.reach) {
+            return self.refused_before_gate(posted, seq, refusal);
+        }
         let (batch, payload) = match self.timed(seq, batch, received_at) {
             Ok(Timed { batch, payload: instead }) => (batch, instead.unwrap_or(payload)),
             Err(refusal) => return self.refused_before_gate(posted, seq, refusal),

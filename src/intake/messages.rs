@@ -30,6 +30,11 @@ pub(super) fn restart() -> End {
     End::Close(CloseCode::Restart, "the daemon stops or restarts; reconnect in a moment".to_owned())
 }
 
+pub(super) fn unwelcome() -> End {
+    let message = "your token is no longer good; reconnect with another";
+    End::Close(CloseCode::Policy, message.to_owned())
+}
+
 /// The next binary message; answers to pings and the like pass by.
 pub(super) async fn next_binary<S>(socket: &mut WebSocketStream<S>) -> Result<Bytes, End>
 where

@@ -7,7 +7,7 @@ use super::refusal::{Refusal, Retry};
 use crate::admit::Objection;
 use crate::decode::{self, Stamp, Upstream, UpstreamError};
 use crate::gate;
-use crate::model::{Batch, ClientId, Seq, Timestamp};
+use crate::model::{Batch, ClientId, Reach, Seq, Timestamp};
 use crate::wire::{
     COMPRESS_BYTES_MIN, CommandResult, Compression, Hello, InflateError, Limits, MessageError,
     Place, RefusalCode, Reported, Writer, compress, inflate,
@@ -124,6 +124,17 @@ pub(super) fn upstream(
             Err(fault) => Read::Refused { seq: fault.seq, refusal: fault.into() },
         }
     })
+}
+
+/// Whether all devices of a batch may be written.
+pub(super) fn reached(batch: &Batch, reach: &Reach) -> Result<(), Refusal> {
+    if reach.is_all() {
+        return Ok(());
+    }
+    match batch.tables().enumerate().find(|(_, table)| !reach.allows(table.device())) {
+        None => Ok(()),
+        Some((number, table)) => Err(Refusal::forbidden(number, table.device())),
+    }
 }
 
 /// What a posted body held.

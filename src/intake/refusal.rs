@@ -77,6 +77,15 @@ impl Refusal {
         Refusal::later(RefusalCode::RateLimited, after, message)
     }
 
+    pub(super) fn forbidden(table: usize, device: &str) -> Refusal {
+        Refusal {
+            code: RefusalCode::Forbidden,
+            retry: Retry::Never,
+            message: format!("your token does not reach the device {device}"),
+            at: Place { table: u32::try_from(table).ok(), ..Place::default() },
+        }
+    }
+
     pub(super) fn shutting_down() -> Refusal {
         gate::Refusal::ShuttingDown.into()
     }

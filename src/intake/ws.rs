@@ -14,10 +14,11 @@ use super::Intake;
 use super::account::{Account, Admittance};
 use super::connections::Registered;
 use super::messages::{
-    End, SEND_TIMEOUT, binary, close, flush, next_binary, packed, restart, send, sent,
+    End, SEND_TIMEOUT, binary, close, flush, next_binary, packed, restart, send, sent, unwelcome,
 };
-use super::reading::{self, Read};
+use super::reading::{self, Read, reached};
 use super::refusal::{Refusal, Retry};
+use crate::auth::Pass;
 use crate::clock;
 use crate::commands::{Carrier, Errand, Line};
 use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving, Share, Terms};
@@ -49,14 +50,14 @@ const RECONNECT_SPREAD_MS: u32 = 2000;
 
 impl Intake {
     /// Speaks with a client until one of both ends it.
-    pub async fn serve<S>(&self, mut socket: WebSocketStream<S>, peer: SocketAddr)
+    pub async fn serve<S>(&self, mut socket: WebSocketStream<S>, peer: SocketAddr, pass: &Pass)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let end = match self.greet(&mut socket, peer).await {
+        let end = match self.greet(&mut socket, peer, pass).await {
             Ok(greeted) => {
                 let client = greeted.client.clone();
-                let mut conversation = Conversation::new(self, &mut socket, greeted);
+                let mut conversation = Conversation::new(self, &mut socket, greeted, pass);
                 let end = conversation.run().await;
                 conversation.greeted.connected.ends(&self.stop);
                 log::debug!(client:% = client, peer:% = peer, end:? = end; "device connection ends");
@@ -74,6 +75,7 @@ impl Intake {
         &self,
         socket: &mut WebSocketStream<S>,
         peer: SocketAddr,
+        pass: &Pass,
     ) -> Result<Greeted, End>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -82,12 +84,21 @@ impl Intake {
         let first = tokio::select! {
             first = timeout(self.limits.hello_timeout, next_binary(socket)) => first,
             () = self.stop.cancelled() => return Err(restart()),
+            () = pass.ended().cancelled() => return Err(unwelcome()),
         };
         let first = first.map_err(|_| expected("no Hello came in time".to_owned()))??;
         let received_at = clock::now();
         let hello = reading::hello(&first, &self.limits.wire)
             .map_err(|problem| expected(format!("the first message must be a Hello: {problem}")))?;
         let client: ClientId = hello.client.as_str().into();
+        if !pass.caller().may_be(&client) {
+            let (name, detail) =
+                (&pass.caller().name, "by its own name, or that of a device it reaches");
+            return close(
+                CloseCode::Policy,
+                format!("{name} may only send {detail}, not as {client}"),
+            );
+        }
         let session = hello.session;
         let place = self.connections.register(client.clone(), session);
         let greeting = self.gate.greet(&client, session, hello.resume, received_at);
@@ -156,6 +167,7 @@ struct Greeted {
 
 struct Conversation<'a, S> {
     intake: &'a Intake,
+    pass: &'a Pass,
     socket: &'a mut WebSocketStream<S>,
     greeted: Greeted,
     account: Account,
@@ -182,11 +194,17 @@ enum Event {
     Terms,
     Tick,
     Replaced,
+    Unwelcome,
     Stop,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
-    fn new(intake: &'a Intake, socket: &'a mut WebSocketStream<S>, greeted: Greeted) -> Self {
+    fn new(
+        intake: &'a Intake,
+        socket: &'a mut WebSocketStream<S>,
+        greeted: Greeted,
+        pass: &'a Pass,
+    ) -> Self {
         // Over-credit offers are refused before the gate: so many answers at most are on their way.
         let answers_max = intake.limits.credit_batches as usize + 1;
         let (answer_to, answers) = mpsc::channel(answers_max);
@@ -195,6 +213,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         Conversation {
             account: Account::new(greeted.credit),
             intake,
+            pass,
             socket,
             greeted,
             offered_at: VecDeque::new(),
@@ -234,6 +253,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
                 Event::Replaced => {
                     close(CloseCode::Replaced, "a newer connection of this client and session came")
                 }
+                Event::Unwelcome => Err(unwelcome()),
                 Event::Stop => {
                     // No more is read; what is at the gate is answered first.
                     stopping = true;
@@ -257,6 +277,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             }
             if self.greeted.place.replaced.is_cancelled() {
                 return Some(Event::Replaced);
+            }
+            if self.pass.ended().is_cancelled() {
+                return Some(Event::Unwelcome);
             }
         }
         if let Ok(answer) = self.answers.try_recv() {
@@ -296,6 +319,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             biased;
             () = self.intake.stop.cancelled(), if !stopping => Event::Stop,
             () = self.greeted.place.replaced.cancelled() => Event::Replaced,
+            () = self.pass.ended().cancelled() => Event::Unwelcome,
             answer = self.answers.recv() => Event::Answer(answer),
             Ok(()) = self.greeted.terms.changed() => Event::Terms,
             Some(errand) = self.line.next() => Event::Errand(errand),
@@ -356,6 +380,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             Admittance::TooOften => {
                 return close(CloseCode::OverCredit, "more was sent than the credit allows");
             }
+        }
+        if let Err(refusal) = reached(&batch, &self.pass.caller().reach) {
+            return self.refuse(seq, refusal).await;
         }
         if let Err(after) = self.intake.rates.check(&greeted.client, batch.samples()) {
             return self.refuse(seq, Refusal::rate_limited(after)).await;

@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, CursorError};
 use crate::aggregate::Windows;
+use crate::model::Reach;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ struct Inner {
     /// The most rollups in a frame.
     points_max: Option<usize>,
     form: Form,
+    /// The devices that its viewer may see.
+    reach: Reach,
     device_globs: GlobSet,
     metric_globs: GlobSet,
 }
@@ -153,6 +156,7 @@ impl Subscription {
             interval: Duration::ZERO,
             points_max: None,
             form: Form::Json,
+            reach: Reach::all(),
             device_globs,
             metric_globs,
         };
@@ -191,6 +195,15 @@ impl Subscription {
         self
     }
 
+    /// The same for a viewer who may see these devices only.
+    #[must_use]
+    pub fn within(mut self, reach: &Reach) -> Subscription {
+        if !reach.is_all() {
+            Arc::make_mut(&mut self.inner).reach = reach.clone();
+        }
+        self
+    }
+
     /// How its frames are written.
     #[must_use]
     pub fn form(&self) -> Form {
@@ -218,7 +231,7 @@ impl Subscription {
     }
 
     pub(super) fn all_tables(&self) -> bool {
-        self.inner.devices.is_empty() && self.inner.tags.is_empty()
+        self.inner.devices.is_empty() && self.inner.tags.is_empty() && self.inner.reach.is_all()
     }
 
     pub(super) fn any_tags(&self) -> bool {
@@ -226,7 +239,8 @@ impl Subscription {
     }
 
     pub(super) fn wants_device(&self, device: &str) -> bool {
-        self.inner.devices.is_empty() || self.inner.device_globs.is_match(device)
+        (self.inner.devices.is_empty() || self.inner.device_globs.is_match(device))
+            && self.inner.reach.allows(device)
     }
 
     pub(super) fn wants_metric(&self, metric: &str) -> bool {
@@ -254,7 +268,7 @@ impl Inner {
     /// What makes two the same: all but what follows from it.
     fn key(&self) -> impl PartialEq + Hash {
         let lists = (&self.devices, &self.metrics, &self.tags);
-        (lists, self.level, self.interval, self.points_max, self.form)
+        (lists, self.level, self.interval, self.points_max, self.form, &self.reach)
     }
 }
 

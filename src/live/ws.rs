@@ -6,6 +6,7 @@ use super::handle::{Live, SubscribeError};
 use super::mailbox::{End, Transport, Viewer};
 use super::subscription::Form;
 use super::ws_messages::{Request, echo, error, pong};
+use crate::model::Reach;
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -60,7 +61,17 @@ pub enum WsError {
     Socket(#[from] tungstenite::Error),
 }
 
-/// Serves a viewer until it goes, or until `shutdown`, when it is sent away with code 1012.
+/// What a viewer may see, and for how long.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// These devices.
+    pub reach: Reach,
+    /// Until this is cancelled.
+    pub ended: CancellationToken,
+}
+
+/// Serves a viewer until it goes, until it may no longer (code 1008), or until `shutdown`, when it is
+/// sent away with code 1012.
 ///
 /// # Errors
 /// [`WsError`], if it ended before its time; its subscriptions are ended in any case.
@@ -68,25 +79,28 @@ pub async fn serve<S>(
     socket: WebSocketStream<S>,
     live: Live,
     form: Form,
+    guest: Guest,
     shutdown: CancellationToken,
 ) -> Result<(), WsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    serve_with(socket, live, form, shutdown, PATIENCE).await
+    serve_with(socket, live, form, guest, shutdown, PATIENCE).await
 }
 
 async fn serve_with<S>(
     socket: WebSocketStream<S>,
     live: Live,
     form: Form,
+    guest: Guest,
     shutdown: CancellationToken,
     patience: Patience,
 ) -> Result<(), WsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection = Connection { socket, live, form, seats: Seats::default(), patience };
+    let mut connection =
+        Connection { socket, live, form, guest, seats: Seats::default(), patience };
     loop {
         let event = connection.event(&shutdown).await;
         if !connection.handle(event).await? {
@@ -101,6 +115,7 @@ enum Event {
     Frame(u32, Option<Arc<Frame>>),
     PingDue,
     PongOverdue,
+    Unwelcome,
     Shutdown,
 }
 
@@ -108,6 +123,7 @@ struct Connection<S> {
     socket: WebSocketStream<S>,
     live: Live,
     form: Form,
+    guest: Guest,
     seats: Seats,
     patience: Patience,
 }
@@ -123,6 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => Event::Shutdown,
+            () = self.guest.ended.cancelled() => Event::Unwelcome,
             message = self.socket.next() => Event::Message(message),
             (sub, frame) = self.seats.next_frame() => Event::Frame(sub, frame),
             () = tokio::time::sleep_until(deadline) => match pinged_at {
@@ -144,6 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.send(Message::Ping(bytes::Bytes::new())).await?;
             }
             Event::PongOverdue => return Err(WsError::PongTimeout(self.patience.pong)),
+            Event::Unwelcome => {
+                self.close(CloseCode::Policy, "your token or login is no longer good").await?;
+                return Ok(false);
+            }
             Event::Shutdown => {
                 self.close(CloseCode::Restart, "the daemon stops").await?;
                 return Ok(false);
@@ -197,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(Request::Subscribe { sub, subscription, cursor }) => {
                 // A subscription of the same number is replaced.
                 self.seats.remove(sub);
-                let subscription = subscription.written_in(self.form);
+                let subscription = subscription.written_in(self.form).within(&self.guest.reach);
                 match self.live.subscribe(subscription, cursor, Transport::Ws).await {
                     Ok(viewer) => self.seats.viewers.push((sub, viewer)),
                     Err(

@@ -61,6 +61,7 @@ impl Rig {
             server,
             self.live.clone(),
             Form::Json,
+            Guest { reach: Reach::all(), ended: CancellationToken::new() },
             self.shutdown.clone(),
             patience,
         ));

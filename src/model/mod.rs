@@ -7,6 +7,7 @@ mod batch_builder;
 mod globs;
 mod name;
 mod protocol;
+mod reach;
 mod select;
 mod time;
 
@@ -15,6 +16,7 @@ pub use batch_builder::{BatchBuilder, ShapeError};
 pub use globs::Globs;
 pub use name::{NAME_BYTES_MAX, NameError, check_name};
 pub use protocol::Protocol;
+pub use reach::Reach;
 pub use select::select;
 pub use time::{NANOS_PER_MILLI, NANOS_PER_SECOND, Timestamp, parse_duration};
 

@@ -1,6 +1,6 @@
 //! An alert: a rule that holds for something, from the moment it began to until it is over.
 
-use crate::model::Timestamp;
+use crate::model::{Reach, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -89,6 +89,15 @@ pub struct Alert {
     pub silenced: bool,
     /// Names of the channels that are to be notified; empty = all.
     pub notify: Vec<String>,
+}
+
+impl Alert {
+    /// Whether somebody who reaches these devices may see it: it is about one of them, or about the
+    /// daemon.
+    #[must_use]
+    pub fn is_within(&self, reach: &Reach) -> bool {
+        self.device.as_deref().is_none_or(|device| reach.allows(device))
+    }
 }
 
 /// What happened to an alert. Only what somebody may have to be told: that a rule holds and not for

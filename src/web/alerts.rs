@@ -2,12 +2,13 @@
 
 use super::history::Parameters;
 use super::problem::Problem;
-use super::routes::{answer, decoded, exactly, reading};
+use super::routes::{answer, caller, decoded, exactly, reading};
 use super::state::App;
-use super::{body, origin, rules, silences};
+use super::{body, rules, silences};
 use crate::alerts::{
     Alerts, BY_BYTES_MAX, BookError, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
 };
+use crate::auth::{Caller, How};
 use crate::rules::{Alert, Severity, State, Value};
 use bytes::Buf;
 use futures_util::Stream;
@@ -41,25 +42,26 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let list = reading()
         .and(exactly("api/v1/alerts"))
         .and(with.clone())
+        .and(caller())
         .and(parameters)
-        .then(|app, asked| async move { answer(list(app, asked).await) });
+        .then(|app, caller, asked| async move { answer(list(app, caller, asked).await) });
     let detail = reading()
         .and(warp::path!("api" / "v1" / "alerts" / u64))
         .and(with.clone())
-        .then(|id, app| async move { answer(detail(app, id).await) });
+        .and(caller())
+        .then(|id, app, caller| async move { answer(detail(app, caller, id).await) });
     let acknowledge = warp::post()
         .and(exactly("api/v1/alerts/acknowledge"))
-        .and(origin::own())
         .and(with.clone())
+        .and(caller())
         .and(warp::body::stream())
-        .then(|app, body| async move { answer(acknowledge(app, body).await) });
+        .then(|app, caller, body| async move { answer(acknowledge(app, caller, body).await) });
     let all = reading()
         .and(exactly("api/v1/rules"))
         .and(with.clone())
         .map(|app: Arc<App>| rules::list(&app));
     let put = warp::put()
         .and(warp::path!("api" / "v1" / "rules" / String))
-        .and(origin::own())
         .and(with.clone())
         .and(warp::body::stream())
         .then(|name: String, app, body| async move {
@@ -70,7 +72,6 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         });
     let delete = warp::delete()
         .and(warp::path!("api" / "v1" / "rules" / String))
-        .and(origin::own())
         .and(with.clone())
         .then(|name: String, app| async move {
             match decoded(&name) {
@@ -85,13 +86,12 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .map(|app: Arc<App>| silences::list(&app));
     let silence = warp::post()
         .and(exactly("api/v1/silences"))
-        .and(origin::own())
         .and(with.clone())
+        .and(caller())
         .and(warp::body::stream())
-        .then(|app, body| async move { answer(silences::post(app, body).await) });
+        .then(|app, caller, body| async move { answer(silences::post(app, caller, body).await) });
     let end = warp::delete()
         .and(warp::path!("api" / "v1" / "silences" / u64))
-        .and(origin::own())
         .and(with.clone())
         .then(|id, app| async move { answer(silences::delete(app, id).await) });
     let silences = all.or(silence).unify().or(end).unify().boxed();
@@ -100,8 +100,13 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
 }
 
 /// `GET /api/v1/alerts`.
-async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Problem> {
-    let Asked { filter, before, limit } = Asked::of(&parameters)?;
+async fn list(
+    app: Arc<App>,
+    caller: Arc<Caller>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    let Asked { mut filter, before, limit } = Asked::of(&parameters)?;
+    filter.reach = Some(caller.reach.clone());
     let found = read(&app.alerts, move |alerts| alerts.list(&filter, before, limit + 1));
     let mut found = found.await?;
     let more = found.len() > limit;
@@ -121,8 +126,10 @@ async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Problem
 }
 
 /// `GET /api/v1/alerts/{id}`.
-async fn detail(app: Arc<App>, id: u64) -> Result<Response, Problem> {
-    let Some(Detail { alert, events }) = read(&app.alerts, move |it| it.detail(id)).await? else {
+async fn detail(app: Arc<App>, caller: Arc<Caller>, id: u64) -> Result<Response, Problem> {
+    let found = read(&app.alerts, move |it| it.detail(id)).await?;
+    let found = found.filter(|found| found.alert.is_within(&caller.reach));
+    let Some(Detail { alert, events }) = found else {
         let detail =
             format!("there is no alert {id}; it may have passed before it fired, or be too old");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
@@ -156,6 +163,7 @@ struct Acknowledge {
 /// `POST /api/v1/alerts/acknowledge`.
 async fn acknowledge(
     app: Arc<App>,
+    caller: Arc<Caller>,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
     let shape = "the body is {\"ids\":[…],\"by\":\"…\",\"note\":\"…\"}";
@@ -164,8 +172,9 @@ async fn acknowledge(
         let detail = format!("{} alerts are named, {IDS_MAX} are allowed at once", ids.len());
         return Err(Problem::bad_request(detail));
     }
-    let (by, note) = (by_whom(by)?, a_note(note)?);
-    let (done, not) = app.alerts.acknowledge(ids, by, note).await.map_err(refused)?;
+    let (by, note) = (by_whom(&caller, by)?, a_note(note)?);
+    let (done, not) =
+        app.alerts.acknowledge(ids, caller.reach.clone(), by, note).await.map_err(refused)?;
     let not: Vec<_> = not.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
     Ok(warp::reply::json(&json!({ "acknowledged": done, "not": not })).into_response())
 }
@@ -195,8 +204,11 @@ pub(super) async fn parsed<T: DeserializeOwned>(
         .map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
-/// Who acts; nobody has to prove it yet.
-pub(super) fn by_whom(by: Option<String>) -> Result<String, Problem> {
+/// Who acts: the caller, unless nobody was asked; then as they say.
+pub(super) fn by_whom(caller: &Caller, by: Option<String>) -> Result<String, Problem> {
+    if caller.how != How::Anonymous {
+        return Ok(caller.name.to_string());
+    }
     let by = by.filter(|by| !by.is_empty()).unwrap_or_else(|| OPERATOR.to_owned());
     short("by", by, BY_BYTES_MAX)
 }
@@ -303,6 +315,7 @@ mod tests {
             rule: Some("hot".to_owned()),
             device: Some("pump-7".to_owned()),
             severity: Some("critical"),
+            reach: None,
         };
         assert_eq!(asked(&all), Some(Asked { filter, before: Some(7), limit: 5 }));
         for wrong in

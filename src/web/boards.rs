@@ -5,7 +5,6 @@
 //! tells of. A file is replaced in one step, and on disk before the request is answered.
 
 use super::body;
-use super::origin;
 use super::problem::Problem;
 use super::state::App;
 use bytes::{Buf, Bytes};
@@ -250,21 +249,18 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .then(|id, app: Arc<App>| async move { answer(get(app, id).await) });
     let put = warp::put()
         .and(one())
-        .and(origin::own())
         .and(with.clone())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(|id, app: Arc<App>, headers: HeaderMap, body| async move {
             answer(put(app, id, headers, body).await)
         });
-    let delete = warp::delete()
-        .and(one())
-        .and(origin::own())
-        .and(with)
-        .and(warp::header::headers_cloned())
-        .then(|id, app: Arc<App>, headers: HeaderMap| async move {
-            answer(delete(app, id, headers).await)
-        });
+    let delete =
+        warp::delete().and(one()).and(with).and(warp::header::headers_cloned()).then(
+            |id, app: Arc<App>, headers: HeaderMap| async move {
+                answer(delete(app, id, headers).await)
+            },
+        );
     list.or(get).unify().or(put).unify().or(delete).unify().boxed()
 }
 

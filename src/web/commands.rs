@@ -1,11 +1,12 @@
 //! Commands to devices: asked for, looked at, taken back.
 
 use super::body;
+use super::desired;
 use super::history::Parameters;
 use super::problem::Problem;
-use super::routes::{answer, decoded, reading};
+use super::routes::{self, answer, caller, reading};
 use super::state::App;
-use super::{desired, origin};
+use crate::auth::{Caller, How};
 use crate::commands::{Command, CommandsError, Delivery, Wish};
 use crate::model::check_name;
 use bytes::Buf;
@@ -42,35 +43,44 @@ pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify().boxed();
     let create = warp::post()
         .and(warp::path!("api" / "v1" / "devices" / String / "commands"))
-        .and(origin::own())
         .and(with.clone())
+        .and(caller())
         .and(warp::body::stream())
-        .then(|device, app, body| async move { answer(create(app, device, body).await) });
+        .then(|device, app, caller, body| async move {
+            answer(create(app, &caller, device, body).await)
+        });
     let list = reading()
         .and(warp::path!("api" / "v1" / "devices" / String / "commands"))
         .and(with.clone())
+        .and(caller())
         .and(parameters)
-        .then(|device, app, asked| async move { answer(list(app, device, asked).await) });
+        .then(|device, app, caller, asked| async move {
+            answer(list(app, caller, device, asked).await)
+        });
     let command = reading()
         .and(warp::path!("api" / "v1" / "commands" / u64))
         .and(with.clone())
-        .then(|id, app| async move { answer(command(app, id).await) });
+        .and(caller())
+        .then(|id, app, caller| async move { answer(command(app, caller, id).await) });
     let cancel = warp::post()
         .and(warp::path!("api" / "v1" / "commands" / u64 / "cancel"))
-        .and(origin::own())
         .and(with.clone())
+        .and(caller())
         .and(warp::body::stream())
-        .then(|id, app, body| async move { answer(cancel(app, id, body).await) });
+        .then(|id, app, caller, body| async move { answer(cancel(app, caller, id, body).await) });
     let set = warp::put()
         .and(warp::path!("api" / "v1" / "devices" / String / "desired"))
-        .and(origin::own())
         .and(with.clone())
+        .and(caller())
         .and(warp::body::stream())
-        .then(|device, app, body| async move { answer(desired::set(app, device, body).await) });
+        .then(|device, app, caller, body| async move {
+            answer(desired::set(app, caller, device, body).await)
+        });
     let get = reading()
         .and(warp::path!("api" / "v1" / "devices" / String / "desired"))
         .and(with)
-        .then(|device, app| async move { answer(desired::get(app, device).await) });
+        .and(caller())
+        .then(|device, app, caller| async move { answer(desired::get(app, caller, device).await) });
     let commands = create.or(list).unify().or(command).unify().or(cancel).unify().boxed();
     commands.or(set).unify().or(get).unify().boxed()
 }
@@ -88,10 +98,11 @@ struct Asked<'a> {
 
 async fn create(
     app: Arc<App>,
+    caller: &Arc<Caller>,
     device: String,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
-    let device = device_named(&device)?;
+    let device = routes::device(device, caller.clone())?;
     let body = read(&app, body).await?;
     let asked: Asked<'_> = serde_json::from_slice(&body).map_err(|error| {
         let detail = "the body is {\"name\":…, and if need be \"arguments\", \"ttl_s\", \"delivery\", \"by\"}";
@@ -122,15 +133,20 @@ async fn create(
         arguments: arguments.map(str::to_owned),
         delivery,
         ttl,
-        by: by(asked.by)?,
+        by: by(caller, asked.by)?,
     };
     let command = app.commands.create(wish).await.map_err(problem)?;
     let reply = warp::reply::json(&told(&command));
     Ok(warp::reply::with_status(reply, StatusCode::ACCEPTED).into_response())
 }
 
-async fn list(app: Arc<App>, device: String, parameters: Parameters) -> Result<Response, Problem> {
-    let device = device_named(&device)?;
+async fn list(
+    app: Arc<App>,
+    caller: Arc<Caller>,
+    device: String,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    let device = routes::device(device, caller)?;
     let (mut limit, mut before) = (PAGE, u64::MAX);
     for (name, value) in &parameters {
         let wrong = || Problem::bad_request(format!("{name}: \"{value}\" is no such number"));
@@ -154,10 +170,16 @@ async fn list(app: Arc<App>, device: String, parameters: Parameters) -> Result<R
     Ok(warp::reply::json(&json!({ "commands": commands, "next": next })).into_response())
 }
 
-async fn command(app: Arc<App>, id: u64) -> Result<Response, Problem> {
-    let found = app.commands.get(id).await.map_err(problem)?;
-    let command = found.ok_or_else(|| problem(CommandsError::Unknown { id }))?;
+async fn command(app: Arc<App>, caller: Arc<Caller>, id: u64) -> Result<Response, Problem> {
+    let command = reached(&app, &caller, id).await?;
     Ok(warp::reply::json(&told(&command)).into_response())
+}
+
+/// The command, if it is for a device that the caller reaches; to others it is not there.
+async fn reached(app: &App, caller: &Caller, id: u64) -> Result<Command, Problem> {
+    let found = app.commands.get(id).await.map_err(problem)?;
+    let found = found.filter(|command| caller.reach.allows(&command.device));
+    found.ok_or_else(|| problem(CommandsError::Unknown { id }))
 }
 
 #[derive(Deserialize, Default)]
@@ -168,6 +190,7 @@ struct Who {
 
 async fn cancel(
     app: Arc<App>,
+    caller: Arc<Caller>,
     id: u64,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
@@ -176,7 +199,8 @@ async fn cancel(
         true => Who::default(),
         false => understood(&body, "the body is {\"by\":…}, or empty")?,
     };
-    let command = app.commands.cancel(id, by(who.by)?).await.map_err(problem)?;
+    reached(&app, &caller, id).await?;
+    let command = app.commands.cancel(id, by(&caller, who.by)?).await.map_err(problem)?;
     Ok(warp::reply::json(&told(&command)).into_response())
 }
 
@@ -215,16 +239,11 @@ fn understood<T: DeserializeOwned>(body: &[u8], shape: &str) -> Result<T, Proble
     serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
-/// A device's name in a path.
-pub(super) fn device_named(segment: &str) -> Result<String, Problem> {
-    let device = decoded(segment)?;
-    check_name(&device, crate::model::NAME_BYTES_MAX)
-        .map_err(|error| Problem::bad_request(format!("the device's name: {error}")))?;
-    Ok(device)
-}
-
-/// Who does it, as they say.
-pub(super) fn by(name: Option<String>) -> Result<String, Problem> {
+/// Who does it: the caller, unless nobody was asked; then as they say.
+pub(super) fn by(caller: &Caller, name: Option<String>) -> Result<String, Problem> {
+    if caller.how != How::Anonymous {
+        return Ok(caller.name.to_string());
+    }
     let name = name.unwrap_or_else(|| "operator".to_owned());
     check_name(&name, NAME_BYTES_MAX)
         .map_err(|error| Problem::bad_request(format!("by: {error}")))?;

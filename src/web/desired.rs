@@ -1,8 +1,10 @@
 //! What a device should be set to, and what it says that it is.
 
-use super::commands::{by, device_named, problem, read};
+use super::commands::{by, problem, read};
 use super::problem::Problem;
+use super::routes;
 use super::state::App;
+use crate::auth::Caller;
 use crate::commands::{DOCUMENT_BYTES_MAX, Desired};
 use bytes::Buf;
 use futures_util::Stream;
@@ -25,10 +27,11 @@ struct Asked<'a> {
 /// `PUT /api/v1/devices/{id}/desired`.
 pub async fn set(
     app: Arc<App>,
+    caller: Arc<Caller>,
     device: String,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
-    let device = device_named(&device)?;
+    let device = routes::device(device, caller.clone())?;
     let body = read(&app, body).await?;
     let asked: Asked<'_> = serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(format!("the body is {{\"document\":{{…}},\"by\":…}}: {error}"))
@@ -41,13 +44,13 @@ pub async fn set(
         let detail = format!("document: {DOCUMENT_BYTES_MAX} bytes at most");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
-    let set = app.commands.set_desired(&device, document.to_owned(), by(asked.by)?);
+    let set = app.commands.set_desired(&device, document.to_owned(), by(&caller, asked.by)?);
     Ok(warp::reply::json(&told(&set.await.map_err(problem)?)).into_response())
 }
 
 /// `GET /api/v1/devices/{id}/desired`.
-pub async fn get(app: Arc<App>, device: String) -> Result<Response, Problem> {
-    let device = device_named(&device)?;
+pub async fn get(app: Arc<App>, caller: Arc<Caller>, device: String) -> Result<Response, Problem> {
+    let device = routes::device(device, caller)?;
     let desired = app.commands.desired(&device).await.map_err(problem)?;
     let told = desired.map_or_else(|| nothing(&device), |desired| told(&desired));
     Ok(warp::reply::json(&told).into_response())

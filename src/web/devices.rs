@@ -3,7 +3,9 @@
 use super::body;
 use super::history::{Asked, Parameters, series_json};
 use super::problem::Problem;
+use super::routes::unreached;
 use super::state::App;
+use crate::auth::Caller;
 use crate::live::{Amendment, ClockPolicy, DeviceDetail, DeviceState};
 use crate::model::{Timestamp, check_name};
 use bytes::Buf;
@@ -61,7 +63,11 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 ///
 /// # Errors
 /// 400 if a parameter can't be read.
-pub async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Problem> {
+pub async fn list(
+    app: Arc<App>,
+    caller: Arc<Caller>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
     let asked = Asked(&parameters);
     asked.known(&["known", "online"])?;
     let flag = |name: &str| match asked.one(name) {
@@ -76,7 +82,8 @@ pub async fn list(app: Arc<App>, parameters: Parameters) -> Result<Response, Pro
     let is = |device: &Object, key: &str, wanted: Option<bool>| {
         wanted.is_none_or(|wanted| device.get(key) == Some(&Json::Bool(wanted)))
     };
-    let devices = known_devices(&app).await.into_values();
+    let devices = known_devices(&app).await.into_iter();
+    let devices = devices.filter(|(id, _)| caller.reach.allows(id)).map(|(_, device)| device);
     let devices: Vec<_> = devices
         .filter(|device| is(device, "known", known) && is(device, "online", online))
         .collect();
@@ -122,6 +129,7 @@ pub async fn patch(
 /// 400 if the body can't be read.
 pub async fn know(
     app: Arc<App>,
+    caller: Arc<Caller>,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
     let limits = app.intake.limits();
@@ -133,6 +141,9 @@ pub async fn know(
         return Err(Problem::bad_request(detail));
     }
     let amendment = Amendment { known: Some(known), ..Amendment::default() };
+    if let Some(device) = ids.iter().find(|id| !caller.reach.allows(id)) {
+        return Err(unreached(&caller, device));
+    }
     let amended = app.live.amend(ids.clone(), amendment).await;
     let amended: Vec<_> = amended.into_iter().map(|device| device.id).collect();
     let not: Vec<_> = ids

@@ -3,13 +3,14 @@
 use super::body;
 use super::problem::{Problem, retry_after_value};
 use super::state::App;
+use crate::auth::{Caller, How};
 use crate::intake::{PostAnswer, Posted, PostedAs, Retry};
 use crate::model::{ClientId, SessionId};
 use crate::wire::{Downstream, RefusalCode};
 use bytes::Buf;
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use warp::Reply;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -65,7 +66,8 @@ pub async fn post(
     app: Arc<App>,
     parameters: Parameters,
     headers: HeaderMap,
-    peer: Option<SocketAddr>,
+    peer: IpAddr,
+    caller: Arc<Caller>,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
     let form = form(&headers)?;
@@ -76,16 +78,23 @@ pub async fn post(
         Some(client) => {
             crate::model::check_name(&client, limits.wire.name_bytes)
                 .map_err(|error| Problem::bad_request(format!("client: {error}")))?;
+            if !caller.may_be(&client) {
+                let name = &caller.name;
+                let detail = format!("{name} may not send as the client {client}");
+                return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+            }
             client
         }
-        None => peer.map_or_else(|| "http".to_owned(), |peer| peer.ip().to_string()),
+        None if caller.how == How::Anonymous => peer.to_string(),
+        None => caller.name.to_string(),
     };
     let client: ClientId = client.into();
     let posted = Posted {
         form,
         body,
         client: client.clone(),
-        peer: peer.map(|peer| peer.ip()),
+        peer: Some(peer),
+        reach: caller.reach.clone(),
         session: SessionId(parameters.session),
         seq: parameters.seq,
     };

@@ -1,7 +1,9 @@
 //! `GET /api/v1/live` and the WebSocket beside it: viewers.
 
+use super::entry;
 use super::problem::Problem;
 use super::state::App;
+use crate::auth::{Caller, Denied, Pass};
 use crate::live::sse::{self, Encoding};
 use crate::live::{Cursor, Form, LiveQuery, PollQuery, SubscribeError, Transport, ws};
 use futures_util::{Stream, StreamExt};
@@ -26,6 +28,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// 400 if the query string says what can't be, 503 if there are too many viewers.
 pub async fn events(
     app: Arc<App>,
+    caller: Arc<Caller>,
     query: String,
     last_event_id: Option<String>,
     accept_encoding: Option<String>,
@@ -36,11 +39,18 @@ pub async fn events(
     let last = last_event_id.and_then(|id| id.parse::<Cursor>().ok());
     let viewer = app
         .live
-        .subscribe(asked.subscription, last.or(asked.cursor), Transport::Sse)
+        .subscribe(asked.subscription.within(&caller.reach), last.or(asked.cursor), Transport::Sse)
         .await
         .map_err(unavailable)?;
     let encoding = encoding(accept_encoding.as_deref());
-    let body = Body::new(sse::body(viewer, encoding, app.stop.clone()));
+    let pass = app.door.pass(caller);
+    // It ends with either; the pass is held for as long as the body is read.
+    let ended = pass.ended().clone();
+    let events = sse::body(viewer, encoding, app.stop.clone());
+    let body = Body::new(events.take_until(ended.cancelled_owned()).map(move |event| {
+        let _held = &pass;
+        event
+    }));
     let mut response = warp::reply::stream(body).into_response();
     let headers = response.headers_mut();
     say_encoding(encoding, headers);
@@ -57,12 +67,16 @@ pub async fn events(
 /// 400 if the query string says what can't be, 503 if there are too many viewers or the daemon stops.
 pub async fn poll(
     app: Arc<App>,
+    caller: Arc<Caller>,
     query: String,
     accept_encoding: Option<String>,
 ) -> Result<Response, Problem> {
     let asked = PollQuery::parse(&query, app.live.windows()).map_err(Problem::bad_request)?;
+    let asked = PollQuery { subscription: asked.subscription.within(&caller.reach), ..asked };
+    let pass = app.door.pass(caller);
     let polled = tokio::select! {
         polled = app.live.poll(asked) => polled.map_err(unavailable)?,
+        () = pass.ended().cancelled() => return Err(entry::problem(&Denied::NotGood("your token or login is no longer good"))),
         () = app.stop.cancelled() => return Err(unavailable(SubscribeError::Ended)),
     };
     let encoding = encoding(accept_encoding.as_deref());
@@ -107,11 +121,12 @@ fn say_encoding(encoding: Encoding, headers: &mut HeaderMap) {
 }
 
 /// Serves a viewer's WebSocket until it goes or the daemon stops.
-pub async fn serve_socket<S>(app: &App, socket: WebSocketStream<S>, form: Form)
+pub async fn serve_socket<S>(app: &App, socket: WebSocketStream<S>, form: Form, pass: &Pass)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    if let Err(error) = ws::serve(socket, app.live.clone(), form, app.stop.clone()).await {
+    let guest = ws::Guest { reach: pass.caller().reach.clone(), ended: pass.ended().clone() };
+    if let Err(error) = ws::serve(socket, app.live.clone(), form, guest, app.stop.clone()).await {
         log::debug!(error:err = error; "a viewer's connection ended early");
     }
 }

@@ -13,12 +13,12 @@ mod commands;
 mod dead_letters;
 mod desired;
 mod devices;
+mod entry;
 mod history;
 mod ingest;
 mod ledger;
 mod live;
 mod notifications;
-mod origin;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;
@@ -27,6 +27,7 @@ mod rules;
 mod server;
 mod silences;
 mod state;
+mod surface;
 mod upgrade;
 
 pub use boards::Boards;
@@ -36,3 +37,4 @@ pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 pub use quarantine::Quarantined;
 pub use server::{ServerOptions, serve};
 pub use state::{App, StatusSource};
+pub use surface::{ForReach, Needs, ROWS, Row};

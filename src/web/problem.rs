@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
 use warp::Reply;
-use warp::http::{HeaderValue, StatusCode, header};
+use warp::http::{HeaderName, HeaderValue, StatusCode, header};
 
 /// An error answer: a status and a sentence for who can mend the request.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     retry_after: Option<Duration>,
+    /// A header that says how to do better.
+    hint: Option<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -24,7 +26,7 @@ struct Document<'a> {
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Display) -> Problem {
-        Problem { status, detail: detail.to_string(), retry_after: None }
+        Problem { status, detail: detail.to_string(), retry_after: None, hint: None }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -33,6 +35,19 @@ impl Problem {
 
     pub fn bad_request(detail: impl Display) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// A token is asked for; `challenge` says which kind (RFC 6750).
+    pub fn unauthorized(detail: impl Display, challenge: &'static str) -> Problem {
+        let hint = (header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        Problem { hint: Some(hint), ..Problem::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// The path is there, but not with that method; with these.
+    pub fn method_not_allowed(allowed: &str) -> Problem {
+        let detail = format!("this path knows the methods {allowed}");
+        let hint = HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed));
+        Problem { hint, ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
     /// Says when to come back.
@@ -66,6 +81,9 @@ impl Reply for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, retry_after_value(after));
+        }
+        if let Some((name, value)) = self.hint {
+            headers.insert(name, value);
         }
         response
     }

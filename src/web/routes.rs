@@ -1,27 +1,24 @@
 //! The table of routes.
 
 use super::history::{self, Parameters};
-use super::origin::{self, ForeignOrigin};
 use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
+use super::server::Peer;
 use super::state::App;
 use super::{
     alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, ledger, live,
     notifications,
 };
+use crate::auth::Caller;
+use crate::model::{NAME_BYTES_MAX, check_name};
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use warp::filters::BoxedFilter;
-use warp::http::{HeaderValue, StatusCode, header};
+use warp::http::{HeaderValue, Request, StatusCode, header};
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
-
-/// The other end of the connection, as the accept loop saw it.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
 
 /// Every path but the WebSockets, which `upgrade` has answered before.
 pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
@@ -40,38 +37,46 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with())
         .and(warp::query())
         .and(warp::header::headers_cloned())
-        .and(warp::ext::optional::<Peer>())
+        .and(warp::ext::get::<Peer>())
+        .and(caller())
         .and(warp::body::stream())
-        .then(|app, query, headers, peer: Option<Peer>, body| async move {
-            answer(ingest::post(app, query, headers, peer.map(|peer| peer.0), body).await)
+        .then(|app, query, headers, peer: Peer, caller, body| async move {
+            answer(ingest::post(app, query, headers, peer.address.ip(), caller, body).await)
         })
         .boxed();
     let devices = device_routes(app.clone());
     let series = get("api/v1/series")
         .and(with())
+        .and(caller())
         .and(parameters())
-        .map(|app: Arc<App>, asked: Parameters| answer(history::series(&app, &asked)))
+        .map(|app: Arc<App>, caller: Arc<Caller>, asked: Parameters| {
+            answer(history::series(&app, &caller.reach, &asked))
+        })
         .boxed();
     let query = get("api/v1/query")
         .and(with())
+        .and(caller())
         .and(parameters())
-        .then(|app, asked| async move { answer(history::query(app, asked).await) })
+        .then(|app, caller, asked| async move { answer(history::query(app, caller, asked).await) })
         .boxed();
-    let sse =
-        get("api/v1/live")
-            .and(with())
-            .and(warp::query::raw().or(warp::any().map(String::new)).unify())
-            .and(warp::header::optional::<String>("last-event-id"))
-            .and(warp::header::optional::<String>("accept-encoding"))
-            .then(|app, query, id, coding| async move {
-                answer(live::events(app, query, id, coding).await)
-            })
-            .boxed();
+    let sse = get("api/v1/live")
+        .and(with())
+        .and(caller())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::optional::<String>("last-event-id"))
+        .and(warp::header::optional::<String>("accept-encoding"))
+        .then(|app, caller, query, id, coding| async move {
+            answer(live::events(app, caller, query, id, coding).await)
+        })
+        .boxed();
     let poll = get("api/v1/live/poll")
         .and(with())
+        .and(caller())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::optional::<String>("accept-encoding"))
-        .then(|app, query, coding| async move { answer(live::poll(app, query, coding).await) })
+        .then(|app, caller, query, coding| async move {
+            answer(live::poll(app, caller, query, coding).await)
+        })
         .boxed();
     let status = get("api/v1/status")
         .and(with())
@@ -85,19 +90,6 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         app.status.set_gauges();
         typed(app.metrics.render(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
     });
-    let page = reading()
-        .and(warp::path::tail())
-        .and(warp::header::optional::<String>("accept-encoding"))
-        .and(warp::header::optional::<String>("if-none-match"))
-        .map(|path: warp::path::Tail, encoding: Option<String>, etag: Option<String>| {
-            if path.as_str().starts_with("api/") {
-                let detail = format!("there is nothing at /{}", path.as_str());
-                return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
-            }
-            assets::serve(path.as_str(), encoding.as_deref(), etag.as_deref())
-        })
-        .boxed();
-
     let others = [
         sse,
         poll,
@@ -112,8 +104,6 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         commands::routes(app.clone()),
         notifications::routes(app),
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
-        // Takes what is left.
-        page,
     ];
     others
         .into_iter()
@@ -123,18 +113,30 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// The files of the dashboard.
+pub(super) fn page<B>(request: &Request<B>) -> Response {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let path = request.uri().path().trim_start_matches('/');
+    assets::serve(path, header(header::ACCEPT_ENCODING), header(header::IF_NONE_MATCH))
+}
+
+/// Who a request is from; the entry has let them through.
+pub(super) fn caller() -> BoxedFilter<(Arc<Caller>,)> {
+    warp::ext::get::<Arc<Caller>>().boxed()
+}
+
 /// Devices, and what operators say of them.
 fn device_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let with = warp::any().map(move || app.clone()).boxed();
     let parameters =
         warp::query::<Parameters>().or(warp::any().map(Parameters::new)).unify().boxed();
-    let named =
-        || warp::path!("api" / "v1" / "devices" / String).map(|id: String| decoded(&id)).boxed();
+    let named = || warp::path!("api" / "v1" / "devices" / String).and(caller()).map(device).boxed();
     let list = reading()
         .and(exactly("api/v1/devices"))
         .and(with.clone())
+        .and(caller())
         .and(parameters)
-        .then(|app, asked| async move { answer(devices::list(app, asked).await) });
+        .then(|app, caller, asked| async move { answer(devices::list(app, caller, asked).await) });
     let one = reading().and(named()).and(with.clone()).then(
         |id: Result<String, Problem>, app| async move {
             match id {
@@ -143,23 +145,20 @@ fn device_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
             }
         },
     );
-    let patch = warp::patch()
-        .and(named())
-        .and(origin::own())
-        .and(with.clone())
-        .and(warp::body::stream())
-        .then(|id: Result<String, Problem>, app, body| async move {
+    let patch = warp::patch().and(named()).and(with.clone()).and(warp::body::stream()).then(
+        |id: Result<String, Problem>, app, body| async move {
             match id {
                 Ok(id) => answer(devices::patch(app, id, body).await),
                 Err(problem) => Problem::into_response(problem),
             }
-        });
+        },
+    );
     let know = warp::post()
         .and(exactly("api/v1/devices/known"))
-        .and(origin::own())
         .and(with)
+        .and(caller())
         .and(warp::body::stream())
-        .then(|app, body| async move { answer(devices::know(app, body).await) });
+        .then(|app, caller, body| async move { answer(devices::know(app, caller, body).await) });
     list.or(know).unify().or(one).unify().or(patch).unify().boxed()
 }
 
@@ -178,7 +177,7 @@ fn sink_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with.clone())
         .then(|id, app| async move { answer(dead_letters::letter(app, id).await) });
     let post = |path| {
-        let post = warp::post().and(exactly(path)).and(origin::own());
+        let post = warp::post().and(exactly(path));
         post.and(with.clone()).and(warp::body::stream())
     };
     let replay = post("api/v1/dead-letters/replay")
@@ -193,7 +192,6 @@ fn sink_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .boxed();
     let breaker = warp::post()
         .and(warp::path!("api" / "v1" / "sinks" / String / "breaker"))
-        .and(origin::own())
         .and(with.clone())
         .and(warp::body::stream())
         .then(|name, app, body| async move { answer(breaker::set(app, name, body).await) });
@@ -232,7 +230,7 @@ fn quarantine_routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with.clone())
         .then(|id, app| async move { answer(quarantine::message(app, id).await) });
     let post = |path| {
-        let post = warp::post().and(exactly(path)).and(origin::own());
+        let post = warp::post().and(exactly(path));
         post.and(with.clone()).and(warp::body::stream())
     };
     let replay = post("api/v1/quarantine/replay")
@@ -267,6 +265,23 @@ fn typed(body: String, content_type: &'static str) -> Response {
     response
 }
 
+/// A device that is named in a path, and that the caller reaches. To others it is not there.
+pub(super) fn device(segment: String, caller: Arc<Caller>) -> Result<String, Problem> {
+    let device = decoded(&segment)?;
+    check_name(&device, NAME_BYTES_MAX)
+        .map_err(|error| Problem::bad_request(format!("the device's name: {error}")))?;
+    match caller.reach.allows(&device) {
+        true => Ok(device),
+        false => Err(unreached(&caller, &device)),
+    }
+}
+
+/// The caller does not reach that device.
+pub(super) fn unreached(caller: &Caller, device: &str) -> Problem {
+    let detail = format!("{} does not reach the device {device}", caller.name);
+    Problem::new(StatusCode::FORBIDDEN, detail)
+}
+
 /// A path segment without its percent encoding.
 pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(segment)
@@ -277,10 +292,7 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
 
 /// What no route took: as a problem document, like every other error.
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    let problem = if rejection.find::<ForeignOrigin>().is_some() {
-        let detail = "a page of another host must not change anything here (header Origin)";
-        Problem::new(StatusCode::FORBIDDEN, detail)
-    } else if rejection.is_not_found() {
+    let problem = if rejection.is_not_found() {
         Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
         Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")

@@ -1,8 +1,8 @@
 //! The accept loop: a permit before each accept, timeouts on everything that a client can delay.
 
-use super::routes;
+use super::entry::{self, Entered};
 use super::state::App;
-use super::upgrade;
+use super::{routes, upgrade};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,17 @@ pub async fn serve(
     tasks.wait().await;
 }
 
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// Where it is: as the accept loop saw it, or as a proxy that is trusted says.
+    pub address: SocketAddr,
+    /// The name in its certificate, which was verified.
+    pub certificate: Option<Arc<str>>,
+    /// A proxy stands between.
+    pub is_forwarded: bool,
+}
+
 /// What a connection holds until it is closed, whether it stays HTTP or becomes a WebSocket.
 #[derive(Clone)]
 pub(super) struct Held(Arc<Open>);
@@ -123,7 +135,7 @@ fn prepare(socket: &TcpStream) {
 
 async fn connection<S>(
     socket: TcpStream,
-    peer: std::net::SocketAddr,
+    address: SocketAddr,
     held: Held,
     routes: S,
     options: ServerOptions,
@@ -135,22 +147,36 @@ async fn connection<S>(
     S::Future: Send,
 {
     let asked = CancellationToken::new();
+    let peer = Peer { address, certificate: None, is_forwarded: false };
     let has_asked = asked.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         has_asked.cancel();
         let (held, tasks, mut routes) = (held.clone(), tasks.clone(), routes.clone());
+        let peer = peer.clone();
         async move {
             let app = held.0.app.clone();
             app.metrics.request();
-            let response = match upgrade::Endpoint::of(request.uri().path()) {
-                Some(endpoint) => upgrade::upgrade(endpoint, &app, request, peer, held, &tasks),
-                None => {
-                    request.extensions_mut().insert(super::routes::Peer(peer));
-                    match routes.call(request).await {
-                        Ok(reply) => reply.into_response(),
-                        Err(never) => match never {},
+            let response = match entry::enter(&app, &request, &peer) {
+                Err(problem) => problem.into_response(),
+                Ok(Entered::Page) => routes::page(&request),
+                Ok(Entered::As(caller)) => match upgrade::Endpoint::of(request.uri().path()) {
+                    Some(endpoint) => upgrade::upgrade(
+                        endpoint,
+                        &app,
+                        request,
+                        (peer.address, caller),
+                        held,
+                        &tasks,
+                    ),
+                    None => {
+                        request.extensions_mut().insert(peer);
+                        request.extensions_mut().insert(caller);
+                        match routes.call(request).await {
+                            Ok(reply) => reply.into_response(),
+                            Err(never) => match never {},
+                        }
                     }
-                }
+                },
             };
             Ok::<_, Infallible>(response.map(boxed))
         }
@@ -171,7 +197,7 @@ async fn connection<S>(
         }
     };
     if let Err(error) = ended {
-        log::debug!(peer:% = peer, error:% = error; "connection ended with an error");
+        log::debug!(peer:% = address, error:% = error; "connection ended with an error");
     }
 }
 

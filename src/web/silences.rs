@@ -4,6 +4,7 @@ use super::alerts::{a_note, by_whom, parsed, refused};
 use super::problem::Problem;
 use super::state::App;
 use crate::alerts::Silence;
+use crate::auth::Caller;
 use crate::clock;
 use crate::model::{NANOS_PER_MILLI, Timestamp};
 use bytes::Buf;
@@ -62,12 +63,13 @@ struct Wanted {
 /// `POST /api/v1/silences`.
 pub async fn post(
     app: Arc<App>,
+    caller: Arc<Caller>,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Result<Response, Problem> {
     let shape = "the body is {\"rule\":[…],\"device\":[…],\"severity\":[…],\"until\":ms,\"by\":\"…\",\
                  \"note\":\"…\"}";
     let wanted: Wanted = parsed(&app, body, shape).await?;
-    let silence = checked(wanted, clock::now())?;
+    let silence = checked(wanted, &caller, clock::now())?;
     let silence = app.alerts.silence(silence).await.map_err(refused)?;
     let body = warp::reply::json(&told(&silence));
     Ok(warp::reply::with_status(body, StatusCode::CREATED).into_response())
@@ -79,7 +81,7 @@ pub async fn delete(app: Arc<App>, id: u64) -> Result<Response, Problem> {
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn checked(wanted: Wanted, now: Timestamp) -> Result<Silence, Problem> {
+fn checked(wanted: Wanted, caller: &Caller, now: Timestamp) -> Result<Silence, Problem> {
     let Wanted { rule, device, severity, from, until, by, note } = wanted;
     let mut wrong = Vec::new();
     for (key, list) in [("rule", &rule), ("device", &device), ("severity", &severity)] {
@@ -102,7 +104,7 @@ fn checked(wanted: Wanted, now: Timestamp) -> Result<Silence, Problem> {
     if !wrong.is_empty() {
         return Err(Problem::bad_request(wrong.join("; ")));
     }
-    let (by, note) = (by_whom(by)?, a_note(note)?);
+    let (by, note) = (by_whom(caller, by)?, a_note(note)?);
     Ok(Silence { id: 0, rule, device, severity, from, until, by, note })
 }
 
@@ -114,7 +116,7 @@ mod tests {
     fn a_silence_has_an_end_that_is_to_come() {
         let check = |json: Json| {
             let wanted = serde_json::from_value(json).unwrap();
-            checked(wanted, Timestamp(1_000 * NANOS_PER_MILLI)).ok()
+            checked(wanted, &Caller::anonymous(), Timestamp(1_000 * NANOS_PER_MILLI)).ok()
         };
         let silence = check(json!({ "until": 2000, "device": ["pump-*"] })).unwrap();
         assert_eq!((silence.from, silence.until), (1_000_000_000, 2_000_000_000));

@@ -5,6 +5,7 @@ use super::dead_letters::DeadLetters;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
 use crate::alerts::Alerts;
+use crate::auth::Door;
 use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Handles to the rooms that the routes ask.
 pub struct App {
+    /// Who may come.
+    pub door: Door,
     /// Where batches go.
     pub intake: Intake,
     /// What viewers see.

@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::server::Held;
 use super::state::App;
+use crate::auth::Caller;
 use crate::live::{Form, ws};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
@@ -16,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_util::task::TaskTracker;
 use warp::Reply;
 use warp::http::HeaderValue;
-use warp::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use warp::http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use warp::reply::Response;
 
 /// tungstenite zero-fills its read buffer at every read: small is fast for small frames, and most
@@ -66,16 +67,13 @@ pub(super) fn upgrade(
     endpoint: Endpoint,
     app: &Arc<App>,
     mut request: Request<Incoming>,
-    peer: SocketAddr,
+    (peer, caller): (SocketAddr, Arc<Caller>),
     held: Held,
     tasks: &TaskTracker,
 ) -> Response {
     if request.headers().get(UPGRADE).is_none() {
         return Problem::new(StatusCode::UPGRADE_REQUIRED, "this path speaks WebSocket")
             .into_response();
-    }
-    if let Err(problem) = same_origin(&request) {
-        return problem.into_response();
     }
     let subprotocol = match choose(endpoint, &request) {
         Ok(subprotocol) => subprotocol,
@@ -100,16 +98,17 @@ pub(super) fn upgrade(
     let app = app.clone();
     tasks.spawn(async move {
         let held = held;
+        let pass = app.door.pass(caller);
         let Ok(upgraded) = upgraded.await else { return };
         let socket =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
                 .await;
         match endpoint {
-            Endpoint::Ingest => app.intake.serve(socket, peer).await,
+            Endpoint::Ingest => app.intake.serve(socket, peer, &pass).await,
             Endpoint::Live => {
                 let chosen = ws::PROTOCOLS.iter().find(|(name, _)| Some(*name) == subprotocol);
                 let form = chosen.map_or(Form::Json, |(_, form)| *form);
-                super::live::serve_socket(&app, socket, form).await;
+                super::live::serve_socket(&app, socket, form, &pass).await;
             }
         }
         drop(held);
@@ -145,16 +144,4 @@ fn choose(
         ours.join(" or "),
         offers.join(", ")
     )))
-}
-
-/// A browser says which page it speaks for; only our own may (programs send no Origin).
-fn same_origin(request: &Request<Incoming>) -> Result<(), Problem> {
-    let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let origin = origin.to_str().unwrap_or_default();
-    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-    if !authority.is_empty() && authority.eq_ignore_ascii_case(host) {
-        return Ok(());
-    }
-    Err(Problem::new(StatusCode::FORBIDDEN, format!("pages of {origin} may not speak to {host}")))
 }

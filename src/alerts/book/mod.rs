@@ -12,7 +12,7 @@ mod write;
 pub(super) use file::{Book, Remembered};
 
 use super::silence::Silence;
-use crate::model::{Position, Timestamp};
+use crate::model::{Position, Reach, Timestamp};
 use crate::rules::{Alert, Event, Spec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,6 +82,8 @@ pub struct Filter {
     pub device: Option<String>,
     /// Of this severity.
     pub severity: Option<&'static str>,
+    /// Of these devices, or of the daemon itself; `None` = all.
+    pub reach: Option<Reach>,
 }
 
 /// What is written at once.

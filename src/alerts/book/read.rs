@@ -39,13 +39,15 @@ impl Book {
                 values.push(Sql::Text(text));
             }
         }
-        sql += " ORDER BY id DESC LIMIT ?";
-        values.push(Sql::Integer(i64::try_from(max).unwrap_or(i64::MAX)));
+        sql += " ORDER BY id DESC";
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params_from_iter(values), |row| {
             Ok(Alert::of_stored(&row.get::<_, String>(0)?))
         })?;
-        Ok(rows.filter_map(Result::transpose).collect::<rusqlite::Result<_>>()?)
+        let is_within = |alert: &Alert| filter.reach.as_ref().is_none_or(|it| alert.is_within(it));
+        let found = rows.filter_map(Result::transpose);
+        let found = found.filter(|alert| alert.as_ref().map_or(true, is_within)).take(max);
+        Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 
     /// One alert with its events.

@@ -7,9 +7,11 @@ pub use answer::{TimeUnit, columns, csv, series as series_json};
 pub use times::{parse_time, round_width};
 
 use super::problem::Problem;
+use super::routes::unreached;
 use super::state::App;
+use crate::auth::Caller;
 use crate::clock;
-use crate::model::{Position, Timestamp};
+use crate::model::{Position, Reach, Timestamp};
 use crate::sinks::history::{Answer, Query, QueryError, Shape};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde_json::json;
@@ -79,18 +81,27 @@ impl<'a> Asked<'a> {
 }
 
 /// `GET /api/v1/series`.
-pub fn series(app: &App, parameters: &Parameters) -> Result<Response, Problem> {
+pub fn series(app: &App, reach: &Reach, parameters: &Parameters) -> Result<Response, Problem> {
     let asked = Asked(parameters);
     asked.known(&["device", "metric"])?;
     let (device, metric) = (asked.globs("device")?, asked.globs("metric")?);
-    let series = app.history.series(|name| device.is_match(name), |name| metric.is_match(name));
+    let series = app
+        .history
+        .series(|name| device.is_match(name) && reach.allows(name), |name| metric.is_match(name));
     let series: Vec<_> = series.iter().map(answer::series).collect();
     Ok(warp::reply::json(&json!({ "series": series })).into_response())
 }
 
 /// `GET /api/v1/query`.
-pub async fn query(app: Arc<App>, parameters: Parameters) -> Result<Response, Problem> {
+pub async fn query(
+    app: Arc<App>,
+    caller: Arc<Caller>,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
     let asked = Asked(&parameters);
+    if let Some(device) = asked.one("device").filter(|device| !caller.reach.allows(device)) {
+        return Err(unreached(&caller, device));
+    }
     asked.known(&[
         "device", "metric", "from", "to", "buckets", "bucket", "after", "time", "format",
     ])?;
