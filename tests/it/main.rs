@@ -51,6 +51,7 @@ mod presence;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;
+mod reload;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
