@@ -10,10 +10,16 @@
 
 mod caller;
 mod door;
+mod failures;
+mod key;
+mod keys_file;
+mod local;
 mod pass;
 mod scope;
 
 pub use caller::{Caller, How};
-pub use door::{Denied, Door, Shown};
+pub use door::{Denied, Door, DoorError, Shown};
+pub use keys_file::{Key, KeysError, NewKey, issue, list, revoke};
+pub use local::local_key;
 pub use pass::Pass;
 pub use scope::{Scope, Scopes};
