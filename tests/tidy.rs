@@ -48,7 +48,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("pulse", &["clock"]),
     ("systemd", &[]),
-    ("auth", &["model", "clock", "sqlite", "watched"]),
+    ("auth", &["model", "clock", "config", "sqlite", "watched"]),
     ("watched", &["clock"]),
     ("wire", &["model"]),
     ("decode", &["model", "wire"]),

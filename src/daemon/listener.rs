@@ -2,6 +2,7 @@
 
 use super::DaemonError;
 use crate::config::{Anonymous, Config};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// The listener that was opened for us, or one of our own.
@@ -9,12 +10,18 @@ pub(super) async fn open(
     config: &Config,
     handed: Option<std::net::TcpListener>,
 ) -> Result<TcpListener, DaemonError> {
+    let exposed = |address: SocketAddr| {
+        config.auth.anonymous == Anonymous::Loopback && !address.ip().is_loopback()
+    };
     let Some(handed) = handed else {
+        if exposed(config.listen) {
+            return Err(DaemonError::Exposed(config.listen));
+        }
         let bound = TcpListener::bind(config.listen).await;
         return bound.map_err(|source| DaemonError::Listen { address: config.listen, source });
     };
     let address = handed.local_addr().map_err(DaemonError::Runtime)?;
-    if config.anonymous == Anonymous::Loopback && !address.ip().is_loopback() {
+    if exposed(address) {
         return Err(DaemonError::Exposed(address));
     }
     if address != config.listen {

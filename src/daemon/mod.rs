@@ -109,11 +109,11 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
-    /// The socket that the service manager opened is reachable from elsewhere.
+    /// It is reachable from elsewhere, and there is nothing to ask for.
     #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
+        "{0} is not a loopback address, and nobody could be asked for a token: make one with \
+         `tidegate token issue --name admin --scope admin`, or listen on 127.0.0.1 (`listen`, or ListenStream= \
+         of tidegate.socket), or say auth.anonymous = \"anywhere\" if everybody in that network may come"
     )]
     Exposed(SocketAddr),
     /// The windows of live can't be kept.
