@@ -336,3 +336,6 @@ impl OneOrMany {
     }
 }
 
+#[cfg(test)]
+#[path = "jwt_tests.rs"]
+mod tests;

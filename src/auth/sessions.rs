@@ -304,3 +304,6 @@ fn hexadecimal(bytes: &Hash) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

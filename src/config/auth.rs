@@ -2,7 +2,7 @@
 
 use super::checked::Checker;
 use super::file::Quantity;
-use crate::auth::{Scope, Scopes};
+use crate::auth::{JwtAlgorithm, JwtSettings, Scope, Scopes};
 use crate::model::{Globs, Reach};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -72,36 +72,6 @@ pub enum Anonymous {
     Nobody,
 }
 
-/// Which JWTs are taken; see `config/tidegate.toml` for each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "config/tidegate.toml has a sentence for each, under the same name"
-)]
-pub struct JwtSettings {
-    pub algorithm: JwtAlgorithm,
-    /// Of these three exactly one is given.
-    pub secret_file: Option<PathBuf>,
-    pub public_key_file: Option<PathBuf>,
-    pub jwks_file: Option<PathBuf>,
-    pub issuer: Option<String>,
-    pub audience: Option<String>,
-    pub leeway: Duration,
-}
-
-/// How JWTs are signed. Those that are signed otherwise are not taken, whatever they say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256: who checks can also sign.
-    Hs256,
-    /// Ed25519.
-    EdDsa,
-    /// ECDSA over P-256 with SHA-256.
-    Es256,
-    /// RSA PKCS#1 v1.5 with SHA-256.
-    Rs256,
-}
-
 /// What the names in client certificates may.
 #[derive(Debug, Clone)]
 pub struct CertificateRule {
@@ -112,13 +82,6 @@ pub struct CertificateRule {
     /// To which devices; `None` = to that of their name.
     pub reach: Option<Reach>,
 }
-
-const ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
-    ("HS256", JwtAlgorithm::Hs256),
-    ("EdDSA", JwtAlgorithm::EdDsa),
-    ("ES256", JwtAlgorithm::Es256),
-    ("RS256", JwtAlgorithm::Rs256),
-];
 
 impl Checker<'_> {
     /// A relative `keys_file` is in `beside`.
@@ -152,7 +115,8 @@ impl Checker<'_> {
     }
 
     fn jwt(&mut self, file: &Jwt) -> Option<JwtSettings> {
-        let algorithm = self.one_of("auth.jwt.algorithm", &file.algorithm, ALGORITHMS);
+        let algorithms = JwtAlgorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
+        let algorithm = self.one_of("auth.jwt.algorithm", &file.algorithm, &algorithms);
         let leeway = self.duration("auth.jwt.leeway", &file.leeway);
         if leeway > LEEWAY_MAX {
             self.wrong("auth.jwt.leeway", "must be an hour at most".to_owned());

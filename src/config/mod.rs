@@ -19,7 +19,7 @@ mod sinks;
 
 pub use crate::model::parse_duration;
 pub use alerts::AlertsConfig;
-pub use auth::{Anonymous, AuthConfig, CertificateRule, JwtAlgorithm, JwtSettings};
+pub use auth::{Anonymous, AuthConfig, CertificateRule};
 pub use checked::{
     Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
