@@ -12,6 +12,7 @@
 mod accepted;
 mod alerts;
 mod commands;
+mod door;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -28,7 +29,7 @@ mod status_line;
 mod stores;
 
 use crate::aggregate::WindowsError;
-use crate::auth::Door;
+use crate::auth::DoorError;
 use crate::config::Config;
 use crate::gate;
 use crate::intake::Intake;
@@ -72,6 +73,9 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// Who may come can't be known.
+    #[error("{0}")]
+    Door(#[from] DoorError),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -109,11 +113,11 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
-    /// The socket that the service manager opened is reachable from elsewhere.
+    /// It is reachable from elsewhere, and there is nothing to ask for.
     #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
+        "{0} is not a loopback address, and nobody could be asked for a token: make one with \
+         `tidegate token issue --name admin --scope admin`, or listen on 127.0.0.1 (`listen`, or ListenStream= \
+         of tidegate.socket), or say auth.anonymous = \"anywhere\" if everybody in that network may come"
     )]
     Exposed(SocketAddr),
     /// The windows of live can't be kept.
@@ -164,12 +168,14 @@ pub async fn start_as(
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let (history, dead_letters) = match open_stores(&config, spool.id()) {
+    let open = || Ok((open_stores(&config, spool.id())?, door::open(&config, &metrics)?));
+    let ((history, dead_letters), (door, door_thread)) = match open() {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
         Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
+            let error: DaemonError = error;
             log::warn!(event = "disk-full", error:err = error; "the disk is full: the spool's reserve is given back for the start");
             writer.release_reserve()?;
-            open_stores(&config, spool.id())?
+            open()?
         }
         opened => opened?,
     };
@@ -215,7 +221,7 @@ pub async fn start_as(
     #[cfg(not(feature = "influx"))]
     let (influx, sink_threads) = (Vec::new(), Vec::new());
     let mut threads =
-        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
     threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
@@ -250,7 +256,7 @@ pub async fn start_as(
     let intake =
         Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
-        door: Door::open_to_all(),
+        door: door.clone(),
         intake,
         live,
         commands,
@@ -267,7 +273,7 @@ pub async fn start_as(
         status: overview.clone(),
         stop: stop.clone(),
     });
-    let listener = listener::open(&config, service.listener).await?;
+    let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
     let (reload, changeable) = reload::begin(config.clone(), app.alerts.clone());
     Ok(Daemon {
@@ -323,13 +329,14 @@ impl Daemon {
         let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
         let changing = changeable.run(stop.clone());
+        let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling, changing);
+            tokio::join!(serving, watching, reporting, bridging, telling, changing, guarding);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await
