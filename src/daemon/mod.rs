@@ -42,9 +42,10 @@ use crate::sinks::influx::OpenError;
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::{self, Kind, Record, Spool, SpoolError};
 use crate::systemd::Service;
-use crate::web::{self, App, DeadLetters, ServerOptions};
+use crate::web::{self, App, DeadLetters, Tls};
 use crate::wire::Limits;
 use history_follower::HistoryFollower;
+pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
 use status::{Overview, Rooms};
 use std::cell::RefCell;
@@ -101,21 +102,9 @@ pub enum DaemonError {
     #[cfg(feature = "influx")]
     #[error("{0}")]
     Http(HttpError),
-    /// The address can't be listened on.
-    #[error("{address} can't be listened on: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The socket that the service manager opened is reachable from elsewhere.
-    #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
-    )]
-    Exposed(SocketAddr),
+    /// Nobody could come in.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The windows of live can't be kept.
     #[error("live.windows: {0}")]
     Windows(WindowsError),
@@ -131,6 +120,7 @@ type Thread = (String, JoinHandle<()>);
 pub struct Daemon {
     config: Config,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
@@ -159,6 +149,7 @@ pub async fn start_as(
     stop: CancellationToken,
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    let tls = listener::tls(&config)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
@@ -267,7 +258,19 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    Ok(Daemon { config, listener, address, app, overview, threads, bridges, onlooker, stop, hurry })
+    Ok(Daemon {
+        config,
+        listener,
+        tls,
+        address,
+        app,
+        overview,
+        threads,
+        bridges,
+        onlooker,
+        stop,
+        hurry,
+    })
 }
 
 impl Daemon {
@@ -283,7 +286,7 @@ impl Daemon {
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
         let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
-        let Daemon { onlooker, hurry, .. } = self;
+        let Daemon { onlooker, hurry, tls, .. } = self;
         log::info!(
             event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -291,10 +294,7 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = ServerOptions {
-            connections_max: config.limits.connections_max,
-            header_timeout: config.limits.header_timeout,
-        };
+        let options = listener::options(&config, tls);
         let serving = web::serve(listener, app.clone(), options, stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
