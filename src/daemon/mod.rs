@@ -42,8 +42,9 @@ use crate::sinks::influx::OpenError;
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::SpoolError;
 use crate::systemd::Service;
-use crate::web::{self, App, ServerOptions};
+use crate::web::{self, App, Tls};
 use history_follower::HistoryFollower;
+pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
 use reload::Changeable;
 pub use reload::{Failed, Fresh, Path, Reload};
@@ -105,21 +106,9 @@ pub enum DaemonError {
     #[cfg(feature = "influx")]
     #[error("{0}")]
     Http(HttpError),
-    /// The address can't be listened on.
-    #[error("{address} can't be listened on: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is reachable from elsewhere, and there is nothing to ask for.
-    #[error(
-        "{0} is not a loopback address, and nobody could be asked for a token: make one with \
-         `tidegate token issue --name admin --scope admin`, or listen on 127.0.0.1 (`listen`, or ListenStream= \
-         of tidegate.socket), or say auth.anonymous = \"anywhere\" if everybody in that network may come"
-    )]
-    Exposed(SocketAddr),
+    /// Nobody could come in.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The windows of live can't be kept.
     #[error("live.windows: {0}")]
     Windows(WindowsError),
@@ -135,6 +124,7 @@ type Thread = (String, JoinHandle<()>);
 pub struct Daemon {
     config: Config,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
@@ -165,6 +155,7 @@ pub async fn start_as(
     stop: CancellationToken,
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    let tls = listener::tls(&config)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
@@ -279,6 +270,7 @@ pub async fn start_as(
     Ok(Daemon {
         config,
         listener,
+        tls,
         address,
         app,
         overview,
@@ -311,7 +303,7 @@ impl Daemon {
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
         let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
-        let Daemon { onlooker, changeable, hurry, .. } = self;
+        let Daemon { onlooker, changeable, hurry, tls, .. } = self;
         log::info!(
             event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -319,10 +311,7 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = ServerOptions {
-            connections_max: config.limits.connections_max,
-            header_timeout: config.limits.header_timeout,
-        };
+        let options = listener::options(&config, tls);
         let serving = web::serve(listener, app.clone(), options, stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
