@@ -12,6 +12,7 @@
 mod accepted;
 mod alerts;
 mod commands;
+pub(crate) mod formats;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -72,6 +73,9 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file was written by a newer release.
+    #[error("{0}")]
+    Newer(#[from] formats::Newer),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -159,6 +163,8 @@ pub async fn start_as(
     stop: CancellationToken,
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    // Before anything is changed.
+    formats::check(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
