@@ -13,6 +13,7 @@ mod accepted;
 mod alerts;
 mod commands;
 mod door;
+pub(crate) mod formats;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -77,6 +78,9 @@ pub enum DaemonError {
     /// Who may come can't be known.
     #[error("{0}")]
     Door(#[from] DoorError),
+    /// A file was written by a newer release.
+    #[error("{0}")]
+    Newer(#[from] formats::Newer),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -156,6 +160,8 @@ pub async fn start_as(
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
     let tls = listener::tls(&config)?;
+    // Before anything is changed.
+    formats::check(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
