@@ -4,6 +4,7 @@
 mod alerts;
 mod alerts_trouble;
 mod audit;
+mod authorisation;
 mod bad_input;
 mod boards;
 mod client;
