@@ -1,7 +1,7 @@
 //! One line: its JSON.
 
-use super::LineFaultKind;
 use crate::decode::fault::{Counted, FaultKind};
+use crate::decode::lines::LineFaultKind;
 use crate::decode::{Content, Reading, Stamp, Value};
 use crate::model::Keep;
 use crate::wire::Limits;
