@@ -1,13 +1,36 @@
 //! The door: asks everybody who they are, and knows who is inside.
+//!
+//! A token counts before a cookie, a cookie before a certificate; who shows nothing may come in where
+//! nobody is asked. What was shown and is wrong is never passed over, but for a cookie: browsers show old
+//! ones by themselves.
+//!
+//! A good token is taken from an address that has to wait, too. It costs a hash and a look-up to know it,
+//! or the signature of a JWT, which is less than reading the request; it can't be guessed; and whoever
+//! sends wrong ones must not lock out others behind the same address. Waiting spares the log, and tells
+//! clients to slow down.
 
-use super::{Caller, Pass};
-use crate::model::Timestamp;
+use super::failures::{Failed, Failures};
+use super::key::{self, Digest};
+use super::keys_file::{Key, Keys, KeysError, Over};
+use super::{Caller, How, Pass, Scope, local};
+use crate::clock;
+use crate::config::{Anonymous, AuthConfig, CertificateRule};
+use crate::metrics::Metrics;
+use crate::model::{Reach, Timestamp};
+use crate::watched::Watched;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether who is inside may still be, and whether files changed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const NAMES_TOLD_MAX: usize = 10;
 
 /// What a request shows of who it is from.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +56,33 @@ pub enum Denied {
     /// What was shown is not, or no longer, good.
     #[error("{0}")]
     NotGood(&'static str),
+    /// Nobody is asked yet, but only where they come straight to this machine.
+    #[error(
+        "this comes through a proxy, which takes a token, and none is set up: \
+         `tidegate token issue --name NAME --scope view`"
+    )]
+    ThroughProxy,
     /// Too much that was not good came from this address.
     #[error("too many wrong tokens came from this address; come back later")]
     TooManyFailures {
         /// When to.
         retry_after: Duration,
+    },
+}
+
+/// The door can't be opened; the administrator acts.
+#[derive(Debug, Error)]
+pub enum DoorError {
+    /// The keys file can't be used.
+    #[error("{0}")]
+    Keys(#[from] KeysError),
+    /// The key of this machine can't be made.
+    #[error("the key of this machine can't be written to {path}: {source}")]
+    Local {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
 }
 
@@ -47,9 +92,25 @@ pub struct Door {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
 struct Inner {
+    anonymous: Anonymous,
+    certificates: Vec<CertificateRule>,
+    keys_file: PathBuf,
+    /// The key of this machine.
+    local: Option<Digest>,
+    /// There is something to ask for. It stays so until the next start, whatever becomes of the keys: who
+    /// empties their file by mistake does not open the door.
+    asks: AtomicBool,
+    keys: Mutex<Arc<Keys>>,
+    failures: Mutex<Failures>,
     inside: Mutex<Inside>,
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("anonymous", &self.anonymous).finish_non_exhaustive()
+    }
 }
 
 /// Whose connections last; as many as there may be connections.
@@ -63,22 +124,154 @@ impl Door {
     /// A door that lets everybody in.
     #[must_use]
     pub fn open_to_all() -> Door {
-        Door { inner: Arc::default() }
+        let inner = Inner {
+            anonymous: Anonymous::Anywhere,
+            certificates: Vec::new(),
+            keys_file: PathBuf::new(),
+            local: None,
+            asks: AtomicBool::new(false),
+            keys: Mutex::default(),
+            failures: Mutex::new(Failures::new(1)),
+            inside: Mutex::default(),
+            metrics: None,
+        };
+        Door { inner: Arc::new(inner) }
+    }
+
+    /// Reads the keys, and makes a new one of this machine. Client certificates are asked for if
+    /// `takes_certificates`.
+    ///
+    /// # Errors
+    /// [`DoorError`].
+    pub fn open(
+        config: &AuthConfig,
+        state_dir: &Path,
+        takes_certificates: bool,
+        metrics: Arc<Metrics>,
+    ) -> Result<Door, DoorError> {
+        let keys = Keys::read(&config.keys_file)?;
+        let local = local::make(state_dir)
+            .map_err(|source| DoorError::Local { path: state_dir.to_owned(), source })?;
+        metrics.auth.set_keys(keys.good(clock::now()));
+        let inner = Inner {
+            anonymous: config.anonymous,
+            certificates: config.certificates.clone(),
+            keys_file: config.keys_file.clone(),
+            local: Some(local),
+            asks: AtomicBool::new(!keys.is_empty() || takes_certificates),
+            keys: Mutex::new(Arc::new(keys)),
+            failures: Mutex::new(Failures::new(config.failures_max)),
+            inside: Mutex::default(),
+            metrics: Some(metrics),
+        };
+        Ok(Door { inner: Arc::new(inner) })
+    }
+
+    /// Whether there is anything that could be asked for.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.inner.asks.load(Ordering::Relaxed)
     }
 
     /// Who that is.
     ///
     /// # Errors
     /// [`Denied`], if they can't be let in.
-    pub fn enter(&self, _shown: &Shown<'_>, _now: Timestamp) -> Result<Arc<Caller>, Denied> {
-        Ok(Arc::new(Caller::anonymous()))
+    pub fn enter(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Arc<Caller>, Denied> {
+        let entered = match shown.token {
+            Some(token) => match self.who(token, now) {
+                Ok(caller) => {
+                    lock(&self.inner.failures).succeeded(shown.address);
+                    Ok(Arc::new(caller))
+                }
+                Err(wrong) => Err(self.wrong(wrong, shown.address, now)),
+            },
+            None => self.without_token(shown),
+        };
+        if let (Err(denied), Some(metrics)) = (&entered, &self.inner.metrics) {
+            metrics.auth.denied(denied.reason());
+        }
+        entered
+    }
+
+    /// Whose token that is.
+    fn who(&self, token: &str, now: Timestamp) -> Result<Caller, Wrong> {
+        if token.starts_with(key::LOCAL) {
+            return match self.inner.local == Some(Digest::of(token)) {
+                true => Ok(this_machine()),
+                false => {
+                    Err(Wrong::Token("the token is that of another start, or another machine"))
+                }
+            };
+        }
+        let unknown = Wrong::Token("the token is not known here");
+        let key = key::id_of(token).and_then(|id| self.keys().get(id).cloned());
+        let key = key.filter(|key| key.digest == Digest::of(token)).ok_or(unknown)?;
+        match key.over(now) {
+            Some(over) => Err(Wrong::Over(over)),
+            None => Ok(key.caller()),
+        }
+    }
+
+    /// What was shown is wrong.
+    fn wrong(&self, wrong: Wrong, address: IpAddr, now: Timestamp) -> Denied {
+        let sentence = match wrong {
+            // Whoever shows one does not guess.
+            Wrong::Over(Over::Expired) => return Denied::NotGood(EXPIRED),
+            Wrong::Over(Over::Revoked) => return Denied::NotGood(REVOKED),
+            Wrong::Token(sentence) => sentence,
+        };
+        match lock(&self.inner.failures).failed(address, now) {
+            Failed::Waits(retry_after) => Denied::TooManyFailures { retry_after },
+            Failed::Counted(delay) => {
+                if let Some(delay) = delay {
+                    log::warn!(
+                        event = "address-waits", address:% = address, delay_s = delay.as_secs();
+                        "wrong tokens come from {address}: it is told to wait {} s", delay.as_secs()
+                    );
+                }
+                Denied::NotGood(sentence)
+            }
+        }
+    }
+
+    fn without_token(&self, shown: &Shown<'_>) -> Result<Arc<Caller>, Denied> {
+        if let Some(name) = shown.certificate {
+            return Ok(Arc::new(self.certified(name)?));
+        }
+        let asks = self.asks();
+        match self.inner.anonymous {
+            Anonymous::Anywhere => Ok(Arc::new(Caller::anonymous())),
+            Anonymous::Loopback if !asks && shown.address.to_canonical().is_loopback() => {
+                match shown.is_forwarded {
+                    true => Err(Denied::ThroughProxy),
+                    false => Ok(Arc::new(Caller::anonymous())),
+                }
+            }
+            Anonymous::Loopback | Anonymous::Nobody => Err(Denied::NothingShown),
+        }
+    }
+
+    /// The owner of a certificate with this name: the first rule that fits says what they may.
+    fn certified(&self, name: &str) -> Result<Caller, Denied> {
+        let fits =
+            |rule: &&CertificateRule| rule.names.as_ref().is_none_or(|names| names.is_match(name));
+        let rule = self.inner.certificates.iter().find(fits);
+        let own =
+            || Reach::only(name).map_err(|_| Denied::NotGood("the certificate's name is no name"));
+        let reach = match rule.and_then(|rule| rule.reach.clone()) {
+            Some(reach) => reach,
+            None => own()?,
+        };
+        let scopes = rule.map_or_else(|| [Scope::Ingest].into_iter().collect(), |rule| rule.scopes);
+        Ok(Caller { name: name.into(), scopes, reach, how: How::Certificate, expires_at: None })
     }
 
     /// Lets a caller's connection last until they may no longer.
     #[must_use]
     pub fn pass(&self, caller: Arc<Caller>) -> Pass {
         let ended = CancellationToken::new();
-        let mut inside = self.inside();
+        let mut inside = lock(&self.inner.inside);
         let number = inside.next;
         inside.next += 1;
         inside.passes.insert(number, (caller.clone(), ended.clone()));
@@ -87,11 +280,153 @@ impl Door {
     }
 
     pub(super) fn returned(&self, number: u64) {
-        self.inside().passes.remove(&number);
+        lock(&self.inner.inside).passes.remove(&number);
     }
 
-    /// A panic elsewhere while it was locked leaves it valid.
-    fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.inner.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The keys in force, in the order of their file.
+    #[must_use]
+    pub fn keys_in_force(&self) -> Vec<Arc<Key>> {
+        self.keys().all().to_vec()
     }
+
+    fn keys(&self) -> Arc<Keys> {
+        lock(&self.inner.keys).clone()
+    }
+
+    /// Reads files again that changed, and ends the connections of who may no longer, until `stop`.
+    pub async fn watch(self, stop: CancellationToken) {
+        // Between the door's opening and now it may have changed: it is read once in any case.
+        let mut watched = Watched::new([self.inner.keys_file.clone()]);
+        let mut is_changed = true;
+        loop {
+            if is_changed {
+                let door = self.clone();
+                // A large file takes a while to be understood; others are served meanwhile.
+                let reading = tokio::task::spawn_blocking(move || door.read_keys(clock::now()));
+                reading.await.unwrap_or_default();
+            }
+            self.look(clock::now());
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = stop.cancelled() => return,
+            }
+            is_changed = watched.changed();
+        }
+    }
+
+    /// Takes the keys as their file has them now; with any mistake those in force stay.
+    fn read_keys(&self, now: Timestamp) {
+        let before = self.keys();
+        let refused = |error: &dyn std::fmt::Display| {
+            log::error!(event = "keys-refused"; "the keys in force stay as they were: {error}");
+            if let Some(metrics) = &self.inner.metrics {
+                metrics.auth.file_failed();
+            }
+        };
+        let keys = match Keys::read(&self.inner.keys_file) {
+            Ok(keys) if keys.is_empty() && !before.is_empty() && !self.inner.keys_file.exists() => {
+                let path = self.inner.keys_file.display();
+                return refused(&format_args!("{path} is gone"));
+            }
+            Ok(keys) => keys,
+            Err(error) => return refused(&error),
+        };
+        let changes = keys.changes(&before, now);
+        if !keys.is_empty() {
+            self.inner.asks.store(true, Ordering::Relaxed);
+        }
+        *lock(&self.inner.keys) = Arc::new(keys);
+        if !changes.is_empty() {
+            let keys = self.keys().good(now);
+            log::info!(event = "keys-read", keys; "the keys were read again, {keys} are good; {}", changes.join(", "));
+        }
+    }
+
+    /// Ends the connections of who may no longer.
+    fn look(&self, now: Timestamp) {
+        let keys = self.keys();
+        if let Some(metrics) = &self.inner.metrics {
+            metrics.auth.set_keys(keys.good(now));
+        }
+        let mut ended = Vec::new();
+        let passes = |inside: &Inside| -> Vec<_> { inside.passes.values().cloned().collect() };
+        // Looking at many takes a while; nobody waits for it.
+        for (caller, end) in passes(&lock(&self.inner.inside)) {
+            if !end.is_cancelled() && !self.may_stay(&caller, &keys, now) {
+                ended.push((caller, end));
+            }
+        }
+        if ended.is_empty() {
+            return;
+        }
+        let mut names: Vec<_> = ended.iter().map(|(caller, _)| &*caller.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(NAMES_TOLD_MAX);
+        log::info!(
+            event = "connections-ended", connections = ended.len(), names = names.join(", ");
+            "{} connection(s) are ended, of {}: what let them in is good no more",
+            ended.len(), names.join(", ")
+        );
+        for (_, end) in ended {
+            end.cancel();
+        }
+    }
+
+    fn may_stay(&self, caller: &Caller, keys: &Keys, now: Timestamp) -> bool {
+        if caller.expires_at.is_some_and(|at| at <= now) {
+            return false;
+        }
+        match &caller.how {
+            How::Key(id) => self.is_as_it_was(id, caller, keys, now),
+            How::Session { key: Some(id), .. } => self.is_as_it_was(id, caller, keys, now),
+            How::Anonymous => match self.inner.anonymous {
+                Anonymous::Anywhere => true,
+                Anonymous::Loopback => !self.asks(),
+                Anonymous::Nobody => false,
+            },
+            How::Session { key: None, .. } | How::Jwt | How::Certificate | How::Local => true,
+        }
+    }
+
+    /// Whether the key is good, and says what it said.
+    fn is_as_it_was(&self, id: &str, caller: &Caller, keys: &Keys, now: Timestamp) -> bool {
+        let Some(key) = keys.get(id).filter(|key| key.over(now).is_none()) else { return false };
+        (&key.name, key.scopes, &key.reach) == (&caller.name, caller.scopes, &caller.reach)
+    }
+}
+
+const EXPIRED: &str = "the key has expired; its time was set when it was issued";
+const REVOKED: &str = "the key was revoked";
+
+/// Why a token is not taken.
+#[derive(Debug)]
+enum Wrong {
+    /// It is not what it should be.
+    Token(&'static str),
+    /// It is a key that was good once.
+    Over(Over),
+}
+
+impl Denied {
+    /// As the metrics call it.
+    fn reason(&self) -> &'static str {
+        match self {
+            Denied::NothingShown => "nothing_shown",
+            Denied::NotGood(EXPIRED) => "expired",
+            Denied::NotGood(REVOKED) => "revoked",
+            Denied::NotGood(_) => "wrong",
+            Denied::ThroughProxy => "through_proxy",
+            Denied::TooManyFailures { .. } => "too_many_failures",
+        }
+    }
+}
+
+fn this_machine() -> Caller {
+    Caller { name: "local".into(), how: How::Local, ..Caller::anonymous() }
+}
+
+/// A panic elsewhere while it was locked leaves it valid.
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }

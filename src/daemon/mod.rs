@@ -12,6 +12,7 @@
 mod accepted;
 mod alerts;
 mod commands;
+mod door;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -28,7 +29,7 @@ mod status_line;
 mod stores;
 
 use crate::aggregate::WindowsError;
-use crate::auth::Door;
+use crate::auth::DoorError;
 use crate::config::Config;
 use crate::gate;
 use crate::intake::Intake;
@@ -72,6 +73,9 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// Who may come can't be known.
+    #[error("{0}")]
+    Door(#[from] DoorError),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -163,6 +167,7 @@ pub async fn start_as(
     make_private(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
+    let door = door::open(&config, &metrics)?;
     let (mut writer, spool, admission) = open_spool(&config)?;
     let (history, dead_letters) = match open_stores(&config, spool.id()) {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
@@ -250,7 +255,7 @@ pub async fn start_as(
     let intake =
         Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
-        door: Door::open_to_all(),
+        door: door.clone(),
         intake,
         live,
         commands,
@@ -267,7 +272,7 @@ pub async fn start_as(
         status: overview.clone(),
         stop: stop.clone(),
     });
-    let listener = listener::open(&config, service.listener).await?;
+    let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
     let (reload, changeable) = reload::begin(config.clone(), app.alerts.clone());
     Ok(Daemon {
@@ -323,13 +328,14 @@ impl Daemon {
         let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
         let changing = changeable.run(stop.clone());
+        let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling, changing);
+            tokio::join!(serving, watching, reporting, bridging, telling, changing, guarding);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await
