@@ -11,8 +11,8 @@
 
 use super::failures::{Failed, Failures};
 use super::key::{self, Digest};
-use super::keys_file::{Key, Keys, KeysError, Over};
-use super::{Caller, How, Pass, Scope, local};
+use super::keys_file::{Change, Key, Keys, KeysError, Over, What};
+use super::{BookError, Caller, How, JwtError, Note, Pass, Records, Scope, Verifier, local};
 use crate::clock;
 use crate::config::{Anonymous, AuthConfig, CertificateRule};
 use crate::metrics::Metrics;
@@ -24,13 +24,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked whether who is inside may still be, and whether files changed.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-const NAMES_TOLD_MAX: usize = 10;
+/// Names and keys in a line of the log.
+const TOLD_MAX: usize = 10;
 
 /// What a request shows of who it is from.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +86,12 @@ pub enum DoorError {
         /// Why.
         source: std::io::Error,
     },
+    /// The keys of JWTs can't be used.
+    #[error("auth.jwt: {0}")]
+    Jwt(#[from] JwtError),
+    /// What is remembered over restarts can't be opened.
+    #[error("{0}")]
+    Book(#[from] BookError),
 }
 
 /// A handle to the door. Cheap to clone.
@@ -96,15 +104,18 @@ struct Inner {
     anonymous: Anonymous,
     certificates: Vec<CertificateRule>,
     keys_file: PathBuf,
+    watched: Mutex<Watched>,
     /// The key of this machine.
-    local: Option<Digest>,
+    local: Digest,
     /// There is something to ask for. It stays so until the next start, whatever becomes of the keys: who
     /// empties their file by mistake does not open the door.
     asks: AtomicBool,
     keys: Mutex<Arc<Keys>>,
+    jwts: Option<Verifier>,
+    records: Records,
     failures: Mutex<Failures>,
     inside: Mutex<Inside>,
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Inner {
@@ -121,25 +132,9 @@ struct Inside {
 }
 
 impl Door {
-    /// A door that lets everybody in.
-    #[must_use]
-    pub fn open_to_all() -> Door {
-        let inner = Inner {
-            anonymous: Anonymous::Anywhere,
-            certificates: Vec::new(),
-            keys_file: PathBuf::new(),
-            local: None,
-            asks: AtomicBool::new(false),
-            keys: Mutex::default(),
-            failures: Mutex::new(Failures::new(1)),
-            inside: Mutex::default(),
-            metrics: None,
-        };
-        Door { inner: Arc::new(inner) }
-    }
-
-    /// Reads the keys, and makes a new one of this machine. Client certificates are asked for if
-    /// `takes_certificates`.
+    /// Reads the keys, and makes a new one of this machine; opens what is remembered over restarts, and
+    /// starts the thread that writes it, which ends when nobody holds the door any more. Client
+    /// certificates are asked for if `takes_certificates`.
     ///
     /// # Errors
     /// [`DoorError`].
@@ -148,23 +143,36 @@ impl Door {
         state_dir: &Path,
         takes_certificates: bool,
         metrics: Arc<Metrics>,
-    ) -> Result<Door, DoorError> {
+    ) -> Result<(Door, JoinHandle<()>), DoorError> {
+        // Looked at before it is read: what changes in between is read again.
+        let watched = Watched::new([config.keys_file.clone()]);
         let keys = Keys::read(&config.keys_file)?;
+        let jwts = config.jwt.as_ref().map(Verifier::open).transpose()?;
         let local = local::make(state_dir)
             .map_err(|source| DoorError::Local { path: state_dir.to_owned(), source })?;
+        let (records, thread) = Records::open(&state_dir.join("auth.db"), config.session_length)?;
         metrics.auth.set_keys(keys.good(clock::now()));
         let inner = Inner {
             anonymous: config.anonymous,
             certificates: config.certificates.clone(),
             keys_file: config.keys_file.clone(),
-            local: Some(local),
-            asks: AtomicBool::new(!keys.is_empty() || takes_certificates),
+            watched: Mutex::new(watched),
+            local,
+            asks: AtomicBool::new(!keys.is_empty() || jwts.is_some() || takes_certificates),
             keys: Mutex::new(Arc::new(keys)),
+            jwts,
+            records,
             failures: Mutex::new(Failures::new(config.failures_max)),
             inside: Mutex::default(),
-            metrics: Some(metrics),
+            metrics,
         };
-        Ok(Door { inner: Arc::new(inner) })
+        Ok((Door { inner: Arc::new(inner) }, thread))
+    }
+
+    /// Who is logged in, when keys were used, and the trail.
+    #[must_use]
+    pub fn records(&self) -> &Records {
+        &self.inner.records
     }
 
     /// Whether there is anything that could be asked for.
@@ -186,30 +194,35 @@ impl Door {
                 }
                 Err(wrong) => Err(self.wrong(wrong, shown.address, now)),
             },
-            None => self.without_token(shown),
+            None => self.without_token(shown, now),
         };
-        if let (Err(denied), Some(metrics)) = (&entered, &self.inner.metrics) {
-            metrics.auth.denied(denied.reason());
-        }
-        entered
+        entered.inspect_err(|denied| self.inner.metrics.auth.denied(denied.reason()))
     }
 
     /// Whose token that is.
     fn who(&self, token: &str, now: Timestamp) -> Result<Caller, Wrong> {
         if token.starts_with(key::LOCAL) {
-            return match self.inner.local == Some(Digest::of(token)) {
+            return match self.inner.local == Digest::of(token) {
                 true => Ok(this_machine()),
                 false => {
                     Err(Wrong::Token("the token is that of another start, or another machine"))
                 }
             };
         }
+        if let Some(jwts) = &self.inner.jwts
+            && !token.starts_with(key::KEY)
+        {
+            return jwts.verify(token, now).map_err(Wrong::Token);
+        }
         let unknown = Wrong::Token("the token is not known here");
         let key = key::id_of(token).and_then(|id| self.keys().get(id).cloned());
         let key = key.filter(|key| key.digest == Digest::of(token)).ok_or(unknown)?;
         match key.over(now) {
             Some(over) => Err(Wrong::Over(over)),
-            None => Ok(key.caller()),
+            None => {
+                self.inner.records.uses.used(&key.id, now);
+                Ok(key.caller())
+            }
         }
     }
 
@@ -235,7 +248,10 @@ impl Door {
         }
     }
 
-    fn without_token(&self, shown: &Shown<'_>) -> Result<Arc<Caller>, Denied> {
+    fn without_token(&self, shown: &Shown<'_>, now: Timestamp) -> Result<Arc<Caller>, Denied> {
+        if let Some(caller) = shown.cookie.and_then(|cookie| self.logged_in(cookie, now)) {
+            return Ok(caller);
+        }
         if let Some(name) = shown.certificate {
             return Ok(Arc::new(self.certified(name)?));
         }
@@ -248,8 +264,17 @@ impl Door {
                     false => Ok(Arc::new(Caller::anonymous())),
                 }
             }
+            Anonymous::Loopback | Anonymous::Nobody if shown.cookie.is_some() => {
+                Err(Denied::NotGood(SESSION_OVER))
+            }
             Anonymous::Loopback | Anonymous::Nobody => Err(Denied::NothingShown),
         }
+    }
+
+    /// Whose cookie that is, if what was shown at the login is still good.
+    fn logged_in(&self, cookie: &str, now: Timestamp) -> Option<Arc<Caller>> {
+        let caller = self.inner.records.sessions.who(cookie, now)?;
+        self.may_stay(&caller, &self.keys(), now).then_some(caller)
     }
 
     /// The owner of a certificate with this name: the first rule that fits says what they may.
@@ -295,11 +320,8 @@ impl Door {
 
     /// Reads files again that changed, and ends the connections of who may no longer, until `stop`.
     pub async fn watch(self, stop: CancellationToken) {
-        // Between the door's opening and now it may have changed: it is read once in any case.
-        let mut watched = Watched::new([self.inner.keys_file.clone()]);
-        let mut is_changed = true;
         loop {
-            if is_changed {
+            if lock(&self.inner.watched).changed() {
                 let door = self.clone();
                 // A large file takes a while to be understood; others are served meanwhile.
                 let reading = tokio::task::spawn_blocking(move || door.read_keys(clock::now()));
@@ -310,7 +332,6 @@ impl Door {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = stop.cancelled() => return,
             }
-            is_changed = watched.changed();
         }
     }
 
@@ -319,9 +340,7 @@ impl Door {
         let before = self.keys();
         let refused = |error: &dyn std::fmt::Display| {
             log::error!(event = "keys-refused"; "the keys in force stay as they were: {error}");
-            if let Some(metrics) = &self.inner.metrics {
-                metrics.auth.file_failed();
-            }
+            self.inner.metrics.auth.file_failed();
         };
         let keys = match Keys::read(&self.inner.keys_file) {
             Ok(keys) if keys.is_empty() && !before.is_empty() && !self.inner.keys_file.exists() => {
@@ -336,23 +355,47 @@ impl Door {
             self.inner.asks.store(true, Ordering::Relaxed);
         }
         *lock(&self.inner.keys) = Arc::new(keys);
+        for change in &changes {
+            self.changed(change, now);
+        }
         if !changes.is_empty() {
             let keys = self.keys().good(now);
-            log::info!(event = "keys-read", keys; "the keys were read again, {keys} are good; {}", changes.join(", "));
+            let told: Vec<_> = changes.iter().take(TOLD_MAX).map(Change::to_string).collect();
+            log::info!(event = "keys-read", keys; "the keys were read again, {keys} are good; {}", told.join(", "));
         }
+    }
+
+    /// Notes it in the trail, and ends the sessions that were got for a key that is good no more.
+    fn changed(&self, change: &Change, now: Timestamp) {
+        let Records { sessions, trail, .. } = &self.inner.records;
+        let (by, did) = match change.what {
+            What::New => (&*change.key.by, "key-issued"),
+            What::Over | What::Gone => {
+                sessions.end_of_key(&change.key.id);
+                ("", "key-revoked")
+            }
+            What::GoodAgain | What::Other => ("", "key-changed"),
+        };
+        let what = format!("{} ({})", change.key.name, change.key.id);
+        // Whoever writes the file does it on this machine.
+        trail.note(Note { at: now, by: by.into(), how: "local", address: None, did, what });
     }
 
     /// Ends the connections of who may no longer.
     fn look(&self, now: Timestamp) {
         let keys = self.keys();
-        if let Some(metrics) = &self.inner.metrics {
-            metrics.auth.set_keys(keys.good(now));
+        self.inner.metrics.auth.set_keys(keys.good(now));
+        let new_jwts = self.inner.jwts.as_ref().is_some_and(Verifier::refresh);
+        if new_jwts {
+            self.inner.records.sessions.end_of_jwts();
         }
         let mut ended = Vec::new();
         let passes = |inside: &Inside| -> Vec<_> { inside.passes.values().cloned().collect() };
         // Looking at many takes a while; nobody waits for it.
         for (caller, end) in passes(&lock(&self.inner.inside)) {
-            if !end.is_cancelled() && !self.may_stay(&caller, &keys, now) {
+            // With other keys it would have to be shown again, which whoever has it does by coming back.
+            let must_show_again = new_jwts && caller.how == How::Jwt;
+            if !end.is_cancelled() && (must_show_again || !self.may_stay(&caller, &keys, now)) {
                 ended.push((caller, end));
             }
         }
@@ -362,7 +405,7 @@ impl Door {
         let mut names: Vec<_> = ended.iter().map(|(caller, _)| &*caller.name).collect();
         names.sort_unstable();
         names.dedup();
-        names.truncate(NAMES_TOLD_MAX);
+        names.truncate(TOLD_MAX);
         log::info!(
             event = "connections-ended", connections = ended.len(), names = names.join(", ");
             "{} connection(s) are ended, of {}: what let them in is good no more",
@@ -379,25 +422,30 @@ impl Door {
         }
         match &caller.how {
             How::Key(id) => self.is_as_it_was(id, caller, keys, now),
-            How::Session { key: Some(id), .. } => self.is_as_it_was(id, caller, keys, now),
+            How::Session { id, key } => {
+                self.inner.records.sessions.is_open(id, now)
+                    && key.as_ref().is_none_or(|key| self.is_as_it_was(key, caller, keys, now))
+            }
             How::Anonymous => match self.inner.anonymous {
                 Anonymous::Anywhere => true,
                 Anonymous::Loopback => !self.asks(),
                 Anonymous::Nobody => false,
             },
-            How::Session { key: None, .. } | How::Jwt | How::Certificate | How::Local => true,
+            How::Jwt | How::Certificate | How::Local => true,
         }
     }
 
     /// Whether the key is good, and says what it said.
     fn is_as_it_was(&self, id: &str, caller: &Caller, keys: &Keys, now: Timestamp) -> bool {
         let Some(key) = keys.get(id).filter(|key| key.over(now).is_none()) else { return false };
+        self.inner.records.uses.used(&key.id, now);
         (&key.name, key.scopes, &key.reach) == (&caller.name, caller.scopes, &caller.reach)
     }
 }
 
 const EXPIRED: &str = "the key has expired; its time was set when it was issued";
 const REVOKED: &str = "the key was revoked";
+const SESSION_OVER: &str = "the session is over; log in again";
 
 /// Why a token is not taken.
 #[derive(Debug)]
@@ -415,6 +463,7 @@ impl Denied {
             Denied::NothingShown => "nothing_shown",
             Denied::NotGood(EXPIRED) => "expired",
             Denied::NotGood(REVOKED) => "revoked",
+            Denied::NotGood(SESSION_OVER) => "session_over",
             Denied::NotGood(_) => "wrong",
             Denied::ThroughProxy => "through_proxy",
             Denied::TooManyFailures { .. } => "too_many_failures",
@@ -430,3 +479,7 @@ fn this_machine() -> Caller {
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;

@@ -21,6 +21,7 @@ use super::{Caller, How, Scope, Scopes};
 use crate::model::{NAME_BYTES_MAX, Reach, Timestamp, check_name};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -34,7 +35,6 @@ const KEYS_MAX: usize = 50_000;
 /// Devices that a key may name.
 const GLOBS_MAX: usize = 64;
 const BY_BYTES_MAX: usize = 128;
-const CHANGES_TOLD_MAX: usize = 10;
 
 const HEAD: &str = "# API keys of Tidegate, as hashes. `tidegate token` writes this file, and keeps no other comments.\n\
                     # What is changed by hand is in force within two seconds.\n";
@@ -94,6 +94,38 @@ pub(super) enum Over {
 pub(super) struct Keys {
     all: Vec<Arc<Key>>,
     by_id: HashMap<Arc<str>, usize>,
+}
+
+/// A key that is other than it was.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub key: Arc<Key>,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    New,
+    /// Revoked, or expired.
+    Over,
+    GoodAgain,
+    /// Other scopes or devices.
+    Other,
+    /// It is in the file no more.
+    Gone,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            What::New => "new",
+            What::Over => "revoked",
+            What::GoodAgain => "good again",
+            What::Other => "changed",
+            What::Gone => "gone",
+        };
+        write!(f, "{what}: {} ({})", self.key.name, self.key.id)
+    }
 }
 
 /// A block of the file.
@@ -232,23 +264,20 @@ impl Keys {
         self.all.iter().filter(|key| key.over(now).is_none()).count()
     }
 
-    /// What is other than before, for people: the first few.
-    pub fn changes(&self, before: &Keys, now: Timestamp) -> Vec<String> {
-        let told = |key: &Key, what: &str| format!("{what}: {} ({})", key.name, key.id);
+    /// What is other than before.
+    pub fn changes(&self, before: &Keys, now: Timestamp) -> Vec<Change> {
+        let change = |key: &Arc<Key>, what| Change { key: key.clone(), what };
         let are = self.all.iter().filter_map(|key| {
-            let known = before.get(&key.id);
-            match (known, known.map(|known| known.over(now)), key.over(now)) {
-                (None, ..) => Some(told(key, "new")),
-                (_, Some(None), Some(_)) => Some(told(key, "revoked")),
-                (_, Some(Some(_)), None) => Some(told(key, "good again")),
-                (Some(known), ..) => {
-                    let same = (known.scopes, &known.reach) == (key.scopes, &key.reach);
-                    (!same).then(|| told(key, "changed"))
-                }
+            let Some(known) = before.get(&key.id) else { return Some(change(key, What::New)) };
+            let rights = |key: &Key| (key.name.clone(), key.scopes, key.reach.clone(), key.digest);
+            match (known.over(now), key.over(now)) {
+                (None, Some(_)) => Some(change(key, What::Over)),
+                (Some(_), None) => Some(change(key, What::GoodAgain)),
+                _ => (rights(known) != rights(key)).then(|| change(key, What::Other)),
             }
         });
         let gone = before.all.iter().filter(|key| self.get(&key.id).is_none());
-        are.chain(gone.map(|key| told(key, "gone"))).take(CHANGES_TOLD_MAX).collect()
+        are.chain(gone.map(|key| change(key, What::Gone))).collect()
     }
 }
 

@@ -45,7 +45,12 @@ fn a_key_is_good_until_it_expires_or_is_revoked() {
     assert_eq!(after.get(&id).unwrap().over(NOW), Some(Over::Revoked));
     assert_eq!(after.good(NOW), 1);
     assert!(!after.is_empty());
-    assert_eq!(after.changes(&keys, NOW), [format!("revoked: gw-7 ({id})")]);
+    let told = |of: &Keys, before: &Keys| {
+        of.changes(before, NOW).iter().map(Change::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&after, &keys), [format!("revoked: gw-7 ({id})")]);
+    assert_eq!(told(&keys, &after), [format!("good again: gw-7 ({id})")]);
+    assert_eq!(told(&Keys::default(), &keys).len(), 2);
     let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }

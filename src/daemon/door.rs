@@ -1,15 +1,16 @@
 //! Who may come, at the start: there must be something to ask for, unless the administrator said otherwise.
 
-use super::DaemonError;
+use super::{DaemonError, Thread};
 use crate::auth::Door;
 use crate::config::{Anonymous, Config};
 use crate::metrics::Metrics;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Reads who may come.
-pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<Door, DaemonError> {
-    Ok(Door::open(&config.auth, &config.state_dir, false, metrics.clone())?)
+/// Reads who may come, and starts the thread that remembers who came.
+pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<(Door, Thread), DaemonError> {
+    let (door, thread) = Door::open(&config.auth, &config.state_dir, false, metrics.clone())?;
+    Ok((door, ("auth".to_owned(), thread)))
 }
 
 /// Whether it may listen there. Where nobody is asked, that is said, loudly.

@@ -167,14 +167,15 @@ pub async fn start_as(
     make_private(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
-    let door = door::open(&config, &metrics)?;
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let (history, dead_letters) = match open_stores(&config, spool.id()) {
+    let open = || Ok((open_stores(&config, spool.id())?, door::open(&config, &metrics)?));
+    let ((history, dead_letters), (door, door_thread)) = match open() {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
         Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
+            let error: DaemonError = error;
             log::warn!(event = "disk-full", error:err = error; "the disk is full: the spool's reserve is given back for the start");
             writer.release_reserve()?;
-            open_stores(&config, spool.id())?
+            open()?
         }
         opened => opened?,
     };
@@ -220,7 +221,7 @@ pub async fn start_as(
     #[cfg(not(feature = "influx"))]
     let (influx, sink_threads) = (Vec::new(), Vec::new());
     let mut threads =
-        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
     threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
