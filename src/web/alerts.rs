@@ -4,6 +4,7 @@ use super::history::Parameters;
 use super::problem::Problem;
 use super::routes::{answer, caller, decoded, exactly, reading};
 use super::state::App;
+use super::trail::saying;
 use super::{body, rules, silences};
 use crate::alerts::{
     Alerts, BY_BYTES_MAX, BookError, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
@@ -176,7 +177,9 @@ async fn acknowledge(
     let (done, not) =
         app.alerts.acknowledge(ids, caller.reach.clone(), by, note).await.map_err(refused)?;
     let not: Vec<_> = not.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
-    Ok(warp::reply::json(&json!({ "acknowledged": done, "not": not })).into_response())
+    let reply = warp::reply::json(&json!({ "acknowledged": done, "not": not })).into_response();
+    let ids: Vec<_> = done.iter().map(ToString::to_string).collect();
+    Ok(saying(reply, format!("alerts {}", ids.join(", "))))
 }
 
 /// Reads the file: not on a thread that serves sockets.

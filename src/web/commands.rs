@@ -6,6 +6,7 @@ use super::history::Parameters;
 use super::problem::Problem;
 use super::routes::{self, answer, caller, reading};
 use super::state::App;
+use super::trail::saying;
 use crate::auth::{Caller, How};
 use crate::commands::{Command, CommandsError, Delivery, Wish};
 use crate::model::check_name;
@@ -137,7 +138,8 @@ async fn create(
     };
     let command = app.commands.create(wish).await.map_err(problem)?;
     let reply = warp::reply::json(&told(&command));
-    Ok(warp::reply::with_status(reply, StatusCode::ACCEPTED).into_response())
+    let reply = warp::reply::with_status(reply, StatusCode::ACCEPTED).into_response();
+    Ok(saying(reply, words(&command)))
 }
 
 async fn list(
@@ -201,7 +203,12 @@ async fn cancel(
     };
     reached(&app, &caller, id).await?;
     let command = app.commands.cancel(id, by(&caller, who.by)?).await.map_err(problem)?;
-    Ok(warp::reply::json(&told(&command)).into_response())
+    Ok(saying(warp::reply::json(&told(&command)).into_response(), words(&command)))
+}
+
+/// For the trail.
+fn words(command: &Command) -> String {
+    format!("{}: {} (command {})", command.device, command.name, command.id)
 }
 
 /// A command as the API tells it.

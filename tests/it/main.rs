@@ -53,6 +53,7 @@ mod presence;
 mod publisher;
 mod receiver;
 mod reload;
+mod session;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
