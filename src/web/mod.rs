@@ -19,6 +19,7 @@ mod ingest;
 mod ledger;
 mod live;
 mod notifications;
+mod openapi;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;
@@ -29,6 +30,7 @@ mod silences;
 mod state;
 mod surface;
 mod upgrade;
+mod wary;
 
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;

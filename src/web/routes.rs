@@ -8,7 +8,7 @@ use super::server::Peer;
 use super::state::App;
 use super::{
     alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, ledger, live,
-    notifications,
+    notifications, openapi,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -81,6 +81,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let status = get("api/v1/status")
         .and(with())
         .map(|app: Arc<App>| typed(app.status.status(), "application/json"));
+    let document = get("api/v1/openapi.json")
+        .map(|| typed(openapi::document().to_owned(), "application/json"));
     let health = get("healthz").map(|| typed("alive\n".to_owned(), "text/plain; charset=utf-8"));
     let ready = get("readyz").and(with()).map(|app: Arc<App>| match app.status.not_ready() {
         None => typed("ready\n".to_owned(), "text/plain; charset=utf-8"),
@@ -103,7 +105,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         boards::routes(app.clone()),
         commands::routes(app.clone()),
         notifications::routes(app),
-        status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
+        status.or(document).unify().or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
     ];
     others
         .into_iter()

@@ -2,7 +2,7 @@
 
 use super::entry::{self, Entered};
 use super::state::App;
-use super::{routes, upgrade};
+use super::{routes, upgrade, wary};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -178,7 +178,7 @@ async fn connection<S>(
                     }
                 },
             };
-            Ok::<_, Infallible>(response.map(boxed))
+            Ok::<_, Infallible>(wary::guarded(response).map(boxed))
         }
     });
     let mut builder = http1::Builder::new();

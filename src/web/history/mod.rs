@@ -185,7 +185,8 @@ fn shape(asked: &Asked<'_>, from: i64, to: i64) -> Result<Shape, Problem> {
 
 /// The log position in the id of a live frame; none if it is of another log.
 fn position_of(app: &App, id: &str) -> Result<Option<Position>, Problem> {
-    let parsed = id.split_once('-').and_then(|(epoch, offset)| {
+    // Of a frame that tells a part, too: it says how far.
+    let parsed = id.strip_suffix('p').unwrap_or(id).split_once('-').and_then(|(epoch, offset)| {
         Some((u64::from_str_radix(epoch, 16).ok()?, offset.parse().ok()?))
     });
     match parsed {
