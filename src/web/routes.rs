@@ -105,7 +105,16 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         boards::routes(app.clone()),
         commands::routes(app.clone()),
         notifications::routes(app),
-        status.or(document).unify().or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
+        status
+            .or(document)
+            .unify()
+            .or(health)
+            .unify()
+            .or(ready)
+            .unify()
+            .or(metrics)
+            .unify()
+            .boxed(),
     ];
     others
         .into_iter()
@@ -294,10 +303,10 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
 
 /// What no route took: as a problem document, like every other error.
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    let problem = if rejection.is_not_found() {
+    // That the path knows the method, the entry has seen: what no route took is no number where one stands.
+    let method = rejection.find::<warp::reject::MethodNotAllowed>();
+    let problem = if rejection.is_not_found() || method.is_some() {
         Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
-    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
     } else if rejection.find::<warp::reject::InvalidQuery>().is_some() {
         Problem::bad_request("the query string can't be read, or names an unknown parameter")
     } else {
