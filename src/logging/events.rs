@@ -23,6 +23,7 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("letters-replayed", "ce977b7e501147c1868d13800b4bce53"),
     ("listen-overridden", "a12b497e3ef245adabf0052f7c8c87e3"),
     ("pressure-changed", "0fd8e32b5a5140fd90b366389a88f8a2"),
+    ("reload-failed", "c1f0a9f1b6a84c1d9be1f2d7a5d3e04b"),
     ("reload-refused", "bb23b8c4bacc4a7e95f4488074e6162f"),
     ("reloaded", "e463e822ee004aae80a5205782c8a768"),
     ("repeated", "8adb8b0b18f9447bb1a69e6ff14d3cc1"),
