@@ -226,8 +226,8 @@ fn check_document(text: &[u8]) -> Result<(), Problem> {
     let wrong = |error: &dyn std::error::Error| {
         Problem::bad_request(format!("a board is a JSON object with name and panels: {error}"))
     };
-    // Of what is passed over, the reader would not look at the characters.
-    std::str::from_utf8(text).map_err(|error| wrong(&error))?;
+    // What the daemon does not understand must be JSON that others can read, too.
+    serde_json::from_slice::<Json>(text).map_err(|error| wrong(&error))?;
     let Document { name, .. } = body::object(text).map_err(|error| wrong(&error))?;
     if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Problem::bad_request(format!(
