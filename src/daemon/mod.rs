@@ -12,6 +12,8 @@
 mod accepted;
 mod alerts;
 mod commands;
+mod door;
+pub(crate) mod formats;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -28,7 +30,7 @@ mod status_line;
 mod stores;
 
 use crate::aggregate::WindowsError;
-use crate::auth::Door;
+use crate::auth::DoorError;
 use crate::config::Config;
 use crate::gate;
 use crate::intake::Intake;
@@ -41,8 +43,9 @@ use crate::sinks::influx::OpenError;
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::SpoolError;
 use crate::systemd::Service;
-use crate::web::{self, App, ServerOptions};
+use crate::web::{self, App, Tls};
 use history_follower::HistoryFollower;
+pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
 use reload::Changeable;
 pub use reload::{Failed, Fresh, Path, Reload};
@@ -72,6 +75,12 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// Who may come can't be known.
+    #[error("{0}")]
+    Door(#[from] DoorError),
+    /// A file was written by a newer release.
+    #[error("{0}")]
+    Newer(#[from] formats::Newer),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -101,21 +110,9 @@ pub enum DaemonError {
     #[cfg(feature = "influx")]
     #[error("{0}")]
     Http(HttpError),
-    /// The address can't be listened on.
-    #[error("{address} can't be listened on: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The socket that the service manager opened is reachable from elsewhere.
-    #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
-    )]
-    Exposed(SocketAddr),
+    /// Nobody could come in.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The windows of live can't be kept.
     #[error("live.windows: {0}")]
     Windows(WindowsError),
@@ -131,6 +128,7 @@ type Thread = (String, JoinHandle<()>);
 pub struct Daemon {
     config: Config,
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
@@ -161,15 +159,20 @@ pub async fn start_as(
     stop: CancellationToken,
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    let tls = listener::tls(&config)?;
+    // Before anything is changed.
+    formats::check(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let (history, dead_letters) = match open_stores(&config, spool.id()) {
+    let open = || Ok((open_stores(&config, spool.id())?, door::open(&config, &metrics)?));
+    let ((history, dead_letters), (door, door_thread)) = match open() {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
         Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
+            let error: DaemonError = error;
             log::warn!(event = "disk-full", error:err = error; "the disk is full: the spool's reserve is given back for the start");
             writer.release_reserve()?;
-            open_stores(&config, spool.id())?
+            open()?
         }
         opened => opened?,
     };
@@ -215,7 +218,7 @@ pub async fn start_as(
     #[cfg(not(feature = "influx"))]
     let (influx, sink_threads) = (Vec::new(), Vec::new());
     let mut threads =
-        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
     threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
@@ -250,7 +253,7 @@ pub async fn start_as(
     let intake =
         Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
     let app = Arc::new(App {
-        door: Door::open_to_all(),
+        door: door.clone(),
         intake,
         live,
         commands,
@@ -267,12 +270,13 @@ pub async fn start_as(
         status: overview.clone(),
         stop: stop.clone(),
     });
-    let listener = listener::open(&config, service.listener).await?;
+    let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
     let (reload, changeable) = reload::begin(config.clone(), app.alerts.clone());
     Ok(Daemon {
         config,
         listener,
+        tls,
         address,
         app,
         overview,
@@ -305,7 +309,7 @@ impl Daemon {
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
         let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
-        let Daemon { onlooker, changeable, hurry, .. } = self;
+        let Daemon { onlooker, changeable, hurry, tls, .. } = self;
         log::info!(
             event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -313,23 +317,21 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = ServerOptions {
-            connections_max: config.limits.connections_max,
-            header_timeout: config.limits.header_timeout,
-        };
+        let options = listener::options(&config, tls);
         let serving = web::serve(listener, app.clone(), options, stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
         let changing = changeable.run(stop.clone());
+        let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling, changing);
+            tokio::join!(serving, watching, reporting, bridging, telling, changing, guarding);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await

@@ -4,8 +4,7 @@
 //! back in answers. A browser takes an answer for the type that it says (`nosniff`), and if somebody
 //! opens one as a page, nothing in it is run or fetched.
 
-use warp::http::{HeaderValue, StatusCode, header};
-use warp::reply::Response;
+use warp::http::{HeaderValue, Response, StatusCode, header};
 
 /// The dashboard's page: nothing but our own origin, no inline script or style, and no page around ours.
 const PAGE: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; \
@@ -15,7 +14,7 @@ const DATA: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
 
 /// The answer, with what it tells browsers.
-pub(super) fn guarded(mut response: Response) -> Response {
+pub(super) fn guarded<B>(mut response: Response<B>) -> Response<B> {
     // What a browser has already keeps its policy: the headers of this answer would replace those of it.
     let is_unchanged = response.status() == StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();

@@ -68,6 +68,7 @@ mod small_spool;
 mod sparkplug_nodes;
 mod store;
 mod trouble;
+mod upgrade;
 mod victoria;
 mod viewer;
 mod viewers;
