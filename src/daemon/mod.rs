@@ -31,7 +31,7 @@ use crate::aggregate::WindowsError;
 use crate::auth::Door;
 use crate::config::Config;
 use crate::gate;
-use crate::intake::Intake;
+use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::sinks::book::BookError;
@@ -41,10 +41,10 @@ use crate::sinks::influx::OpenError;
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::SpoolError;
 use crate::systemd::Service;
-use crate::web::{self, App, ServerOptions};
+use crate::web::{self, App};
 use history_follower::HistoryFollower;
 use onlooker::{Onlooker, Pulses};
-use reload::Changeable;
+use reload::{Changeable, Changed};
 pub use reload::{Failed, Fresh, Path, Reload};
 use status::{Overview, Rooms};
 use std::net::SocketAddr;
@@ -223,12 +223,12 @@ pub async fn start_as(
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
+    let caps = Caps::new(config.limits.clone());
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
+        mqtt::open(&config, &caps, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
-    let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
         gate: gate_stats,
@@ -247,8 +247,14 @@ pub async fn start_as(
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
-    let intake =
-        Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
+    let intake = Intake::new(
+        gate.clone(),
+        caps.clone(),
+        live.clone(),
+        commands.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
     let app = Arc::new(App {
         door: Door::open_to_all(),
         intake,
@@ -269,7 +275,8 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let (reload, changeable) = reload::begin(config.clone(), app.alerts.clone());
+    let rooms = Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone() };
+    let (reload, changeable) = reload::begin(config.clone(), rooms);
     Ok(Daemon {
         config,
         listener,
@@ -313,11 +320,7 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = ServerOptions {
-            connections_max: config.limits.connections_max,
-            header_timeout: config.limits.header_timeout,
-        };
-        let serving = web::serve(listener, app.clone(), options, stop.clone());
+        let serving = web::serve(listener, app.clone(), changeable.serving(), stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());

@@ -19,6 +19,7 @@ mod ingest;
 mod ledger;
 mod live;
 mod notifications;
+mod places;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;

@@ -1,6 +1,7 @@
 //! The accept loop: a permit before each accept, timeouts on everything that a client can delay.
 
 use super::entry::{self, Entered};
+use super::places::Places;
 use super::state::App;
 use super::{routes, upgrade};
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -45,27 +46,27 @@ pub struct ServerOptions {
     pub header_timeout: Duration,
 }
 
-/// Serves until `stop`, then lets every connection finish its request; returns when all are closed.
+/// Serves until `stop`, and new connections by the options of that moment; then lets every connection finish its request; returns when all are closed.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
-    options: ServerOptions,
+    options: watch::Receiver<ServerOptions>,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(options.connections_max));
+    let mut places = Places::new(options);
     let tasks = TaskTracker::new();
     let routes = warp::service(routes::routes(app.clone()));
     loop {
         // The permit first: a client too many waits in the kernel's queue, and costs nothing here.
         let accepted = async {
-            let permit = permits.clone().acquire_owned().await;
+            let permit = places.take().await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
             accepted = accepted => accepted,
             () = stop.cancelled() => break,
         };
-        let (Ok(permit), Ok((socket, peer))) = (permit, accepted) else {
+        let Ok((socket, peer)) = accepted else {
             // Out of file descriptors, or the peer left before it was accepted.
             app.metrics.accept_failed();
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -78,7 +79,7 @@ pub async fn serve(
             peer,
             held,
             routes.clone(),
-            options.clone(),
+            places.options(),
             stop.clone(),
             tasks.clone(),
         );
