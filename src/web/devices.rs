@@ -148,7 +148,8 @@ pub async fn know(
         .map(|id| json!({ "id": id, "why": "it was never seen" }))
         .collect();
     let body = json!({ "known": amended, "not": not });
-    Ok(saying(warp::reply::json(&body).into_response(), amended.join(", ")))
+    let named = Vec::from_iter(amended).join(", ");
+    Ok(saying(warp::reply::json(&body).into_response(), named))
 }
 
 fn amendment(patch: Patch) -> Result<Amendment, Problem> {

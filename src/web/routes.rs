@@ -82,7 +82,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(with())
         .map(|app: Arc<App>| typed(app.status.status(), "application/json"));
     let document = get("api/v1/openapi.json")
-        .map(|| typed(openapi::document().to_owned(), "application/json"));
+        .map(|| typed(openapi::document().to_owned(), "application/json"))
+        .boxed();
     let health = get("healthz").map(|| typed("alive\n".to_owned(), "text/plain; charset=utf-8"));
     let ready = get("readyz").and(with()).map(|app: Arc<App>| match app.status.not_ready() {
         None => typed("ready\n".to_owned(), "text/plain; charset=utf-8"),
@@ -107,7 +108,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         notifications::routes(app.clone()),
         session::routes(app.clone()),
         keys::routes(app.clone()),
-        trail::routes(app),
+        trail::routes(app.clone()),
         document,
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
     ];
