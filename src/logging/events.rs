@@ -22,6 +22,7 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("intake-refused", "837381de39954c85b4215d545005dc97"),
     ("letters-replayed", "ce977b7e501147c1868d13800b4bce53"),
     ("listen-overridden", "a12b497e3ef245adabf0052f7c8c87e3"),
+    ("memory-high-low", "0c4da745a6c44a3f93d23e6a52e8d889"),
     ("pressure-changed", "0fd8e32b5a5140fd90b366389a88f8a2"),
     ("reload-refused", "bb23b8c4bacc4a7e95f4488074e6162f"),
     ("reloaded", "e463e822ee004aae80a5205782c8a768"),
