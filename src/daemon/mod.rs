@@ -31,7 +31,7 @@ mod stores;
 
 use crate::aggregate::WindowsError;
 use crate::auth::DoorError;
-use crate::config::Config;
+use crate::config::{Config, worst_case_memory};
 use crate::gate;
 use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
@@ -184,6 +184,8 @@ pub async fn start_as(
     let (gate, gate_thread, gate_stats) =
         gate::open(writer, spool.clone(), admission, ledger.clone(), config.limits.gate_memory)
             .map_err(thread_error)?;
+
+    compare_with_ceiling(&config, gate.pressure().ceiling());
 
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
@@ -376,6 +378,18 @@ fn thread_error(error: std::io::Error) -> DaemonError {
 
 fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(thread_error)
+}
+
+/// Says it if everything that is bounded, full at once, would not fit under `MemoryHigh=`.
+fn compare_with_ceiling(config: &Config, ceiling: Option<&gate::Ceiling>) {
+    let worst: u64 = worst_case_memory(config).iter().map(|line| line.bytes).sum();
+    if let Some(high) = ceiling.map(gate::Ceiling::high).filter(|high| worst > *high) {
+        log::warn!(
+            event = "memory-high-low", high, worst;
+            "MemoryHigh= is below the memory that the daemon takes at worst (tidegate check): producers are \
+             slowed from four fifths of it on"
+        );
+    }
 }
 
 /// Readings may be confidential: only the daemon's own user looks into the directory.
