@@ -8,6 +8,7 @@ mod auth;
 mod bridges;
 mod commands;
 mod devices;
+mod listener;
 mod live;
 mod notify;
 
@@ -16,6 +17,7 @@ pub use auth::Auth;
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
 pub use devices::Devices;
+pub use listener::Listener;
 pub use live::{LiveGauges, Viewers};
 pub use notify::{ChannelGauges, Channels};
 
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub commands: Commands,
     /// Of who may come.
     pub auth: Auth,
+    /// Of how connections come in.
+    pub listener: Listener,
     gauges: Gauges,
 }
 
@@ -291,6 +295,7 @@ impl Metrics {
             requests: add(r, "http_requests", "HTTP requests, handshakes included"),
             commands: Commands::new(r),
             auth: Auth::new(r),
+            listener: Listener::new(r),
             gauges: Gauges {
                 pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
                 spool_bytes: add(r, "spool_bytes", "Size of the spool"),

@@ -94,10 +94,11 @@ const KNOWS: &[(&str, &[&str])] = &[
         &[
             "model", "auth", "clock", "wire", "decode", "routes", "intake", "ledger", "live",
             "commands", "sinks", "notify", "spool", "metrics", "config", "rules", "alerts",
+            "watched",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),
-    ("metrics", &["spool"]),
+    ("metrics", &["model", "spool"]),
     ("logging", &["clock", "config"]),
 ];
 

@@ -45,6 +45,10 @@ pub struct Config {
     pub clocks: super::ClocksConfig,
     /// Who may come.
     pub auth: super::AuthConfig,
+    /// TLS on the listener; `None` = without.
+    pub tls: Option<super::TlsConfig>,
+    /// Proxies before it.
+    pub proxy: super::ProxyConfig,
     /// Logging.
     pub log: LogConfig,
     /// How long a shutdown may take.
@@ -61,6 +65,8 @@ pub struct LimitsConfig {
     /// Caps on one message, as every client is told them.
     pub wire: crate::wire::Limits,
     pub connections_max: usize,
+    pub connections_per_address: u32,
+    pub handshakes_per_second: u32,
     pub new_series_per_minute: u32,
     pub series_max: usize,
     pub batches_per_second: u32,
@@ -122,6 +128,7 @@ pub struct LiveConfig {
     pub resume_memory: usize,
     pub resume_keep: Duration,
     pub viewers_max: usize,
+    pub viewers_per_address: u32,
 }
 
 /// Logging.
@@ -180,6 +187,8 @@ pub(super) fn check(
         devices: check.devices(&file.devices),
         clocks: check.clocks(&file.clocks),
         auth: check.auth(&file.auth, beside.unwrap_or(&file.state_dir)),
+        tls: check.tls(&file.tls),
+        proxy: check.proxy(&file.proxy),
         log: LogConfig {
             level: check.one_of("log.level", &file.log.level, LEVELS),
             modules: check.log_modules(&file.log.modules),
@@ -197,7 +206,7 @@ pub(super) fn check(
 /// Turns values into checked ones; what is wrong is noted and replaced by something harmless, so
 /// that the next mistake is found too.
 pub(super) struct Checker<'a> {
-    mistakes: &'a mut Vec<Mistake>,
+    pub(super) mistakes: &'a mut Vec<Mistake>,
 }
 
 impl Checker<'_> {
@@ -335,6 +344,16 @@ impl Checker<'_> {
         LimitsConfig {
             wire: self.wire_limits(file),
             connections_max: file.connections_max,
+            connections_per_address: self.count(
+                "limits.connections_per_address",
+                file.connections_per_address,
+                1..=1_000_000,
+            ),
+            handshakes_per_second: self.count(
+                "limits.handshakes_per_second",
+                file.handshakes_per_second,
+                1..=1_000_000,
+            ),
             new_series_per_minute: self.count(
                 "limits.new_series_per_minute",
                 file.new_series_per_minute,
@@ -450,6 +469,11 @@ impl Checker<'_> {
             ),
             resume_keep: self.duration("live.resume_keep", &file.resume_keep),
             viewers_max: file.viewers_max,
+            viewers_per_address: self.count(
+                "live.viewers_per_address",
+                file.viewers_per_address,
+                1..=1_000_000,
+            ),
         }
     }
 }

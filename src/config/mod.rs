@@ -14,8 +14,10 @@ mod layers;
 mod memory;
 mod mqtt;
 mod notify;
+mod proxy;
 mod publish;
 mod sinks;
+mod tls;
 
 pub use crate::model::parse_duration;
 pub use alerts::AlertsConfig;
@@ -29,8 +31,10 @@ pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
 pub use notify::NotifyConfig;
+pub use proxy::ProxyConfig;
 pub use publish::{PublishConfig, TopicTemplate};
 pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
+pub use tls::{ClientCertificates, TlsConfig, TlsVersion};
 
 /// The manual: every key with its default and a sentence.
 pub const MANUAL: &str = include_str!("../../config/tidegate.toml");

@@ -1,6 +1,6 @@
 //! Who may come, at the start: there must be something to ask for, unless the administrator said otherwise.
 
-use super::{DaemonError, Thread};
+use super::{DaemonError, ListenError, Thread};
 use crate::auth::Door;
 use crate::config::{Anonymous, Config};
 use crate::metrics::Metrics;
@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 /// Reads who may come, and starts the thread that remembers who came.
 pub(super) fn open(config: &Config, metrics: &Arc<Metrics>) -> Result<(Door, Thread), DaemonError> {
-    let (door, thread) = Door::open(&config.auth, &config.state_dir, false, metrics.clone())?;
+    let takes = config.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let (door, thread) = Door::open(&config.auth, &config.state_dir, takes, metrics.clone())?;
     Ok((door, ("auth".to_owned(), thread)))
 }
 
 /// Whether it may listen there. Where nobody is asked, that is said, loudly.
-pub(super) fn expose(config: &Config, door: &Door, address: SocketAddr) -> Result<(), DaemonError> {
+pub(super) fn expose(config: &Config, door: &Door, address: SocketAddr) -> Result<(), ListenError> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     match config.auth.anonymous {
         Anonymous::Anywhere if is_loopback => log::warn!(
@@ -28,7 +29,7 @@ pub(super) fn expose(config: &Config, door: &Door, address: SocketAddr) -> Resul
              send commands to devices and change rules (auth.anonymous = \"anywhere\")"
         ),
         Anonymous::Loopback | Anonymous::Nobody if !is_loopback && !door.asks() => {
-            return Err(DaemonError::Exposed(address));
+            return Err(ListenError::Exposed(address));
         }
         Anonymous::Loopback | Anonymous::Nobody => {}
     }
