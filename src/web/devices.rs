@@ -5,6 +5,7 @@ use super::history::{Asked, Parameters, series_json};
 use super::problem::Problem;
 use super::routes::unreached;
 use super::state::App;
+use super::trail::saying;
 use crate::auth::Caller;
 use crate::live::{Amendment, ClockPolicy, DeviceDetail, DeviceState};
 use crate::model::{Timestamp, check_name};
@@ -152,7 +153,7 @@ pub async fn know(
         .map(|id| json!({ "id": id, "why": "it was never seen" }))
         .collect();
     let body = json!({ "known": amended, "not": not });
-    Ok(warp::reply::json(&body).into_response())
+    Ok(saying(warp::reply::json(&body).into_response(), amended.join(", ")))
 }
 
 fn amendment(patch: Patch) -> Result<Amendment, Problem> {

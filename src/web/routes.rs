@@ -7,8 +7,8 @@ use super::quarantine;
 use super::server::Peer;
 use super::state::App;
 use super::{
-    alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, ledger, live,
-    notifications,
+    alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, keys, ledger, live,
+    notifications, session, trail,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -102,15 +102,19 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         alerts::routes(app.clone()),
         boards::routes(app.clone()),
         commands::routes(app.clone()),
-        notifications::routes(app),
+        notifications::routes(app.clone()),
+        session::routes(app.clone()),
+        keys::routes(app.clone()),
+        trail::routes(app.clone()),
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
     ];
-    others
+    let all = others
         .into_iter()
         .fold(post_ingest, |one, other| one.or(other).unify().boxed())
         .recover(rejected)
         .map(Reply::into_response)
-        .boxed()
+        .boxed();
+    trail::noted(app, all)
 }
 
 /// The files of the dashboard.

@@ -1,6 +1,7 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod access;
 mod alerts;
 mod alerts_trouble;
 mod audit;
@@ -52,6 +53,7 @@ mod presence;
 mod publisher;
 mod receiver;
 mod reload;
+mod session;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
