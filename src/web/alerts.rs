@@ -9,7 +9,7 @@ use super::{body, rules, silences};
 use crate::alerts::{
     Alerts, BY_BYTES_MAX, BookError, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
 };
-use crate::auth::{Caller, How};
+use crate::auth::Caller;
 use crate::rules::{Alert, Severity, State, Value};
 use bytes::Buf;
 use futures_util::Stream;
@@ -206,9 +206,9 @@ pub(super) async fn parsed<T: DeserializeOwned>(
     body::object(&bytes).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
-/// Who acts: the caller, unless nobody was asked; then as they say.
+/// Who acts: the caller, unless nobody was asked, or only this machine; then as they say.
 pub(super) fn by_whom(caller: &Caller, by: Option<String>) -> Result<String, Problem> {
-    if caller.how != How::Anonymous {
+    if !caller.how.says_who() {
         return Ok(caller.name.to_string());
     }
     let by = by.filter(|by| !by.is_empty()).unwrap_or_else(|| OPERATOR.to_owned());

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::routes::{self, answer, caller, reading};
 use super::state::App;
 use super::trail::saying;
-use crate::auth::{Caller, How};
+use crate::auth::Caller;
 use crate::commands::{Command, CommandsError, Delivery, Wish};
 use crate::model::check_name;
 use bytes::Buf;
@@ -247,9 +247,9 @@ fn understood<T: DeserializeOwned>(body: &[u8], shape: &str) -> Result<T, Proble
     body::object(body).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
-/// Who does it: the caller, unless nobody was asked; then as they say.
+/// Who does it: the caller, unless nobody was asked, or only this machine; then as they say.
 pub(super) fn by(caller: &Caller, name: Option<String>) -> Result<String, Problem> {
-    if caller.how != How::Anonymous {
+    if !caller.how.says_who() {
         return Ok(caller.name.to_string());
     }
     let name = name.unwrap_or_else(|| "operator".to_owned());

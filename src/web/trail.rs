@@ -211,6 +211,7 @@ mod tests {
                 address: "10.0.0.7:5".parse().unwrap(),
                 certificate: None,
                 is_forwarded: false,
+                is_tls: false,
             };
             let doing = doing(method, path, Some(Arc::new(caller.clone())), Some(peer));
             doing.map(|doing| doing.done(response))

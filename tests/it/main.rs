@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod abuse_content;
+mod access;
 mod alerts;
 mod alerts_trouble;
 mod audit;
