@@ -46,6 +46,7 @@ mod notify;
 #[cfg(feature = "mqtt")]
 mod notify_mail;
 mod operator;
+mod plant;
 mod presence;
 #[cfg(feature = "mqtt")]
 mod publisher;
@@ -64,6 +65,7 @@ mod small_spool;
 #[cfg(feature = "mqtt")]
 mod sparkplug_nodes;
 mod store;
+mod tls;
 mod trouble;
 mod victoria;
 mod viewer;
