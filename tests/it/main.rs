@@ -1,6 +1,7 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod abuse;
 mod alerts;
 mod audit;
 mod bad_input;
@@ -48,6 +49,7 @@ mod notify_mail;
 mod operator;
 mod plant;
 mod presence;
+mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;

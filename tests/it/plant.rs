@@ -72,7 +72,7 @@ impl Plant {
         Daemon::start(&settings.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// `NAME@` in a setting stands for a file of ours.
+    /// `@` in a setting stands for our directory.
     pub fn settings(&self, settings: &[&str]) -> Vec<String> {
         let tls = ["tls.certificate_file=@server.pem", "tls.key_file=@server.key"];
         let all = tls.iter().chain(settings);
@@ -113,6 +113,15 @@ impl Plant {
         let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
         session.complete_io(&mut socket)?;
         Ok(Secure(StreamOwned::new(session, socket)))
+    }
+
+    /// How a handshake begins.
+    pub fn hello(&self) -> Vec<u8> {
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut session = ClientConnection::new(Arc::new(self.config(None)), name).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        hello
     }
 
     /// GET over a connection of its own.
