@@ -11,6 +11,7 @@ mod demo;
 mod devices;
 mod drill;
 mod init;
+mod migrate;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod package_files;
@@ -31,6 +32,8 @@ use std::process::ExitCode;
 
 /// A command line that can't be used (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
+/// Files that can't be used: a newer release wrote them (EX_DATAERR).
+pub const EXIT_DATA: u8 = 65;
 /// A store that can't be written now, or a daemon that does not answer (EX_UNAVAILABLE).
 pub const EXIT_UNAVAILABLE: u8 = 69;
 /// A configuration that can't be used (EX_CONFIG).
@@ -82,6 +85,8 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     /// Look into the spool.
     Spool(spool::SpoolCommand),
+    /// Bring the history and the files beside it up to the newest format.
+    History(migrate::HistoryCommand),
     /// Send through the running installation with a device of its own, and look whether every promise
     /// is kept; holds the breaker of each sink for some seconds.
     Drill(drill::DrillCommand),
@@ -145,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Quarantine(command) => quarantine::quarantine(&command),
         Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
+        Command::History(command) => migrate::history(&command),
         Command::Audit(audit) => audit::audit(&audit),
         Command::PackageFiles(files) => package_files::package_files(&files),
     }

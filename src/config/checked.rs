@@ -9,7 +9,7 @@ use super::sinks::SinksConfig;
 use crate::model::parse_duration;
 use bytesize::ByteSize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that was decided, checked.
@@ -43,8 +43,8 @@ pub struct Config {
     pub devices: super::DevicesConfig,
     /// Clocks of devices.
     pub clocks: super::ClocksConfig,
-    /// Who may come without a token.
-    pub anonymous: Anonymous,
+    /// Who may come.
+    pub auth: super::AuthConfig,
     /// TLS on the listener; `None` = without.
     pub tls: Option<super::TlsConfig>,
     /// Proxies before it.
@@ -131,15 +131,6 @@ pub struct LiveConfig {
     pub viewers_per_address: u32,
 }
 
-/// Who may come without a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Everybody, as long as the daemon listens on a loopback address.
-    Loopback,
-    /// Everybody who reaches it.
-    Anywhere,
-}
-
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
@@ -169,8 +160,13 @@ const LEVELS: &[(&str, log::LevelFilter)] = &[
     ("trace", log::LevelFilter::Trace),
 ];
 
-/// Checks a file's values, collecting every mistake with the path of its key.
-pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> {
+/// Checks a file's values, collecting every mistake with the path of its key. It is in the directory
+/// `beside`, if there is one.
+pub(super) fn check(
+    file: &File,
+    beside: Option<&Path>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Config> {
     let before = mistakes.len();
     let mut check = Checker { mistakes };
     let limits = check.limits(&file.limits);
@@ -190,11 +186,7 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         notify: check.notify(&file.notify),
         devices: check.devices(&file.devices),
         clocks: check.clocks(&file.clocks),
-        anonymous: check.one_of(
-            "auth.anonymous",
-            &file.auth.anonymous,
-            &[("loopback", Anonymous::Loopback), ("anywhere", Anonymous::Anywhere)],
-        ),
+        auth: check.auth(&file.auth, beside.unwrap_or(&file.state_dir)),
         tls: check.tls(&file.tls),
         proxy: check.proxy(&file.proxy),
         log: LogConfig {
@@ -208,16 +200,6 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         },
         shutdown_deadline: check.duration("shutdown.deadline", &file.shutdown.deadline),
     };
-    if config.anonymous == Anonymous::Loopback && !config.listen.ip().is_loopback() {
-        check.wrong(
-            "listen",
-            format!(
-                "{} is not a loopback address, and nobody is asked for a token; listen on 127.0.0.1, \
-                 or say auth.anonymous = \"anywhere\" if everybody in that network may come",
-                config.listen
-            ),
-        );
-    }
     (mistakes.len() == before).then_some(config)
 }
 
@@ -230,6 +212,11 @@ pub(super) struct Checker<'a> {
 impl Checker<'_> {
     pub(super) fn wrong(&mut self, path: &str, problem: String) {
         self.mistakes.push(Mistake { path: path.to_owned(), problem });
+    }
+
+    /// How many there are so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.mistakes.len()
     }
 
     fn listen(&mut self, text: &str) -> SocketAddr {

@@ -24,7 +24,7 @@ pub(super) struct File {
     pub notify: Notify,
     pub devices: super::devices::Devices,
     pub clocks: super::devices::Clocks,
-    pub auth: Auth,
+    pub auth: super::auth::Auth,
     pub tls: super::tls::Tls,
     pub proxy: super::proxy::Proxy,
     pub log: Log,
@@ -259,12 +259,6 @@ pub(super) struct Email {
     pub severity_min: String,
     pub resolved: bool,
     pub acknowledged: bool,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Auth {
-    pub anonymous: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

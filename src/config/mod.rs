@@ -5,6 +5,7 @@
 //! get; nothing outside this room sees the first.
 
 mod alerts;
+mod auth;
 mod checked;
 mod commands;
 mod devices;
@@ -20,8 +21,9 @@ mod tls;
 
 pub use crate::model::parse_duration;
 pub use alerts::AlertsConfig;
+pub use auth::{Anonymous, AuthConfig, CertificateRule};
 pub use checked::{
-    Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
+    Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
 pub use commands::{CommandTopics, CommandsConfig};
 pub use devices::{ClocksConfig, DevicesConfig};

@@ -1,6 +1,8 @@
 //! Where clients come in: the socket that the service manager opened, or one of our own.
 
-use crate::config::{Anonymous, Config};
+use super::door;
+use crate::auth::Door;
+use crate::config::Config;
 use crate::web::{AddressLimits, ServerOptions, Tls, TlsError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +23,11 @@ pub enum ListenError {
     /// The socket that the service manager opened can't be used.
     #[error("the socket that systemd opened can't be used: {0}")]
     Handed(std::io::Error),
-    /// It is reachable from elsewhere.
+    /// It is reachable from elsewhere, and there is nothing to ask for.
     #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
+        "{0} is not a loopback address, and nobody could be asked for a token: make one with \
+         `tidegate token issue --name admin --scope admin`, or listen on 127.0.0.1 (`listen`, or ListenStream= \
+         of tidegate.socket), or say auth.anonymous = \"anywhere\" if everybody in that network may come"
     )]
     Exposed(SocketAddr),
     /// The certificate, its key, or who signs clients can't be used.
@@ -36,16 +38,16 @@ pub enum ListenError {
 /// The listener that was opened for us, or one of our own.
 pub(super) async fn open(
     config: &Config,
+    door: &Door,
     handed: Option<std::net::TcpListener>,
 ) -> Result<TcpListener, ListenError> {
     let Some(handed) = handed else {
+        door::expose(config, door, config.listen)?;
         let bound = TcpListener::bind(config.listen).await;
         return bound.map_err(|source| ListenError::Address { address: config.listen, source });
     };
     let address = handed.local_addr().map_err(ListenError::Handed)?;
-    if config.anonymous == Anonymous::Loopback && !address.ip().is_loopback() {
-        return Err(ListenError::Exposed(address));
-    }
+    door::expose(config, door, address)?;
     if address != config.listen {
         log::warn!(
             event = "listen-overridden", address:% = address, listen:% = config.listen;

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod alerts;
+mod alerts_trouble;
 mod audit;
 mod bad_input;
 mod boards;
@@ -53,6 +54,7 @@ mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;
+mod reload;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
@@ -69,6 +71,7 @@ mod sparkplug_nodes;
 mod store;
 mod tls;
 mod trouble;
+mod upgrade;
 mod victoria;
 mod viewer;
 mod viewers;
