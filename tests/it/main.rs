@@ -3,6 +3,7 @@
 
 mod abuse_content;
 mod access;
+mod abuse;
 mod alerts;
 mod alerts_trouble;
 mod audit;
@@ -50,7 +51,9 @@ mod notify;
 #[cfg(feature = "mqtt")]
 mod notify_mail;
 mod operator;
+mod plant;
 mod presence;
+mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;
@@ -70,6 +73,7 @@ mod small_spool;
 #[cfg(feature = "mqtt")]
 mod sparkplug_nodes;
 mod store;
+mod tls;
 mod trouble;
 mod upgrade;
 mod victoria;
