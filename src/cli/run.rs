@@ -31,7 +31,8 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
         let notifier = service.notifier.clone();
         let daemon = daemon::start_as(config, service, stop.clone()).await?;
         stop_on_signal(&stop)?;
-        let reloads = reload::on_hangup(settings.clone(), &effective, notifier, stop)?;
+        let reloads =
+            reload::on_hangup(settings.clone(), &effective, daemon.reload(), notifier, stop)?;
         tokio::join!(daemon.run(), reloads).0
     });
     end(runtime);

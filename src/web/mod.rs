@@ -35,6 +35,10 @@ pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 #[cfg(feature = "mqtt")]
 pub use quarantine::Quarantined;
-pub use server::{ServerOptions, serve};
+pub(crate) use server::ADDRESSES_MAX;
+pub use server::{
+    AddressLimits, PROXY_HEADER_FIXED_BYTES, ProxyHeader, ProxyHeaderError, ServerOptions, Tls,
+    TlsError, proxy_header_rest_bytes, read_proxy_header, serve,
+};
 pub use state::{App, StatusSource};
 pub use surface::{ForReach, Needs, ROWS, Row};

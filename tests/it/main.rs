@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod alerts;
+mod alerts_trouble;
 mod audit;
 mod bad_input;
 mod boards;
@@ -50,6 +51,7 @@ mod presence;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;
+mod reload;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
