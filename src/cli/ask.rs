@@ -1,6 +1,8 @@
 //! Asks a running daemon over HTTP/1.1, for the commands that need one.
 
+use super::way::Way;
 use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail};
+use crate::config::Config;
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
@@ -13,7 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
@@ -29,7 +30,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Whom {
     #[command(flatten)]
     pub settings: Settings,
-    /// The daemon, as http://host:port [default: where `listen` of the configuration says].
+    /// The daemon, as http://host:port, or https [default: where `listen` of the configuration says].
     #[arg(long)]
     pub url: Option<String>,
 }
@@ -39,7 +40,7 @@ impl Whom {
     pub fn daemon(&self) -> Result<Daemon, ExitCode> {
         match &self.url {
             Some(url) => Daemon::at(url).map_err(|mistake| fail(EXIT_USAGE, mistake)),
-            None => Daemon::listening(self.settings.load()?.0.listen)
+            None => Daemon::listening(&self.settings.load()?.0)
                 .map_err(|mistake| fail(EXIT_USAGE, mistake)),
         }
     }
@@ -52,6 +53,7 @@ pub(super) struct Daemon {
     authority: String,
     /// What a reverse proxy has before `/api`; without a slash at its end.
     base: String,
+    way: Way,
 }
 
 /// What a daemon said.
@@ -91,7 +93,7 @@ impl Answer {
 
 impl std::fmt::Display for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.base)
+        write!(f, "{}://{}{}", self.way.scheme(), self.authority, self.base)
     }
 }
 
@@ -108,18 +110,21 @@ impl Daemon {
     pub fn at(url: &str) -> Result<Daemon, String> {
         let example = "--url is like http://127.0.0.1:8080";
         let url = Url::parse(url).map_err(|error| format!("{example}: {error}"))?;
-        if url.scheme() != "http" {
-            return Err(format!("{example}: for TLS, ask on the other side of what ends it"));
-        }
+        let way = match url.scheme() {
+            "http" => Way::default(),
+            "https" => Way::secured(),
+            _ => return Err(example.to_owned()),
+        };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(example.to_owned());
         };
         let base = url.path().trim_end_matches('/').to_owned();
-        Ok(Daemon { authority: format!("{host}:{port}"), base })
+        Ok(Daemon { authority: format!("{host}:{port}"), base, way })
     }
 
     /// The one of this machine that listens there.
-    fn listening(listen: SocketAddr) -> Result<Daemon, String> {
+    fn listening(config: &Config) -> Result<Daemon, String> {
+        let listen = config.listen;
         if listen.port() == 0 {
             return Err("listen has port 0, which is any free one: say which with --url".to_owned());
         }
@@ -129,12 +134,13 @@ impl Daemon {
             ip => ip,
         };
         let authority = SocketAddr::new(ip, listen.port()).to_string();
-        Ok(Daemon { authority, base: String::new() })
+        Ok(Daemon { authority, base: String::new(), way: Way::local(config, ip) })
     }
 
     /// The address of its WebSocket for devices.
     pub fn ingest(&self) -> String {
-        format!("ws://{}{}/api/v1/ingest/ws", self.authority, self.base)
+        let scheme = if self.way.scheme() == "https" { "wss" } else { "ws" };
+        format!("{scheme}://{}{}/api/v1/ingest/ws", self.authority, self.base)
     }
 
     pub async fn get(&self, path: &str) -> Result<Answer, Unanswered> {
@@ -177,7 +183,7 @@ impl Daemon {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Stream, Unanswered> {
-        let connecting = timeout(CONNECT_MAX, TcpStream::connect(&self.authority)).await;
+        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
         let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let socket =
             connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })?;
@@ -227,11 +233,17 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Sources, load};
 
     #[test]
     fn a_daemon_is_found_where_it_listens_or_where_somebody_says() {
         let listening = |listen: &str| {
-            Daemon::listening(listen.parse().unwrap()).map(|daemon| daemon.to_string())
+            let flags = vec![
+                ("listen".to_owned(), listen.to_owned()),
+                ("auth.anonymous".to_owned(), "anywhere".to_owned()),
+            ];
+            let (config, _) = load(&Sources { flags, ..Sources::default() }).unwrap();
+            Daemon::listening(&config).map(|daemon| daemon.to_string())
         };
         assert_eq!(listening("0.0.0.0:8080").unwrap(), "http://127.0.0.1:8080");
         assert_eq!(listening("[::]:8080").unwrap(), "http://[::1]:8080");
@@ -241,7 +253,8 @@ mod tests {
         assert_eq!(at("http://gate.example/north/").unwrap(), "http://gate.example:80/north");
         assert_eq!(at("http://[::1]:8080").unwrap(), "http://[::1]:8080");
         assert_eq!(Daemon::at("http://a:1").unwrap().ingest(), "ws://a:1/api/v1/ingest/ws");
-        for wrong in ["127.0.0.1:8080", "https://gate.example", "unix:/run/x", ""] {
+        assert_eq!(at("https://gate.example").unwrap(), "https://gate.example:443");
+        for wrong in ["127.0.0.1:8080", "unix:/run/x", ""] {
             assert!(at(wrong).is_err(), "{wrong}");
         }
     }

@@ -25,6 +25,7 @@ mod simulate;
 mod spool;
 mod status;
 mod table;
+mod way;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
