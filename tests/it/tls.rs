@@ -364,3 +364,28 @@ fn who_is_revoked_while_connected_is_cut_off() {
         connection.until("\"type\":\"status\"");
     }
 }
+
+#[test]
+fn the_command_line_of_this_machine_finds_its_way() {
+    let plant = Plant::new();
+    let daemon = plant.daemon(&["proxy.trusted=127.0.0.1", "proxy.protocol=v2"]);
+    let status = daemon.command("status").output().unwrap();
+    let said = String::from_utf8_lossy(&[status.stdout, status.stderr].concat()).into_owned();
+    assert!(status.status.success(), "{said}");
+    // Another daemon's certificate is not its own.
+    let other = Plant::new();
+    let mut command = daemon.command("status");
+    command.args(["--set", &format!("tls.certificate_file={}", other.path("server.pem"))]);
+    let status = command.output().unwrap();
+    assert_eq!(status.status.code(), Some(69), "{}", String::from_utf8_lossy(&status.stderr));
+    // By its address, with the authority that signed it.
+    let direct = plant.daemon(&["auth.anonymous=anywhere"]);
+    let url = format!("https://localhost:{}", direct.address.port());
+    for (authorities, code) in [("ca.pem", 0), ("elsewhere.pem", 69)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["status", "--url", &url]).env("SSL_CERT_FILE", plant.path(authorities));
+        let status = command.output().unwrap();
+        let complaint = String::from_utf8_lossy(&status.stderr);
+        assert_eq!(status.status.code(), Some(code), "{complaint}");
+    }
+}
