@@ -22,6 +22,7 @@ const APPLIED: &[&str] = &[
     "alerting.events_max",
     "limits",
     "live.viewers_max",
+    "intake.mqtt",
 ];
 
 /// What of these can't: sizes of what was made at the start.

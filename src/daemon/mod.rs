@@ -135,7 +135,6 @@ pub struct Daemon {
     app: Arc<App>,
     overview: Arc<Overview>,
     threads: Vec<Thread>,
-    bridges: mqtt::Opened,
     onlooker: Onlooker,
     reload: Reload,
     changeable: Changeable,
@@ -224,9 +223,14 @@ pub async fn start_as(
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let caps = Caps::new(config.limits.clone());
-    let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &caps, &gate, &metrics, &live, &commands)?;
-    threads.extend(quarantine_threads);
+    let connected = mqtt::Rooms {
+        caps: caps.clone(),
+        gate: gate.clone(),
+        metrics: metrics.clone(),
+        live: live.clone(),
+        commands: commands.clone(),
+    };
+    let bridging = mqtt::open(&config, connected)?;
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
     let rooms = Rooms {
@@ -240,7 +244,7 @@ pub async fn start_as(
         metrics: metrics.clone(),
         history_stalled,
         influx: influx.clone(),
-        bridges: told_by_bridges,
+        bridges: bridging.told(),
         alerts: alerts.clone(),
         commands: commands.view(),
         notify: notify.clone(),
@@ -275,7 +279,8 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let rooms = Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone() };
+    let rooms =
+        Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone(), bridging };
     let (reload, changeable) = reload::begin(config.clone(), rooms);
     Ok(Daemon {
         config,
@@ -284,7 +289,6 @@ pub async fn start_as(
         app,
         overview,
         threads,
-        bridges,
         onlooker,
         reload,
         changeable,
@@ -311,7 +315,7 @@ impl Daemon {
     /// # Errors
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
-        let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
+        let Daemon { config, listener, address, app, overview, threads, stop, .. } = self;
         let Daemon { onlooker, changeable, hurry, .. } = self;
         log::info!(
             event = "started", address:% = address,
@@ -324,7 +328,6 @@ impl Daemon {
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
-        let bridging = bridges.run(stop.clone());
         let changing = changeable.run(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
@@ -332,10 +335,10 @@ impl Daemon {
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling, changing);
+            let (.., last_threads) = tokio::join!(serving, watching, reporting, telling, changing);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
-            join(threads).await
+            join(threads.into_iter().chain(last_threads).collect()).await
         };
         tokio::select! {
             outcome = drained => {

@@ -6,7 +6,8 @@
 //!
 //! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
 
-use super::alerts;
+use super::mqtt::Bridging;
+use super::{Thread, alerts};
 use crate::alerts::Alerts;
 use crate::config::{Config, LimitsConfig};
 use crate::gate::Gate;
@@ -30,6 +31,15 @@ pub struct Fresh {
 }
 
 impl Fresh {
+    /// The blocks of this list that are new, gone or others.
+    fn names(&self, list: &[&str]) -> Vec<String> {
+        let of_list = self.changed.iter().filter(|path| {
+            path.len() > list.len() && path.iter().zip(list).all(|(key, part)| key == part)
+        });
+        let names: BTreeSet<_> = of_list.map(|path| path[list.len()].clone()).collect();
+        names.into_iter().collect()
+    }
+
     /// Whether something at or below one of these differs.
     fn has(&self, parts: &[&str]) -> bool {
         let is_below = |part: &&str| {
@@ -78,6 +88,7 @@ pub(super) struct Changed {
     pub gate: Gate,
     pub caps: Caps,
     pub live: Live,
+    pub bridging: Bridging,
 }
 
 /// Who changes them.
@@ -108,26 +119,32 @@ impl Changeable {
         self.serving.subscribe()
     }
 
-    /// Does what is asked for, until `stop`; then nothing is begun any more, and all handles are gone.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs the rooms that may come and go, and does what is asked for, until `stop`; then nothing is
+    /// begun any more, and what is under way is finished. Gives the threads that end then, without
+    /// holding on to anything.
+    pub async fn run(mut self, stop: CancellationToken) -> Vec<Thread> {
+        self.rooms.bridging.start(&stop);
         loop {
             let asked = tokio::select! {
                 Some(asked) = self.asked.recv() => asked,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             };
             let (fresh, answer) = asked;
             tokio::select! {
                 // Who asked may have gone.
-                failed = self.apply(fresh) => drop(answer.send(failed)),
-                () = stop.cancelled() => return,
+                failed = self.apply(fresh, &stop) => drop(answer.send(failed)),
+                () = stop.cancelled() => break,
             }
         }
+        let Changed { bridging, .. } = self.rooms;
+        bridging.end().await.into_iter().collect()
     }
 
-    async fn apply(&mut self, fresh: Fresh) -> Vec<Failed> {
+    async fn apply(&mut self, fresh: Fresh, stop: &CancellationToken) -> Vec<Failed> {
         let mut failed = Vec::new();
         failed.extend(self.alerts(&fresh).await);
         failed.extend(self.limits(&fresh));
+        failed.extend(self.bridges(&fresh, stop).await);
         failed
     }
 
@@ -143,6 +160,15 @@ impl Changeable {
         in_force.rules.clone_from(&is.rules);
         (in_force.keep, in_force.events_max) = (is.keep, is.events_max);
         Vec::new()
+    }
+
+    async fn bridges(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
+        let list = ["intake", "mqtt"];
+        let names = fresh.names(&list);
+        let after = &fresh.config.intake.mqtt;
+        let before = std::mem::replace(&mut self.config.intake.mqtt, after.clone());
+        let failed = self.rooms.bridging.change(&names, &before, after, stop).await;
+        failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
     }
 
     fn limits(&mut self, fresh: &Fresh) -> Vec<Failed> {

@@ -51,6 +51,8 @@ mod presence;
 mod publisher;
 mod receiver;
 mod reload;
+#[cfg(feature = "mqtt")]
+mod reload_mqtt;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
