@@ -23,6 +23,7 @@ const APPLIED: &[&str] = &[
     "limits",
     "live.viewers_max",
     "intake.mqtt",
+    "sinks.influx",
 ];
 
 /// What of these can't: sizes of what was made at the start.

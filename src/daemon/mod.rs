@@ -21,7 +21,7 @@ mod notify;
 mod onlooker;
 mod reload;
 mod sink_status;
-#[cfg(feature = "influx")]
+#[cfg_attr(not(feature = "influx"), path = "no_sinks.rs")]
 mod sinks;
 mod status;
 mod status_line;
@@ -174,7 +174,6 @@ pub async fn start_as(
     };
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
-    #[cfg(feature = "influx")]
     writer.skip_to(sinks::head(&config, &spool)?);
     let ledger = Arc::new(Ledger::new(admission.tally().total().samples, spool.next()));
     let admission = know_series(admission, &history.reader);
@@ -192,7 +191,6 @@ pub async fn start_as(
         // Of every sample before its position one of these is true.
         counts.stored + counts.skipped + counts.shed,
     );
-    #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let alerts = alerts::open(&config, &spool)?;
     let (live, live_threads) = live_feed::start(&config, &spool, &reader, pulses.live.clone())?;
@@ -209,14 +207,11 @@ pub async fn start_as(
         pulse: pulses.history.clone(),
     };
     let history_thread = thread("history", move || follower.run())?;
-    #[cfg(feature = "influx")]
-    let (influx, sink_threads) = prepared.start(&stop, &hurry)?;
-    #[cfg(not(feature = "influx"))]
-    let (influx, sink_threads) = (Vec::new(), Vec::new());
+    let sinking = prepared.start(&spool, &metrics, &stop, &hurry)?;
+    let influx = sinking.list();
     let mut threads =
         vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
     threads.extend(live_threads);
-    threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);
 
@@ -250,7 +245,9 @@ pub async fn start_as(
         notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
-    let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
+    let onlooker = Onlooker::start(service.notifier, &pulses, &gate)?;
+    let watched = onlooker.of_sinks();
+    watched.are(&influx.all());
     let intake = Intake::new(
         gate.clone(),
         caps.clone(),
@@ -279,8 +276,15 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let rooms =
-        Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone(), bridging };
+    let rooms = Changed {
+        alerts: app.alerts.clone(),
+        gate,
+        caps,
+        live: app.live.clone(),
+        bridging,
+        sinking,
+        watched,
+    };
     let (reload, changeable) = reload::begin(config.clone(), rooms);
     Ok(Daemon {
         config,

@@ -7,9 +7,11 @@
 //! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
 
 use super::mqtt::Bridging;
+use super::onlooker::OfSinks;
+use super::sinks::Sinking;
 use super::{Thread, alerts};
 use crate::alerts::Alerts;
-use crate::config::{Config, LimitsConfig};
+use crate::config::{Config, InfluxConfig, LimitsConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
 use crate::live::Live;
@@ -89,6 +91,8 @@ pub(super) struct Changed {
     pub caps: Caps,
     pub live: Live,
     pub bridging: Bridging,
+    pub sinking: Sinking,
+    pub watched: OfSinks,
 }
 
 /// Who changes them.
@@ -136,8 +140,8 @@ impl Changeable {
                 () = stop.cancelled() => break,
             }
         }
-        let Changed { bridging, .. } = self.rooms;
-        bridging.end().await.into_iter().collect()
+        let Changed { bridging, sinking, .. } = self.rooms;
+        sinking.end().into_iter().chain(bridging.end().await).collect()
     }
 
     async fn apply(&mut self, fresh: Fresh, stop: &CancellationToken) -> Vec<Failed> {
@@ -145,6 +149,7 @@ impl Changeable {
         failed.extend(self.alerts(&fresh).await);
         failed.extend(self.limits(&fresh));
         failed.extend(self.bridges(&fresh, stop).await);
+        failed.extend(self.sinks(&fresh, stop).await);
         failed
     }
 
@@ -168,6 +173,21 @@ impl Changeable {
         let after = &fresh.config.intake.mqtt;
         let before = std::mem::replace(&mut self.config.intake.mqtt, after.clone());
         let failed = self.rooms.bridging.change(&names, &before, after, stop).await;
+        failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
+    }
+
+    async fn sinks(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
+        let list = ["sinks", "influx"];
+        let names = fresh.names(&list);
+        let before = self.config.clone();
+        self.config.sinks.influx.clone_from(&fresh.config.sinks.influx);
+        let Changed { sinking, watched, .. } = &mut self.rooms;
+        let failed = sinking.change(&names, &before, &self.config, watched, stop).await;
+        // What failed is as it was.
+        let has_failed = |sink: &InfluxConfig| failed.iter().any(|(name, _)| *name == sink.name);
+        let sinks = &mut self.config.sinks.influx;
+        sinks.retain(|sink| !has_failed(sink));
+        sinks.extend(before.sinks.influx.into_iter().filter(has_failed));
         failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
     }
 

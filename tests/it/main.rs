@@ -53,6 +53,7 @@ mod receiver;
 mod reload;
 #[cfg(feature = "mqtt")]
 mod reload_mqtt;
+mod reload_sinks;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
