@@ -26,6 +26,7 @@ mod rulebook;
 mod silence;
 mod worker;
 
+pub(crate) use book::FORMAT;
 pub use book::{BookError, Detail, Filter, Happened};
 pub use handle::{Alerts, Asked, Counts, Refused, Stats};
 pub use rulebook::{RuleView, Source};

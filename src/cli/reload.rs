@@ -22,6 +22,7 @@ const APPLIED: &[&str] = &[
     "alerting.events_max",
     "limits",
     "live.viewers_max",
+    "live.viewers_per_address",
     "intake.mqtt",
     "sinks.influx",
 ];

@@ -12,6 +12,8 @@
 mod accepted;
 mod alerts;
 mod commands;
+mod door;
+pub(crate) mod formats;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -28,8 +30,8 @@ mod status_line;
 mod stores;
 
 use crate::aggregate::WindowsError;
-use crate::auth::Door;
-use crate::config::Config;
+use crate::auth::DoorError;
+use crate::config::{Config, worst_case_memory};
 use crate::gate;
 use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
@@ -43,6 +45,7 @@ use crate::spool::SpoolError;
 use crate::systemd::Service;
 use crate::web::{self, App};
 use history_follower::HistoryFollower;
+pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
 use reload::{Changeable, Changed};
 pub use reload::{Failed, Fresh, Path, Reload};
@@ -72,6 +75,12 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// Who may come can't be known.
+    #[error("{0}")]
+    Door(#[from] DoorError),
+    /// A file was written by a newer release.
+    #[error("{0}")]
+    Newer(#[from] formats::Newer),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -101,21 +110,9 @@ pub enum DaemonError {
     #[cfg(feature = "influx")]
     #[error("{0}")]
     Http(HttpError),
-    /// The address can't be listened on.
-    #[error("{address} can't be listened on: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The socket that the service manager opened is reachable from elsewhere.
-    #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
-    )]
-    Exposed(SocketAddr),
+    /// Nobody could come in.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The windows of live can't be kept.
     #[error("live.windows: {0}")]
     Windows(WindowsError),
@@ -160,15 +157,20 @@ pub async fn start_as(
     stop: CancellationToken,
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    let tls = listener::tls(&config)?;
+    // Before anything is changed.
+    formats::check(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let (history, dead_letters) = match open_stores(&config, spool.id()) {
+    let open = || Ok((open_stores(&config, spool.id())?, door::open(&config, &metrics)?));
+    let ((history, dead_letters), (door, door_thread)) = match open() {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
         Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
+            let error: DaemonError = error;
             log::warn!(event = "disk-full", error:err = error; "the disk is full: the spool's reserve is given back for the start");
             writer.release_reserve()?;
-            open_stores(&config, spool.id())?
+            open()?
         }
         opened => opened?,
     };
@@ -180,6 +182,8 @@ pub async fn start_as(
     let (gate, gate_thread, gate_stats) =
         gate::open(writer, spool.clone(), admission, ledger.clone(), config.limits.gate_memory)
             .map_err(thread_error)?;
+
+    compare_with_ceiling(&config, gate.pressure().ceiling());
 
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
@@ -210,7 +214,7 @@ pub async fn start_as(
     let sinking = prepared.start(&spool, &metrics, &stop, &hurry)?;
     let influx = sinking.list();
     let mut threads =
-        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);
@@ -257,7 +261,7 @@ pub async fn start_as(
         stop.clone(),
     );
     let app = Arc::new(App {
-        door: Door::open_to_all(),
+        door: door.clone(),
         intake,
         live,
         commands,
@@ -274,7 +278,7 @@ pub async fn start_as(
         status: overview.clone(),
         stop: stop.clone(),
     });
-    let listener = listener::open(&config, service.listener).await?;
+    let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
     let rooms = Changed {
         alerts: app.alerts.clone(),
@@ -285,7 +289,7 @@ pub async fn start_as(
         sinking,
         watched,
     };
-    let (reload, changeable) = reload::begin(config.clone(), rooms);
+    let (reload, changeable) = reload::begin(config.clone(), tls, rooms);
     Ok(Daemon {
         config,
         listener,
@@ -333,13 +337,15 @@ impl Daemon {
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
         let changing = changeable.run(stop.clone());
+        let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            let (.., last_threads) = tokio::join!(serving, watching, reporting, telling, changing);
+            let (.., last_threads) =
+                tokio::join!(serving, watching, reporting, telling, guarding, changing);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads.into_iter().chain(last_threads).collect()).await
@@ -380,6 +386,18 @@ fn thread_error(error: std::io::Error) -> DaemonError {
 
 fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(thread_error)
+}
+
+/// Says it if everything that is bounded, full at once, would not fit under `MemoryHigh=`.
+fn compare_with_ceiling(config: &Config, ceiling: Option<&gate::Ceiling>) {
+    let worst: u64 = worst_case_memory(config).iter().map(|line| line.bytes).sum();
+    if let Some(high) = ceiling.map(gate::Ceiling::high).filter(|high| worst > *high) {
+        log::warn!(
+            event = "memory-high-low", high, worst;
+            "MemoryHigh= is below the memory that the daemon takes at worst (tidegate check): producers are \
+             slowed from four fifths of it on"
+        );
+    }
 }
 
 /// Readings may be confidential: only the daemon's own user looks into the directory.

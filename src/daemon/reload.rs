@@ -9,14 +9,15 @@
 use super::mqtt::Bridging;
 use super::onlooker::OfSinks;
 use super::sinks::Sinking;
-use super::{Thread, alerts};
+use super::{Thread, alerts, listener};
 use crate::alerts::Alerts;
 use crate::config::{Config, InfluxConfig, LimitsConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
 use crate::live::Live;
-use crate::web::ServerOptions;
+use crate::web::{ServerOptions, Tls};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -106,15 +107,10 @@ pub(super) struct Changeable {
 }
 
 /// Begins with this configuration in force.
-pub(super) fn begin(config: Config, rooms: Changed) -> (Reload, Changeable) {
+pub(super) fn begin(config: Config, tls: Option<Arc<Tls>>, rooms: Changed) -> (Reload, Changeable) {
     let (sender, asked) = mpsc::channel(1);
-    let serving = watch::Sender::new(serving(&config.limits));
+    let serving = watch::Sender::new(listener::options(&config, tls));
     (Reload(sender), Changeable { asked, config, rooms, serving })
-}
-
-fn serving(limits: &LimitsConfig) -> ServerOptions {
-    let &LimitsConfig { connections_max, header_timeout, .. } = limits;
-    ServerOptions { connections_max, header_timeout }
 }
 
 impl Changeable {
@@ -197,6 +193,10 @@ impl Changeable {
             self.config.live.viewers_max = fresh.config.live.viewers_max;
             self.rooms.live.set_viewers_max(self.config.live.viewers_max);
         }
+        if fresh.has(&["live.viewers_per_address"]) {
+            self.config.live.viewers_per_address = fresh.config.live.viewers_per_address;
+            self.serve();
+        }
         if !fresh.has(&["limits"]) {
             return failed;
         }
@@ -215,9 +215,16 @@ impl Changeable {
             failed.push(Failed::new(&["limits", "new_series_per_minute"], refusal));
             limits.new_series_per_minute = before.new_series_per_minute;
         }
-        self.serving.send_replace(serving(&limits));
         self.rooms.caps.set(limits.clone());
         self.config.limits = limits;
+        self.serve();
         failed
+    }
+
+    /// New connections are served by what is in force; TLS goes on as it is.
+    fn serve(&self) {
+        self.serving.send_modify(|options| {
+            *options = listener::options(&self.config, options.tls.clone());
+        });
     }
 }

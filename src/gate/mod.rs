@@ -15,6 +15,7 @@
 //! Full-case of the queue: it holds as many offers as there can be reservations of the smallest
 //! size, so that it is never full for who holds one.
 
+mod ceiling;
 mod flow;
 mod memory;
 mod pressure;
@@ -24,6 +25,7 @@ mod round_robin;
 mod shares;
 mod thread;
 
+pub use ceiling::Ceiling;
 pub use flow::{Credit, Fills, Flow, Level, Resource, Terms};
 pub use memory::{Reserved, Reserving};
 pub use pressure::Pressure;

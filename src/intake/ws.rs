@@ -9,33 +9,32 @@
 //! its cap, and a client that does not read for [`SEND_TIMEOUT`] is dropped; commands wait on its line.
 
 mod errands;
+mod greeting;
 
 use super::Intake;
 use super::account::{Account, Admittance};
-use super::caps::{Followed, InForce};
-use super::connections::Registered;
+use super::caps::Followed;
 use super::messages::{
-    End, SEND_TIMEOUT, binary, close, flush, next_binary, packed, restart, send, sent, unwelcome,
+    End, SEND_TIMEOUT, binary, close, flush, packed, restart, send, sent, unwelcome,
 };
-use super::reading::{self, Read, reached};
+use super::reading::{Read, reached};
 use super::refusal::{Refusal, Retry};
 use crate::auth::Pass;
 use crate::clock;
 use crate::commands::{Carrier, Errand, Line};
-use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving, Share, Terms};
-use crate::live::{ClientInfo, Connected};
-use crate::model::{ClientId, Seq, SessionId, Timestamp};
+use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving};
+use crate::model::Seq;
 use crate::spool::Protocol;
-use crate::wire::{CloseCode, Compression, Downstream, Welcome};
+use crate::wire::{CloseCode, Downstream};
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use greeting::Greeted;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -71,70 +70,6 @@ impl Intake {
         }
     }
 
-    /// Waits for Hello and answers with Welcome.
-    async fn greet<S>(
-        &self,
-        socket: &mut WebSocketStream<S>,
-        peer: SocketAddr,
-        pass: &Pass,
-    ) -> Result<Greeted, End>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let expected = |problem: String| End::Close(CloseCode::HelloExpected, problem);
-        let caps = self.caps.now();
-        let limits = &caps.limits;
-        let first = tokio::select! {
-            first = timeout(limits.hello_timeout, next_binary(socket)) => first,
-            () = self.stop.cancelled() => return Err(restart()),
-            () = pass.ended().cancelled() => return Err(unwelcome()),
-        };
-        let first = first.map_err(|_| expected("no Hello came in time".to_owned()))??;
-        let received_at = clock::now();
-        let hello = reading::hello(&first, &limits.wire)
-            .map_err(|problem| expected(format!("the first message must be a Hello: {problem}")))?;
-        let client: ClientId = hello.client.as_str().into();
-        if !pass.caller().may_be(&client) {
-            let (name, detail) =
-                (&pass.caller().name, "by its own name, or that of a device it reaches");
-            return close(
-                CloseCode::Policy,
-                format!("{name} may only send {detail}, not as {client}"),
-            );
-        }
-        let session = hello.session;
-        let place = self.connections.register(client.clone(), session);
-        let greeting = self.gate.greet(&client, session, hello.resume, received_at);
-        let settled = greeting.await.map_err(not_greeted)?;
-        let share = self.gate.share(&client);
-        let terms = share.terms();
-        let credit = terms.borrow().credit(limits.credit_batches, limits.credit_bytes);
-        let welcome = Downstream::Welcome(Welcome {
-            last_seq: settled,
-            credit: credit.on_wire(),
-            limits: limits.wire.clone(),
-            server_time: received_at,
-        });
-        send(socket, packed(&welcome, hello.accept)).await?;
-        let booted_at = hello.booted_at(received_at);
-        let info = ClientInfo { labels: hello.labels, software: hello.software };
-        self.live.client_info(&client, info);
-        let connected = self.live.connected(&client, peer.ip());
-        let accept = hello.accept;
-        Ok(Greeted {
-            client,
-            session,
-            booted_at,
-            accept,
-            caps,
-            place,
-            connected,
-            credit,
-            share,
-            terms,
-        })
-    }
-
     async fn close<S>(&self, socket: &mut WebSocketStream<S>, code: CloseCode, message: String)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -162,23 +97,6 @@ impl Intake {
             log::debug!(code = code.number(); "the closing handshake was not finished in time");
         }
     }
-}
-
-/// What is known of a client after Hello.
-struct Greeted {
-    client: ClientId,
-    session: SessionId,
-    /// What its boot times are relative to, if it told its clock.
-    booted_at: Option<Timestamp>,
-    accept: Compression,
-    /// The limits that it was told; they hold as long as it is here.
-    caps: Arc<InForce>,
-    place: Registered,
-    connected: Connected,
-    credit: crate::gate::Credit,
-    share: Arc<Share>,
-    /// As the credit was computed from them, or newer.
-    terms: watch::Receiver<Terms>,
 }
 
 struct Conversation<'a, S> {
@@ -539,9 +457,4 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         }
         Ok(())
     }
-}
-
-fn not_greeted(refusal: gate::Refusal) -> End {
-    let gate::Refusal::Overloaded = refusal else { return restart() };
-    End::Close(CloseCode::TryLater, "too many connect at once; come back with back-off".to_owned())
 }

@@ -22,11 +22,6 @@ impl Places {
         Places { permits: Arc::new(Semaphore::new(count)), count, owed: 0, options }
     }
 
-    /// How connections are served now.
-    pub fn options(&self) -> ServerOptions {
-        self.options.borrow().clone()
-    }
-
     /// The next free place. Cancel-safe.
     pub async fn take(&mut self) -> OwnedSemaphorePermit {
         loop {
@@ -61,10 +56,9 @@ impl Places {
 mod tests {
     use super::*;
     use futures_util::FutureExt;
-    use std::time::Duration;
 
     fn with(connections_max: usize) -> ServerOptions {
-        ServerOptions { connections_max, header_timeout: Duration::from_secs(1) }
+        ServerOptions { connections_max, ..ServerOptions::default() }
     }
 
     #[test]

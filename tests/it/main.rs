@@ -1,8 +1,12 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod abuse_content;
+mod access;
 mod alerts;
+mod alerts_trouble;
 mod audit;
+mod authorisation;
 mod bad_input;
 mod boards;
 mod client;
@@ -54,6 +58,7 @@ mod reload;
 #[cfg(feature = "mqtt")]
 mod reload_mqtt;
 mod reload_sinks;
+mod session;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
@@ -69,6 +74,7 @@ mod small_spool;
 mod sparkplug_nodes;
 mod store;
 mod trouble;
+mod upgrade;
 mod victoria;
 mod viewer;
 mod viewers;

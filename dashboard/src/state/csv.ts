@@ -1,7 +1,8 @@
 // What is seen, as CSV: a row for each point of each series that is drawn within the span. Pure. RFC 4180: a head,
 // CRLF, quotes where needed. Times are UTC. A point of one sample is that sample; of more, count, min, max and avg
-// tell what the point stands for.
+// tell what the point stands for. Names and texts come from devices: none of them is a formula to a spreadsheet.
 
+import type { Value } from './fleet';
 import type { Span } from './span';
 import { shared } from './span';
 import type { Columns } from './trace';
@@ -22,19 +23,28 @@ export function csvOf(drawn: readonly Drawn[], span: Span): string {
   const rows = [HEAD.join(',')];
   for (const { device, metric, tags, unit, joined, bucket_ms } of drawn) {
     const tagText = Object.keys(tags).sort().map((key) => `${key}=${tags[key]}`).join(';');
-    const who = [device, metric, tagText, unit ?? '', String(bucket_ms / 1000)].map(cell).join(',');
+    const who = [...[device, metric, tagText, unit ?? ''].map(written), bucket_ms / 1000].join(',');
     for (let i = 0; i < joined.start.length; i++) {
       const start = joined.start[i]!;
       if (shared([start, start + bucket_ms], span) === null) continue;
       const numbers = [joined.min[i]!, joined.max[i]!, joined.avg[i]!].map(plain);
       const last = joined.last[i];
-      rows.push([new Date(start).toISOString(), who, joined.count[i], ...numbers, cell(String(last ?? ''))].join(','));
+      rows.push([new Date(start).toISOString(), who, joined.count[i], ...numbers, valueCell(last ?? null)].join(','));
     }
   }
   return rows.join('\r\n') + '\r\n';
 }
 
 const plain = (value: number): string => (Number.isFinite(value) ? String(value) : '');
+
+/** A text is written as one; numbers stay numbers, whatever sign they begin with. */
+const valueCell = (value: Value): string => (typeof value === 'string' ? written(value) : String(value ?? ''));
+
+/** What a spreadsheet would calculate begins with one of these. */
+const FORMULA = /^[=+\-@\t\r]/;
+
+/** What somebody else wrote: an apostrophe before it makes a spreadsheet take it as the text that it is. */
+const written = (text: string): string => cell(FORMULA.test(text) ? `'${text}` : text);
 
 function cell(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
