@@ -22,6 +22,9 @@ const APPLIED: &[&str] = &[
     "alerting.events_max",
     "limits",
     "live.viewers_max",
+    "live.viewers_per_address",
+    "intake.mqtt",
+    "sinks.influx",
 ];
 
 /// What of these can't: sizes of what was made at the start.

@@ -23,7 +23,7 @@ mod notify;
 mod onlooker;
 mod reload;
 mod sink_status;
-#[cfg(feature = "influx")]
+#[cfg_attr(not(feature = "influx"), path = "no_sinks.rs")]
 mod sinks;
 mod status;
 mod status_line;
@@ -132,7 +132,6 @@ pub struct Daemon {
     app: Arc<App>,
     overview: Arc<Overview>,
     threads: Vec<Thread>,
-    bridges: mqtt::Opened,
     onlooker: Onlooker,
     reload: Reload,
     changeable: Changeable,
@@ -177,7 +176,6 @@ pub async fn start_as(
     };
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
-    #[cfg(feature = "influx")]
     writer.skip_to(sinks::head(&config, &spool)?);
     let ledger = Arc::new(Ledger::new(admission.tally().total().samples, spool.next()));
     let admission = know_series(admission, &history.reader);
@@ -197,7 +195,6 @@ pub async fn start_as(
         // Of every sample before its position one of these is true.
         counts.stored + counts.skipped + counts.shed,
     );
-    #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let alerts = alerts::open(&config, &spool)?;
     let (live, live_threads) = live_feed::start(&config, &spool, &reader, pulses.live.clone())?;
@@ -214,23 +211,25 @@ pub async fn start_as(
         pulse: pulses.history.clone(),
     };
     let history_thread = thread("history", move || follower.run())?;
-    #[cfg(feature = "influx")]
-    let (influx, sink_threads) = prepared.start(&stop, &hurry)?;
-    #[cfg(not(feature = "influx"))]
-    let (influx, sink_threads) = (Vec::new(), Vec::new());
+    let sinking = prepared.start(&spool, &metrics, &stop, &hurry)?;
+    let influx = sinking.list();
     let mut threads =
         vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
-    threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
     let caps = Caps::new(config.limits.clone());
-    let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &caps, &gate, &metrics, &live, &commands)?;
-    threads.extend(quarantine_threads);
+    let connected = mqtt::Rooms {
+        caps: caps.clone(),
+        gate: gate.clone(),
+        metrics: metrics.clone(),
+        live: live.clone(),
+        commands: commands.clone(),
+    };
+    let bridging = mqtt::open(&config, connected)?;
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
     let rooms = Rooms {
@@ -244,13 +243,15 @@ pub async fn start_as(
         metrics: metrics.clone(),
         history_stalled,
         influx: influx.clone(),
-        bridges: told_by_bridges,
+        bridges: bridging.told(),
         alerts: alerts.clone(),
         commands: commands.view(),
         notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
-    let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
+    let onlooker = Onlooker::start(service.notifier, &pulses, &gate)?;
+    let watched = onlooker.of_sinks();
+    watched.are(&influx.all());
     let intake = Intake::new(
         gate.clone(),
         caps.clone(),
@@ -279,7 +280,15 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let rooms = Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone() };
+    let rooms = Changed {
+        alerts: app.alerts.clone(),
+        gate,
+        caps,
+        live: app.live.clone(),
+        bridging,
+        sinking,
+        watched,
+    };
     let (reload, changeable) = reload::begin(config.clone(), tls, rooms);
     Ok(Daemon {
         config,
@@ -288,7 +297,6 @@ pub async fn start_as(
         app,
         overview,
         threads,
-        bridges,
         onlooker,
         reload,
         changeable,
@@ -315,7 +323,7 @@ impl Daemon {
     /// # Errors
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
-        let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
+        let Daemon { config, listener, address, app, overview, threads, stop, .. } = self;
         let Daemon { onlooker, changeable, hurry, .. } = self;
         log::info!(
             event = "started", address:% = address,
@@ -328,7 +336,6 @@ impl Daemon {
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
-        let bridging = bridges.run(stop.clone());
         let changing = changeable.run(stop.clone());
         let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
@@ -337,10 +344,11 @@ impl Daemon {
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling, changing, guarding);
+            let (.., last_threads) =
+                tokio::join!(serving, watching, reporting, telling, guarding, changing);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
-            join(threads).await
+            join(threads.into_iter().chain(last_threads).collect()).await
         };
         tokio::select! {
             outcome = drained => {

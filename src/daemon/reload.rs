@@ -6,9 +6,12 @@
 //!
 //! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
 
-use super::{alerts, listener};
+use super::mqtt::Bridging;
+use super::onlooker::OfSinks;
+use super::sinks::Sinking;
+use super::{Thread, alerts, listener};
 use crate::alerts::Alerts;
-use crate::config::{Config, LimitsConfig};
+use crate::config::{Config, InfluxConfig, LimitsConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
 use crate::live::Live;
@@ -31,6 +34,15 @@ pub struct Fresh {
 }
 
 impl Fresh {
+    /// The blocks of this list that are new, gone or others.
+    fn names(&self, list: &[&str]) -> Vec<String> {
+        let of_list = self.changed.iter().filter(|path| {
+            path.len() > list.len() && path.iter().zip(list).all(|(key, part)| key == part)
+        });
+        let names: BTreeSet<_> = of_list.map(|path| path[list.len()].clone()).collect();
+        names.into_iter().collect()
+    }
+
     /// Whether something at or below one of these differs.
     fn has(&self, parts: &[&str]) -> bool {
         let is_below = |part: &&str| {
@@ -79,6 +91,9 @@ pub(super) struct Changed {
     pub gate: Gate,
     pub caps: Caps,
     pub live: Live,
+    pub bridging: Bridging,
+    pub sinking: Sinking,
+    pub watched: OfSinks,
 }
 
 /// Who changes them.
@@ -104,26 +119,33 @@ impl Changeable {
         self.serving.subscribe()
     }
 
-    /// Does what is asked for, until `stop`; then nothing is begun any more, and all handles are gone.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs the rooms that may come and go, and does what is asked for, until `stop`; then nothing is
+    /// begun any more, and what is under way is finished. Gives the threads that end then, without
+    /// holding on to anything.
+    pub async fn run(mut self, stop: CancellationToken) -> Vec<Thread> {
+        self.rooms.bridging.start(&stop);
         loop {
             let asked = tokio::select! {
                 Some(asked) = self.asked.recv() => asked,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             };
             let (fresh, answer) = asked;
             tokio::select! {
                 // Who asked may have gone.
-                failed = self.apply(fresh) => drop(answer.send(failed)),
-                () = stop.cancelled() => return,
+                failed = self.apply(fresh, &stop) => drop(answer.send(failed)),
+                () = stop.cancelled() => break,
             }
         }
+        let Changed { bridging, sinking, .. } = self.rooms;
+        sinking.end().into_iter().chain(bridging.end().await).collect()
     }
 
-    async fn apply(&mut self, fresh: Fresh) -> Vec<Failed> {
+    async fn apply(&mut self, fresh: Fresh, stop: &CancellationToken) -> Vec<Failed> {
         let mut failed = Vec::new();
         failed.extend(self.alerts(&fresh).await);
         failed.extend(self.limits(&fresh));
+        failed.extend(self.bridges(&fresh, stop).await);
+        failed.extend(self.sinks(&fresh, stop).await);
         failed
     }
 
@@ -139,6 +161,30 @@ impl Changeable {
         in_force.rules.clone_from(&is.rules);
         (in_force.keep, in_force.events_max) = (is.keep, is.events_max);
         Vec::new()
+    }
+
+    async fn bridges(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
+        let list = ["intake", "mqtt"];
+        let names = fresh.names(&list);
+        let after = &fresh.config.intake.mqtt;
+        let before = std::mem::replace(&mut self.config.intake.mqtt, after.clone());
+        let failed = self.rooms.bridging.change(&names, &before, after, stop).await;
+        failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
+    }
+
+    async fn sinks(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
+        let list = ["sinks", "influx"];
+        let names = fresh.names(&list);
+        let before = self.config.clone();
+        self.config.sinks.influx.clone_from(&fresh.config.sinks.influx);
+        let Changed { sinking, watched, .. } = &mut self.rooms;
+        let failed = sinking.change(&names, &before, &self.config, watched, stop).await;
+        // What failed is as it was.
+        let has_failed = |sink: &InfluxConfig| failed.iter().any(|(name, _)| *name == sink.name);
+        let sinks = &mut self.config.sinks.influx;
+        sinks.retain(|sink| !has_failed(sink));
+        sinks.extend(before.sinks.influx.into_iter().filter(has_failed));
+        failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
     }
 
     fn limits(&mut self, fresh: &Fresh) -> Vec<Failed> {

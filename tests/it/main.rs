@@ -58,6 +58,9 @@ mod proxies;
 mod publisher;
 mod receiver;
 mod reload;
+#[cfg(feature = "mqtt")]
+mod reload_mqtt;
+mod reload_sinks;
 mod session;
 mod shutdown;
 mod sink_breaker;
