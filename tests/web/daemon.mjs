@@ -19,12 +19,18 @@ export const freePort = () =>
 
 /** A demo daemon that can be killed and started again on the same state and address. */
 export class Daemon {
-  static async start(...flags) {
+  static start(...flags) {
+    return Daemon.prepared(() => undefined, ...flags);
+  }
+
+  /** `prepare` is given the daemon before its first start: its state directory is there. */
+  static async prepared(prepare, ...flags) {
     const daemon = new Daemon();
     daemon.port = await freePort();
     daemon.url = `http://127.0.0.1:${daemon.port}`;
     daemon.state = mkdtempSync(join(tmpdir(), 'tidegate-web-'));
     daemon.flags = flags;
+    prepare(daemon);
     await daemon.restart();
     return daemon;
   }
@@ -52,8 +58,13 @@ export class Daemon {
     rmSync(this.state, { recursive: true, force: true });
   }
 
+  /** What a request shows of who it is from: the story's own key, where one is asked for. */
+  get headers() {
+    return this.key === undefined ? {} : { Authorization: `Bearer ${this.key}` };
+  }
+
   async json(path) {
-    const answer = await fetch(this.url + path);
+    const answer = await fetch(this.url + path, { headers: this.headers });
     return answer.json();
   }
 }
