@@ -57,8 +57,8 @@ test('who is not known is asked to log in, by keyboard alone, and is then where 
   assert.match(await page.locator('.login').innerText(), /tidegate token issue/);
   assert.deepEqual(await axe(page), []);
   // The field has the focus; what is typed is not shown, and a password manager may keep it.
-  const { type, autocomplete } = await page.evaluate(() => document.activeElement);
-  assert.deepEqual([type, autocomplete].map(String), ['password', 'current-password']);
+  const focus = await page.evaluate(() => [document.activeElement.type, document.activeElement.autocomplete]);
+  assert.deepEqual(focus, ['password', 'current-password']);
   await page.keyboard.type('tgk_aaaaaaaa_wrong');
   await page.keyboard.press('Enter');
   await page.getByText('The daemon does not know this key or token').waitFor();
@@ -272,7 +272,7 @@ test('the settings tell who one is; logging out leaves nothing on the screen', a
   const card = page.locator('.card.you');
   await card.waitFor();
   assert.match(await card.innerText(), /ana[\s\S]*view[\s\S]*command[\s\S]*\*[\s\S]*login on this page/);
-  assert.equal(await page.locator('.card.keys, .card.trail').count(), 0, 'keys and trail are for administrators');
+  assert.equal(await page.locator('.card.key-list, .card.trail-list').count(), 0, 'keys and trail are for administrators');
   assert.equal(await page.getByLabel('Your name').count(), 0);
   await page.getByText('You act as ana.').waitFor();
   await card.getByRole('button', { name: 'Log out' }).click();
@@ -287,19 +287,19 @@ test('administrators see the keys with their last use, and what was done, page b
   // Each login is in the trail: more of them than one page holds.
   for (let n = 0; n < 30; n += 1) await api(daemon, 'POST', 'session', { token: ana });
   const { page, faults, close } = await enter(admin, '#/settings', { bypassCSP: true });
-  const row = page.locator('.card.keys tbody tr', { hasText: 'ana' }).first();
+  const row = page.locator('.card.key-list tbody tr', { hasText: 'ana' }).first();
   await row.waitFor();
   assert.match(await row.innerText(), /in force[\s\S]*view, command[\s\S]*a story[\s\S]*ago/);
-  assert.equal(await page.locator('.card.keys tbody tr[data-state="revoked"]').first().isVisible(), true);
-  assert.match(await page.locator('.card.keys').innerText(), /tidegate token issue[\s\S]*tidegate token revoke/);
-  const deeds = page.locator('.card.trail tbody tr');
+  assert.equal(await page.locator('.card.key-list tbody tr[data-state="revoked"]').first().isVisible(), true);
+  assert.match(await page.locator('.card.key-list').innerText(), /tidegate token issue[\s\S]*tidegate token revoke/);
+  const deeds = page.locator('.card.trail-list tbody tr');
   await deeds.first().waitFor();
   assert.match(await deeds.first().innerText(), /root[\s\S]*logged in/);
-  assert.match(await page.locator('.card.trail').innerText(), /ana[\s\S]*logged in/);
+  assert.match(await page.locator('.card.trail-list').innerText(), /ana[\s\S]*logged in/);
   const newest = await deeds.first().innerText();
-  await page.locator('.card.trail').getByRole('button', { name: 'Older' }).click();
+  await page.locator('.card.trail-list').getByRole('button', { name: 'Older' }).click();
   await until('the next page', async () => (await deeds.first().innerText()) !== newest);
-  await page.locator('.card.trail').getByRole('button', { name: 'Newest' }).click();
+  await page.locator('.card.trail-list').getByRole('button', { name: 'Newest' }).click();
   await until('the first page', async () => (await deeds.first().innerText()).startsWith(newest.slice(0, 5)));
   assert.deepEqual(await axe(page), []);
   assert.deepEqual(own(faults), []);
@@ -311,7 +311,7 @@ test('where nobody is asked, nothing of all that is shown', async () => {
   const { page, faults, close } = await open(browser, anybody, '#/settings');
   await loggedIn(page);
   await page.getByLabel('Your name').waitFor();
-  assert.equal(await page.locator('.card.you, .card.keys, .card.trail, .login-form, .read-only').count(), 0);
+  assert.equal(await page.locator('.card.you, .card.key-list, .card.trail-list, .login-form, .read-only').count(), 0);
   assert.deepEqual(faults, []);
   await close();
   await anybody.end();
