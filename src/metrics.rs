@@ -4,16 +4,20 @@
 //! when somebody looks ([`Gauges`]).
 
 mod alerts;
+mod auth;
 mod bridges;
 mod commands;
 mod devices;
+mod listener;
 mod live;
 mod notify;
 
 pub use alerts::{AlertGauges, Alerts};
+pub use auth::Auth;
 pub use bridges::{BridgeGauges, Bridges, RouteGauges};
 pub use commands::{Commands, Ignored};
 pub use devices::Devices;
+pub use listener::Listener;
 pub use live::{LiveGauges, Viewers};
 pub use notify::{ChannelGauges, Channels};
 
@@ -77,6 +81,10 @@ pub struct Metrics {
     requests: Counter,
     /// Of commands.
     pub commands: Commands,
+    /// Of who may come.
+    pub auth: Auth,
+    /// Of how connections come in.
+    pub listener: Listener,
     gauges: Gauges,
 }
 
@@ -286,6 +294,8 @@ impl Metrics {
             accepts_failed: add(r, "accepts_failed", "Connections that could not be accepted"),
             requests: add(r, "http_requests", "HTTP requests, handshakes included"),
             commands: Commands::new(r),
+            auth: Auth::new(r),
+            listener: Listener::new(r),
             gauges: Gauges {
                 pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
                 spool_bytes: add(r, "spool_bytes", "Size of the spool"),

@@ -125,6 +125,23 @@ impl Format {
         }
     }
 
+    /// The version of the file; `None` if there is none, or it is empty. Where nobody has it open
+    /// nothing is made beside it.
+    pub(crate) fn look(&self, path: &Path) -> Result<Option<i64>, Unfit> {
+        if !path.try_exists()? {
+            return Ok(None);
+        }
+        let connection = match is_at_rest(path) {
+            true => at_rest(path)?,
+            false => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                Connection::open_with_flags(path, flags)?
+            }
+        };
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        self.found(&connection)
+    }
+
     fn open_if_there(&self, path: &Path, flags: OpenFlags) -> Result<Option<Connection>, Unfit> {
         if !path.try_exists()? {
             return Ok(None);

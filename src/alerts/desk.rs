@@ -1,6 +1,7 @@
 //! What the fold's transitions, people and silences mean for alerts: numbers, states, events.
 
 use super::book::{Happened, Kept, Round};
+use super::handle::Counts;
 use super::silence::{Ready, Silence};
 use crate::model::{Reach, Timestamp};
 use crate::rules::{Acknowledgement, Alert, Change, Event, EventKind, Severity, State, Transition};
@@ -252,18 +253,18 @@ impl Desk {
         self.silences.retain(|ready| !ready.silence.is_over(before));
     }
 
-    /// How many alerts are pending, firing, acknowledged; and firing ones that are critical.
-    pub fn counts(&self) -> [u64; 4] {
-        let mut counts = [0; 4];
+    /// How many alerts are open.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
         for kept in self.open.values() {
-            let at = match kept.alert.state {
-                State::Pending => 0,
-                State::Firing => 1,
-                State::Acknowledged | State::Resolved => 2,
-            };
-            counts[at] += 1;
-            let critical = at == 1 && kept.alert.severity == Severity::Critical;
-            counts[3] += u64::from(critical);
+            match kept.alert.state {
+                State::Pending => counts.pending += 1,
+                State::Firing => {
+                    counts.firing += 1;
+                    counts.critical += u64::from(kept.alert.severity == Severity::Critical);
+                }
+                State::Acknowledged | State::Resolved => counts.acknowledged += 1,
+            }
         }
         counts
     }

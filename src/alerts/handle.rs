@@ -1,5 +1,6 @@
 //! The door: a handle to the thread that owns the alerts.
 
+use super::Changed;
 use super::book::{Book, BookError, Detail, Filter, Happened};
 use super::rulebook::RuleView;
 use super::silence::Silence;
@@ -51,6 +52,8 @@ pub enum Asked {
     Silence(Silence),
     /// End a silence.
     EndSilence(u64),
+    /// Go on with another configuration.
+    Configure(Changed),
 }
 
 /// What came of it.
@@ -185,6 +188,15 @@ impl Alerts {
     /// [`Refused`].
     pub async fn end_silence(&self, id: u64) -> Result<(), Refused> {
         self.ask(Asked::EndSilence(id)).await.map(drop)
+    }
+
+    /// Goes on with another configuration, as if it had begun with it: alerts of rules that are gone, or
+    /// not as they were, are over.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`].
+    pub async fn configure(&self, changed: Changed) -> Result<(), Refused> {
+        self.ask(Asked::Configure(changed)).await.map(drop)
     }
 
     async fn ask(&self, asked: Asked) -> Result<Done, Refused> {

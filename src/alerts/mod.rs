@@ -11,7 +11,7 @@
 //!   transaction: an end at any moment, `kill -9` too, neither loses an event nor tells it twice.
 //! - Events have numbers without gaps, and are told to others only when they are on disk.
 //! - Everything is bounded: things watched and alerts by [`Options::subjects_max`], events and alerts
-//!   that are over by [`Options::events_max`] and [`Options::keep`], rules and silences by
+//!   that are over by [`Changed::events_max`] and [`Changed::keep`], rules and silences by
 //!   [`RULES_MAX`] and [`SILENCES_MAX`].
 //! - The intake never waits for it: with the log filling up and `alerts.db` not to be written, what
 //!   would have to wait is passed over, and said so.
@@ -26,6 +26,7 @@ mod rulebook;
 mod silence;
 mod worker;
 
+pub(crate) use book::FORMAT;
 pub use book::{BookError, Detail, Filter, Happened};
 pub use handle::{Alerts, Asked, Counts, Refused, Stats};
 pub use rulebook::{RuleView, Source};
@@ -45,21 +46,28 @@ pub const BY_BYTES_MAX: usize = 128;
 /// The longest note, in bytes.
 pub const NOTE_BYTES_MAX: usize = 1024;
 
+/// What can be changed while they run.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The rules of the configuration.
+    pub rules: Vec<Spec>,
+    /// How long events, and alerts that are over, are kept; `None` = for ever.
+    pub keep: Option<Duration>,
+    /// And how many.
+    pub events_max: u64,
+}
+
 /// How alerts are kept.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The file; made if it does not exist.
     pub path: PathBuf,
-    /// The rules of the configuration.
-    pub rules: Vec<Spec>,
+    /// What they begin with.
+    pub changed: Changed,
     /// Things that rules watch.
     pub subjects_max: usize,
     /// What was not heard of for so long is not watched any more.
     pub forget_after: Duration,
-    /// How long events, and alerts that are over, are kept; `None` = for ever.
-    pub keep: Option<Duration>,
-    /// And how many.
-    pub events_max: u64,
 }
 
 impl Options {

@@ -65,6 +65,12 @@ impl Rulebook {
         book
     }
 
+    /// The configuration has these rules now.
+    pub fn set_file(&mut self, file: Vec<Spec>) {
+        self.file = file;
+        self.sort_out();
+    }
+
     pub fn is_of_file(&self, name: &str) -> bool {
         self.file.iter().any(|spec| spec.name == name)
     }

@@ -2,9 +2,7 @@
 
 use super::book::{Book, BookError, Remembered};
 use super::desk::Desk;
-use super::handle::{
-    Alerts, Answer, Asked, Counts, Done, Reader, Refused, Shown, Stats, Told, Tray, lock,
-};
+use super::handle::{Alerts, Answer, Asked, Done, Reader, Refused, Shown, Stats, Told, Tray, lock};
 use super::rulebook::Rulebook;
 use super::{Options, SILENCES_MAX};
 use crate::clock;
@@ -74,7 +72,7 @@ pub fn open(options: Options, spool: &Spool) -> Result<Opened, BookError> {
     let position = position.unwrap_or_else(|| spool.next());
     let follower = spool.follow(NAME, position);
     follower.commit(follower.position());
-    let rulebook = Rulebook::new(options.rules.clone(), rules);
+    let rulebook = Rulebook::new(options.changed.rules.clone(), rules);
     let at = if is_new { now } else { known };
     let (watch, bad) = Watch::restore(rulebook.rules(), options.watch(), at, watch);
     if bad > 0 {
@@ -333,6 +331,12 @@ impl Worker {
                 self.sort_out_rules(now);
                 Ok(Done::Nothing)
             }
+            Asked::Configure(changed) => {
+                self.rulebook.set_file(changed.rules.clone());
+                self.options.changed = changed;
+                self.sort_out_rules(now);
+                Ok(Done::Nothing)
+            }
             Asked::Silence(silence) => {
                 let open = self.desk.silences();
                 if open.iter().filter(|it| !it.is_over(now)).count() >= SILENCES_MAX {
@@ -450,11 +454,11 @@ impl Worker {
         if self.stalled || self.trimmed.is_some_and(|at| now.duration_since(at) < TRIM_INTERVAL) {
             return;
         }
-        let before = self.options.keep.map(|keep| clock::now().saturating_sub(keep));
+        let before = self.options.changed.keep.map(|keep| clock::now().saturating_sub(keep));
         if let Some(before) = before {
             self.desk.forget_silences(before);
         }
-        match self.book.trim(before, self.options.events_max) {
+        match self.book.trim(before, self.options.changed.events_max) {
             Ok(true) => {}
             Ok(false) => self.trimmed = Some(now),
             Err(error) => {
@@ -471,9 +475,8 @@ impl Worker {
             return;
         }
         self.showed = Some(now);
-        let [pending, firing, acknowledged, critical] = self.desk.counts();
         let stats = Stats {
-            counts: Counts { pending, firing, acknowledged, critical },
+            counts: self.desk.counts(),
             events: self.desk.events(),
             rules: self.watch.rules().len() as u64,
             subjects: self.watch.subjects() as u64,
@@ -481,8 +484,7 @@ impl Worker {
             stalled: self.stalled,
         };
         let rules = self.rulebook.views(self.watch.tallies());
-        let silences = self.desk.silences();
-        *lock(&self.shown) = Shown { stats, rules, silences };
+        *lock(&self.shown) = Shown { stats, rules, silences: self.desk.silences() };
     }
 
     /// Says the same trouble once per interval.

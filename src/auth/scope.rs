@@ -53,11 +53,19 @@ impl Scopes {
         Scope::ALL.into_iter().filter(move |&scope| self.has(scope))
     }
 
+    /// Those that were given: admin alone where that is what was said.
+    pub fn given(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(move |&scope| self.holds(scope))
+    }
+
     /// Whether this one is in force.
     #[must_use]
     pub fn has(self, scope: Scope) -> bool {
-        let bit = |scope: Scope| self.0 >> scope as u8 & 1 == 1;
-        bit(scope) || bit(Scope::Admin)
+        self.holds(scope) || self.holds(Scope::Admin)
+    }
+
+    fn holds(self, scope: Scope) -> bool {
+        self.0 >> scope as u8 & 1 == 1
     }
 }
 
@@ -80,6 +88,8 @@ mod tests {
                 assert_eq!(has, one == other || one == Scope::Admin, "{one} {other}");
             }
         }
+        let admin = Scopes::from_iter([Scope::Admin]);
+        assert_eq!((admin.given().count(), admin.in_force().count()), (1, 4));
         assert_eq!(Scopes::default().in_force().count(), 0);
         assert_eq!(Scope::named("Admin"), None);
     }

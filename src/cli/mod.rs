@@ -11,6 +11,7 @@ mod demo;
 mod devices;
 mod drill;
 mod init;
+mod migrate;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod package_files;
@@ -24,6 +25,7 @@ mod simulate;
 mod spool;
 mod status;
 mod table;
+mod token;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -31,8 +33,12 @@ use std::process::ExitCode;
 
 /// A command line that can't be used (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
+/// Files that can't be used: a newer release wrote them (EX_DATAERR).
+pub const EXIT_DATA: u8 = 65;
 /// A store that can't be written now, or a daemon that does not answer (EX_UNAVAILABLE).
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// A daemon that asks for a token, or does not take the one that was shown (EX_NOPERM).
+pub const EXIT_DENIED: u8 = 77;
 /// A configuration that can't be used (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -70,6 +76,8 @@ enum Command {
     Order(command::CommandCommand),
     /// What a device should be set to, and what it reports.
     Desired(command::DesiredCommand),
+    /// API keys: make one, list them, take one back.
+    Token(token::TokenCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
     /// List devices, look at one, or take new ones out of the inbox.
@@ -82,6 +90,8 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     /// Look into the spool.
     Spool(spool::SpoolCommand),
+    /// Bring the history and the files beside it up to the newest format.
+    History(migrate::HistoryCommand),
     /// Send through the running installation with a device of its own, and look whether every promise
     /// is kept; holds the breaker of each sink for some seconds.
     Drill(drill::DrillCommand),
@@ -137,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(command) => alerts::alerts(&command),
         Command::Order(command) => command::command(&command),
         Command::Desired(command) => command::desired(&command),
+        Command::Token(command) => token::token(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         Command::Devices(command) => devices::devices(&command),
         #[cfg(feature = "mqtt")]
@@ -145,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Quarantine(command) => quarantine::quarantine(&command),
         Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
+        Command::History(command) => migrate::history(&command),
         Command::Audit(audit) => audit::audit(&audit),
         Command::PackageFiles(files) => package_files::package_files(&files),
     }

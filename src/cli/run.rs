@@ -1,7 +1,7 @@
 //! `tidegate run`: the daemon until SIGTERM or SIGINT.
 
-use super::{Settings, fail, reload};
-use crate::daemon;
+use super::{EXIT_DATA, Settings, fail, reload};
+use crate::daemon::{self, DaemonError};
 use crate::logging;
 use crate::systemd::Service;
 use std::process::ExitCode;
@@ -31,12 +31,14 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
         let notifier = service.notifier.clone();
         let daemon = daemon::start_as(config, service, stop.clone()).await?;
         stop_on_signal(&stop)?;
-        let reloads = reload::on_hangup(settings.clone(), &effective, notifier, stop)?;
+        let reloads =
+            reload::on_hangup(settings.clone(), &effective, daemon.reload(), notifier, stop)?;
         tokio::join!(daemon.run(), reloads).0
     });
     end(runtime);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ DaemonError::Newer(_)) => fail(EXIT_DATA, error),
         Err(error) => fail(1, error),
     }
 }
@@ -53,9 +55,9 @@ pub(super) fn end(runtime: tokio::runtime::Runtime) {
 }
 
 /// Cancels `stop` at the first SIGTERM or SIGINT.
-pub(super) fn stop_on_signal(stop: &CancellationToken) -> Result<(), daemon::DaemonError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(daemon::DaemonError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(daemon::DaemonError::Runtime)?;
+pub(super) fn stop_on_signal(stop: &CancellationToken) -> Result<(), DaemonError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     let stop = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "lives as long as the process, holds nothing")]
     tokio::spawn(async move {

@@ -1,5 +1,6 @@
 //! `tidegate spool`: the log on disk, listed and checked.
 
+use super::migrate::{self, Migrate};
 use super::{Settings, fail};
 use crate::model::Timestamp;
 use crate::spool::{self, Inspection, SegmentSummary};
@@ -22,6 +23,8 @@ enum Action {
     Ls,
     /// Check every checksum; exit code 1 if anything is damaged.
     Verify,
+    /// Bring the segments up to the newest format.
+    Migrate(Migrate),
 }
 
 pub(super) fn spool(command: &SpoolCommand) -> ExitCode {
@@ -30,9 +33,10 @@ pub(super) fn spool(command: &SpoolCommand) -> ExitCode {
         Err(code) => return code,
     };
     let dir = config.state_dir.join("spool");
-    let done = match command.action {
+    let done = match &command.action {
         Action::Ls => spool::list(&dir).map(|segments| ls(&segments)),
         Action::Verify => spool::verify(&dir).map(|inspection| verify(&inspection)),
+        Action::Migrate(migrate) => Ok(migrate::spool(&config.state_dir, migrate)),
     };
     done.unwrap_or_else(|error| fail(1, error))
 }

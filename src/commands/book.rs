@@ -20,7 +20,8 @@ use std::path::Path;
 use thiserror::Error;
 
 /// "TDCM" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_434D, schema: SCHEMA, upgrades: &[] };
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x5444_434D, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE command(id INTEGER PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL,

@@ -27,6 +27,7 @@ mod round;
 mod worker;
 
 pub use book::BookError;
+pub(crate) use book::FORMAT;
 pub use command::{Answer, CancelError, Carrier, Command, Delivery, State, Via, Wish};
 pub use desired::{DOCUMENT_BYTES_MAX, Desired, Reported};
 pub use desk::{Full, LineId};

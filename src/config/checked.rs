@@ -9,7 +9,7 @@ use super::sinks::SinksConfig;
 use crate::model::parse_duration;
 use bytesize::ByteSize;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that was decided, checked.
@@ -43,8 +43,12 @@ pub struct Config {
     pub devices: super::DevicesConfig,
     /// Clocks of devices.
     pub clocks: super::ClocksConfig,
-    /// Who may come without a token.
-    pub anonymous: Anonymous,
+    /// Who may come.
+    pub auth: super::AuthConfig,
+    /// TLS on the listener; `None` = without.
+    pub tls: Option<super::TlsConfig>,
+    /// Proxies before it.
+    pub proxy: super::ProxyConfig,
     /// Logging.
     pub log: LogConfig,
     /// How long a shutdown may take.
@@ -61,6 +65,8 @@ pub struct LimitsConfig {
     /// Caps on one message, as every client is told them.
     pub wire: crate::wire::Limits,
     pub connections_max: usize,
+    pub connections_per_address: u32,
+    pub handshakes_per_second: u32,
     pub new_series_per_minute: u32,
     pub series_max: usize,
     pub batches_per_second: u32,
@@ -122,15 +128,7 @@ pub struct LiveConfig {
     pub resume_memory: usize,
     pub resume_keep: Duration,
     pub viewers_max: usize,
-}
-
-/// Who may come without a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Everybody, as long as the daemon listens on a loopback address.
-    Loopback,
-    /// Everybody who reaches it.
-    Anywhere,
+    pub viewers_per_address: u32,
 }
 
 /// Logging.
@@ -162,8 +160,13 @@ const LEVELS: &[(&str, log::LevelFilter)] = &[
     ("trace", log::LevelFilter::Trace),
 ];
 
-/// Checks a file's values, collecting every mistake with the path of its key.
-pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> {
+/// Checks a file's values, collecting every mistake with the path of its key. It is in the directory
+/// `beside`, if there is one.
+pub(super) fn check(
+    file: &File,
+    beside: Option<&Path>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Config> {
     let before = mistakes.len();
     let mut check = Checker { mistakes };
     let limits = check.limits(&file.limits);
@@ -183,11 +186,9 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         notify: check.notify(&file.notify),
         devices: check.devices(&file.devices),
         clocks: check.clocks(&file.clocks),
-        anonymous: check.one_of(
-            "auth.anonymous",
-            &file.auth.anonymous,
-            &[("loopback", Anonymous::Loopback), ("anywhere", Anonymous::Anywhere)],
-        ),
+        auth: check.auth(&file.auth, beside.unwrap_or(&file.state_dir)),
+        tls: check.tls(&file.tls),
+        proxy: check.proxy(&file.proxy),
         log: LogConfig {
             level: check.one_of("log.level", &file.log.level, LEVELS),
             modules: check.log_modules(&file.log.modules),
@@ -199,28 +200,23 @@ pub(super) fn check(file: &File, mistakes: &mut Vec<Mistake>) -> Option<Config> 
         },
         shutdown_deadline: check.duration("shutdown.deadline", &file.shutdown.deadline),
     };
-    if config.anonymous == Anonymous::Loopback && !config.listen.ip().is_loopback() {
-        check.wrong(
-            "listen",
-            format!(
-                "{} is not a loopback address, and nobody is asked for a token; listen on 127.0.0.1, \
-                 or say auth.anonymous = \"anywhere\" if everybody in that network may come",
-                config.listen
-            ),
-        );
-    }
     (mistakes.len() == before).then_some(config)
 }
 
 /// Turns values into checked ones; what is wrong is noted and replaced by something harmless, so
 /// that the next mistake is found too.
 pub(super) struct Checker<'a> {
-    mistakes: &'a mut Vec<Mistake>,
+    pub(super) mistakes: &'a mut Vec<Mistake>,
 }
 
 impl Checker<'_> {
     pub(super) fn wrong(&mut self, path: &str, problem: String) {
         self.mistakes.push(Mistake { path: path.to_owned(), problem });
+    }
+
+    /// How many there are so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.mistakes.len()
     }
 
     fn listen(&mut self, text: &str) -> SocketAddr {
@@ -348,6 +344,16 @@ impl Checker<'_> {
         LimitsConfig {
             wire: self.wire_limits(file),
             connections_max: file.connections_max,
+            connections_per_address: self.count(
+                "limits.connections_per_address",
+                file.connections_per_address,
+                1..=1_000_000,
+            ),
+            handshakes_per_second: self.count(
+                "limits.handshakes_per_second",
+                file.handshakes_per_second,
+                1..=1_000_000,
+            ),
             new_series_per_minute: self.count(
                 "limits.new_series_per_minute",
                 file.new_series_per_minute,
@@ -463,6 +469,11 @@ impl Checker<'_> {
             ),
             resume_keep: self.duration("live.resume_keep", &file.resume_keep),
             viewers_max: file.viewers_max,
+            viewers_per_address: self.count(
+                "live.viewers_per_address",
+                file.viewers_per_address,
+                1..=1_000_000,
+            ),
         }
     }
 }

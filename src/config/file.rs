@@ -24,7 +24,9 @@ pub(super) struct File {
     pub notify: Notify,
     pub devices: super::devices::Devices,
     pub clocks: super::devices::Clocks,
-    pub auth: Auth,
+    pub auth: super::auth::Auth,
+    pub tls: super::tls::Tls,
+    pub proxy: super::proxy::Proxy,
     pub log: Log,
     pub shutdown: Shutdown,
 }
@@ -33,6 +35,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     pub connections_max: usize,
+    pub connections_per_address: u32,
+    pub handshakes_per_second: u32,
     pub message_bytes: Quantity,
     pub inflated_bytes: Quantity,
     pub inflated_ratio: u32,
@@ -204,6 +208,7 @@ pub(super) struct Live {
     pub resume_memory: Quantity,
     pub resume_keep: Quantity,
     pub viewers_max: usize,
+    pub viewers_per_address: u32,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -254,12 +259,6 @@ pub(super) struct Email {
     pub severity_min: String,
     pub resolved: bool,
     pub acknowledged: bool,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Auth {
-    pub anonymous: String,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize)]

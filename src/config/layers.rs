@@ -6,9 +6,12 @@ use super::file::File;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 use toml::{Table, Value};
+
+/// Variables that commands read themselves, as paths.
+const READ_BY_COMMANDS: [&str; 2] = ["config", "token_file"];
 
 /// Where settings come from, besides the embedded manual; later ones win.
 #[derive(Debug, Default, Clone)]
@@ -63,7 +66,10 @@ pub fn load(sources: &Sources) -> Result<(Config, String), ConfigError> {
     let Layers { settings, mut mistakes, .. } = layers;
     let effective = toml::to_string(&settings).map_err(|error| one("settings", &error))?;
     let config = match settings.try_into::<File>() {
-        Ok(file) => check(&file, &mut mistakes),
+        Ok(file) => {
+            let beside = sources.file.as_deref().and_then(Path::parent);
+            check(&file, beside, &mut mistakes)
+        }
         Err(error) => {
             mistakes.push(Mistake { path: "settings".to_owned(), problem: error.to_string() });
             None
@@ -87,7 +93,11 @@ fn in_order(environment: &[(String, String)]) -> Vec<(String, &str, &str)> {
         .filter_map(|(name, value)| {
             let path = name.strip_prefix("TIDEGATE_")?.to_ascii_lowercase().replace("__", ".");
             // A variable that the command itself reads is no setting.
-            (path != "config").then_some((path, value.as_str(), name.as_str()))
+            (!READ_BY_COMMANDS.contains(&path.as_str())).then_some((
+                path,
+                value.as_str(),
+                name.as_str(),
+            ))
         })
         .collect();
     settings.sort_by(|(a, ..), (b, ..)| natural(a, b));

@@ -15,6 +15,10 @@ pub struct MemoryLine {
     pub bytes: u64,
 }
 
+/// What a connection with TLS holds beside: keys, a record each way (measured with 1,000 idle ones).
+const TLS_BYTES: u64 = 40 << 10;
+/// An address, and what it has.
+const ADDRESS_BYTES: u64 = 160;
 /// An idle device connection: socket task, read buffer, answer queue (measured, docs/benchmarks.md).
 const CONNECTION_BYTES: u64 = 10 << 10;
 /// A session with its client's name and a few gaps.
@@ -102,6 +106,16 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "connections",
             "limits.connections_max",
             limits.connections_max as u64 * CONNECTION_BYTES,
+        ),
+        line(
+            "TLS of connections",
+            "limits.connections_max, if [tls] is set up",
+            config.tls.as_ref().map_or(0, |_| limits.connections_max as u64 * TLS_BYTES),
+        ),
+        line(
+            "addresses that are told apart",
+            "fixed",
+            crate::web::ADDRESSES_MAX as u64 * ADDRESS_BYTES,
         ),
         line(
             "messages being received",

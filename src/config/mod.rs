@@ -5,6 +5,7 @@
 //! get; nothing outside this room sees the first.
 
 mod alerts;
+mod auth;
 mod checked;
 mod commands;
 mod devices;
@@ -13,13 +14,16 @@ mod layers;
 mod memory;
 mod mqtt;
 mod notify;
+mod proxy;
 mod publish;
 mod sinks;
+mod tls;
 
 pub use crate::model::parse_duration;
 pub use alerts::AlertsConfig;
+pub use auth::{Anonymous, AuthConfig, CertificateRule};
 pub use checked::{
-    Anonymous, Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
+    Config, HistoryConfig, LimitsConfig, LiveConfig, LogConfig, LogFormat, SpoolConfig,
 };
 pub use commands::{CommandTopics, CommandsConfig};
 pub use devices::{ClocksConfig, DevicesConfig};
@@ -27,8 +31,10 @@ pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
 pub use notify::NotifyConfig;
+pub use proxy::ProxyConfig;
 pub use publish::{PublishConfig, TopicTemplate};
 pub use sinks::{InfluxConfig, RollupsConfig, SinksConfig};
+pub use tls::{ClientCertificates, TlsConfig, TlsVersion};
 
 /// The manual: every key with its default and a sentence.
 pub const MANUAL: &str = include_str!("../../config/tidegate.toml");

@@ -1,7 +1,7 @@
 //! What each client had sent below a position of the log: asked when a store has to say whose the
 //! samples were that it never saw.
 
-use super::fold;
+use super::stores::fold;
 use crate::admit::{Admission, SeriesLimits};
 use crate::config::Config;
 use crate::ledger::{Accepted, AcceptedBelow};

@@ -6,7 +6,7 @@ use super::sink_status::SinkStatus;
 use super::{DaemonError, Thread, thread_error};
 use crate::alerts::{self, Alerts, Opened, Options};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{AlertsConfig, Config};
 use crate::live::Live;
 use crate::metrics::{AlertGauges, Metrics};
 use crate::rules::{Fact, What};
@@ -19,11 +19,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) fn open(config: &Config, spool: &Spool) -> Result<Opened, DaemonError> {
     let options = Options {
         path: config.state_dir.join("alerts.db"),
-        rules: config.alerts.rules.clone(),
         subjects_max: config.alerts.series_max,
         forget_after: config.alerts.forget_after,
-        keep: config.alerts.keep,
-        events_max: config.alerts.events_max,
+        changed: changed(&config.alerts),
     };
     let opened = alerts::open(options, spool).map_err(DaemonError::Alerts)?;
     if let Some(set_aside) = &opened.set_aside {
@@ -34,6 +32,12 @@ pub(super) fn open(config: &Config, spool: &Spool) -> Result<Opened, DaemonError
         );
     }
     Ok(opened)
+}
+
+/// What a reload changes.
+pub(super) fn changed(config: &AlertsConfig) -> alerts::Changed {
+    let AlertsConfig { keep, events_max, ref rules, .. } = *config;
+    alerts::Changed { rules: rules.clone(), keep, events_max }
 }
 
 /// Starts them; viewers are told of what changes.

@@ -12,6 +12,8 @@
 mod accepted;
 mod alerts;
 mod commands;
+mod door;
+pub(crate) mod formats;
 mod history_follower;
 mod listener;
 mod live_feed;
@@ -19,41 +21,42 @@ mod live_feed;
 mod mqtt;
 mod notify;
 mod onlooker;
+mod reload;
 mod sink_status;
 #[cfg(feature = "influx")]
 mod sinks;
 mod status;
 mod status_line;
+mod stores;
 
-use crate::admit::{Admission, Decided, Name, SeriesLimits};
 use crate::aggregate::WindowsError;
-use crate::auth::Door;
-use crate::config::Config;
-use crate::decode::{self, Stamp, Upstream};
+use crate::auth::DoorError;
+use crate::config::{Config, worst_case_memory};
 use crate::gate;
-use crate::intake::Intake;
+use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::model::{Batch, ClientId, Timestamp};
-use crate::sinks::book::{self, Book, BookError, Bounds};
-use crate::sinks::history::{self, HistoryError, Reader};
+use crate::sinks::book::BookError;
+use crate::sinks::history::{self, HistoryError};
 use crate::sinks::influx::OpenError;
 #[cfg(feature = "influx")]
 use crate::sinks::influx::transport::HttpError;
-use crate::spool::{self, Kind, Record, Spool, SpoolError};
+use crate::spool::SpoolError;
 use crate::systemd::Service;
-use crate::web::{self, App, DeadLetters, ServerOptions};
-use crate::wire::Limits;
+use crate::web::{self, App};
 use history_follower::HistoryFollower;
+pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
+use reload::{Changeable, Changed};
+pub use reload::{Failed, Fresh, Path, Reload};
 use status::{Overview, Rooms};
-use std::cell::RefCell;
-use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
+pub(crate) use stores::fold;
+use stores::{know_series, open_spool, open_stores};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +75,12 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// Who may come can't be known.
+    #[error("{0}")]
+    Door(#[from] DoorError),
+    /// A file was written by a newer release.
+    #[error("{0}")]
+    Newer(#[from] formats::Newer),
     /// The spool can't be opened.
     #[error("the spool can't be opened: {0}")]
     Spool(#[from] SpoolError),
@@ -101,21 +110,9 @@ pub enum DaemonError {
     #[cfg(feature = "influx")]
     #[error("{0}")]
     Http(HttpError),
-    /// The address can't be listened on.
-    #[error("{address} can't be listened on: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The socket that the service manager opened is reachable from elsewhere.
-    #[error(
-        "the socket that systemd opened, {0}, is not a loopback address, and nobody is asked for a token; \
-         let tidegate.socket listen on 127.0.0.1, or say auth.anonymous = \"anywhere\" if everybody in \
-         that network may come"
-    )]
-    Exposed(SocketAddr),
+    /// Nobody could come in.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The windows of live can't be kept.
     #[error("live.windows: {0}")]
     Windows(WindowsError),
@@ -137,6 +134,8 @@ pub struct Daemon {
     threads: Vec<Thread>,
     bridges: mqtt::Opened,
     onlooker: Onlooker,
+    reload: Reload,
+    changeable: Changeable,
     stop: CancellationToken,
     hurry: CancellationToken,
 }
@@ -159,15 +158,20 @@ pub async fn start_as(
     stop: CancellationToken,
 ) -> Result<Daemon, DaemonError> {
     make_private(&config.state_dir)?;
+    let tls = listener::tls(&config)?;
+    // Before anything is changed.
+    formats::check(&config.state_dir)?;
     let pulses = Pulses::new();
     let metrics = Arc::new(Metrics::new());
     let (mut writer, spool, admission) = open_spool(&config)?;
-    let (history, dead_letters) = match open_stores(&config, spool.id()) {
+    let open = || Ok((open_stores(&config, spool.id())?, door::open(&config, &metrics)?));
+    let ((history, dead_letters), (door, door_thread)) = match open() {
         // Their files need a few pages to be opened. A full disk must not keep us from draining.
         Err(error) if spool.disk_free() < STORES_ROOM_BYTES => {
+            let error: DaemonError = error;
             log::warn!(event = "disk-full", error:err = error; "the disk is full: the spool's reserve is given back for the start");
             writer.release_reserve()?;
-            open_stores(&config, spool.id())?
+            open()?
         }
         opened => opened?,
     };
@@ -180,6 +184,8 @@ pub async fn start_as(
     let (gate, gate_thread, gate_stats) =
         gate::open(writer, spool.clone(), admission, ledger.clone(), config.limits.gate_memory)
             .map_err(thread_error)?;
+
+    compare_with_ceiling(&config, gate.pressure().ceiling());
 
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
@@ -213,7 +219,7 @@ pub async fn start_as(
     #[cfg(not(feature = "influx"))]
     let (influx, sink_threads) = (Vec::new(), Vec::new());
     let mut threads =
-        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread)];
+        vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
     threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
@@ -221,12 +227,12 @@ pub async fn start_as(
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
+    let caps = Caps::new(config.limits.clone());
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
+        mqtt::open(&config, &caps, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
-    let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
         gate: gate_stats,
@@ -245,10 +251,16 @@ pub async fn start_as(
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
-    let intake =
-        Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
+    let intake = Intake::new(
+        gate.clone(),
+        caps.clone(),
+        live.clone(),
+        commands.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
     let app = Arc::new(App {
-        door: Door::open_to_all(),
+        door: door.clone(),
         intake,
         live,
         commands,
@@ -265,9 +277,24 @@ pub async fn start_as(
         status: overview.clone(),
         stop: stop.clone(),
     });
-    let listener = listener::open(&config, service.listener).await?;
+    let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    Ok(Daemon { config, listener, address, app, overview, threads, bridges, onlooker, stop, hurry })
+    let rooms = Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone() };
+    let (reload, changeable) = reload::begin(config.clone(), tls, rooms);
+    Ok(Daemon {
+        config,
+        listener,
+        address,
+        app,
+        overview,
+        threads,
+        bridges,
+        onlooker,
+        reload,
+        changeable,
+        stop,
+        hurry,
+    })
 }
 
 impl Daemon {
@@ -277,13 +304,19 @@ impl Daemon {
         self.address
     }
 
+    /// What goes over to another configuration while the daemon runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Serves until the token given to [`start`] is cancelled, then runs dry.
     ///
     /// # Errors
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
         let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
-        let Daemon { onlooker, hurry, .. } = self;
+        let Daemon { onlooker, changeable, hurry, .. } = self;
         log::info!(
             event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -291,22 +324,20 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = ServerOptions {
-            connections_max: config.limits.connections_max,
-            header_timeout: config.limits.header_timeout,
-        };
-        let serving = web::serve(listener, app.clone(), options, stop.clone());
+        let serving = web::serve(listener, app.clone(), changeable.serving(), stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
         let bridging = bridges.run(stop.clone());
+        let changing = changeable.run(stop.clone());
+        let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling);
+            tokio::join!(serving, watching, reporting, bridging, telling, changing, guarding);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
             join(threads).await
@@ -349,142 +380,21 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(thread_error)
 }
 
+/// Says it if everything that is bounded, full at once, would not fit under `MemoryHigh=`.
+fn compare_with_ceiling(config: &Config, ceiling: Option<&gate::Ceiling>) {
+    let worst: u64 = worst_case_memory(config).iter().map(|line| line.bytes).sum();
+    if let Some(high) = ceiling.map(gate::Ceiling::high).filter(|high| worst > *high) {
+        log::warn!(
+            event = "memory-high-low", high, worst;
+            "MemoryHigh= is below the memory that the daemon takes at worst (tidegate check): producers are \
+             slowed from four fifths of it on"
+        );
+    }
+}
+
 /// Readings may be confidential: only the daemon's own user looks into the directory.
 fn make_private(directory: &std::path::Path) -> Result<(), DaemonError> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|source| DaemonError::StateDirectory { path: directory.to_owned(), source })
-}
-
-/// Opens the spool and folds its newest part into admission.
-fn open_spool(config: &Config) -> Result<(spool::Writer, Spool, Admission), DaemonError> {
-    let limits = &config.limits;
-    let series = SeriesLimits {
-        new_per_minute: limits.new_series_per_minute as usize,
-        max: limits.series_max,
-        seed: rand::random(),
-    };
-    let mut admission = Admission::new(limits.sessions_max, series);
-    let options = spool::Options {
-        dir: config.state_dir.join("spool"),
-        segment_bytes: config.spool.segment_size,
-        bytes_max: config.spool.size_max,
-        when_full: config.spool.when_full,
-        durability: config.spool.durability,
-        tail_bytes: config.spool.tail_memory,
-        reserve_bytes: config.spool.reserve,
-    };
-    let fold = &mut |_, record: &Record<'_>| fold(&mut admission, record);
-    let (writer, spool, recovery) = spool::open(&options, Arc::new(decode_record), fold)?;
-    report(&recovery);
-    // They had been accepted; the follower that meets them counts them as lost.
-    let damaged: u64 = recovery.damage.iter().map(|extent| extent.samples).sum();
-    admission.tally_mut().of(spool::Protocol::Ws.byte()).samples += damaged;
-    Ok((writer, spool, admission))
-}
-
-/// Says what opening the spool had to mend.
-fn report(recovery: &spool::Recovery) {
-    if let Some(torn) = &recovery.torn {
-        log::warn!(event = "spool-torn", segment:% = torn.segment, offset = torn.offset, bytes = torn.bytes; "spool: the end of the log was torn by a crash and is cut off; what was acknowledged is before it");
-    }
-    for extent in &recovery.damage {
-        log::error!(
-            event = "spool-damaged", segment:% = extent.segment, offset = extent.offset, bytes = extent.bytes,
-            batches = extent.records(), samples = extent.samples;
-            "spool: damage was stepped over; a copy is in spool/damaged"
-        );
-    }
-    for path in &recovery.set_aside {
-        log::warn!(event = "file-set-aside", path:% = path.display(); "spool: a file that is not of this spool was set aside");
-    }
-}
-
-/// What a record of the log means to admission.
-pub(crate) fn fold(admission: &mut Admission, record: &Record<'_>) {
-    match record.kind {
-        Kind::Checkpoint => {
-            if let Err(error) = admission.restore(record.payload) {
-                log::error!(error:err = error; "a checkpoint of the spool can't be read: resends from before it may be stored twice");
-            }
-        }
-        Kind::Batch => {
-            let client: ClientId = record.client.into();
-            let name = Name { client: &client, session: record.session, seq: record.seq };
-            admission.enter(name, record.received_at);
-            let entered = Decided::Entered { samples: u64::from(record.samples) };
-            admission.count(&client, record.protocol.byte(), entered);
-        }
-    }
-}
-
-thread_local! {
-    /// Lives once per follower's thread.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// How a record of the log becomes a batch again: as when it entered, with the time and the anchor of
-/// then, and without limits that may have been lowered since.
-pub(crate) fn decode_record(record: &Record<'_>) -> Result<Batch, Box<dyn Error + Send + Sync>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let limits = &Limits::READ_BACK;
-        let plain = crate::wire::inflate(record.payload, limits, scratch)?;
-        let Upstream::Batch(batch) = decode::upstream(plain)? else {
-            return Err("the record holds no batch".into());
-        };
-        let booted_at = (record.anchor != 0).then_some(Timestamp(record.anchor));
-        let stamp = Stamp { received_at: record.received_at, booted_at, client: record.client };
-        Ok(decode::batch(batch, limits, &stamp)?.batch)
-    })
-}
-
-fn open_stores(
-    config: &Config,
-    spool_id: u64,
-) -> Result<(history::Opened, Arc<DeadLetters>), DaemonError> {
-    let history = open_history(config, spool_id)?;
-    Ok((history, DeadLetters::new(open_book(config, Bounds::NONE)?)))
-}
-
-fn open_history(config: &Config, spool_id: u64) -> Result<history::Opened, DaemonError> {
-    let mut options = history::Options::new(config.state_dir.join("history.db"), spool_id);
-    options.retention = config.history.retention;
-    options.bytes_max = config.history.size_max;
-    options.flush_interval = config.history.flush_interval;
-    options.head_samples_max = config.history.head_samples_max;
-    let opened = history::open(options)?;
-    if let Some(set_aside) = &opened.set_aside {
-        log::error!(
-            event = "file-set-aside", path:% = set_aside.path.display(), bytes = set_aside.bytes;
-            "the history's file was damaged: it was set aside and a new one begun"
-        );
-    }
-    if opened.spool_changed {
-        log::warn!(
-            "the history belongs to another spool: its samples stay, the log is read from its start"
-        );
-    }
-    if opened.leftovers > 0 {
-        log::info!(leftovers = opened.leftovers; "unfinished compactions of the history were dropped; nothing is lost");
-    }
-    Ok(opened)
-}
-
-/// Opens what the sinks remember, or begins it.
-fn open_book(config: &Config, bounds: Bounds) -> Result<Book, DaemonError> {
-    let book::Opened { book, set_aside } = Book::open(&config.state_dir.join("sinks.db"), bounds)?;
-    if let Some(set_aside) = set_aside {
-        log::error!(
-            event = "file-set-aside", path:% = set_aside.path.display(), bytes = set_aside.bytes;
-            "the sinks' file was damaged: it was set aside and a new one begun; its dead letters are no \
-             longer shown, and sinks write again what the spool still has"
-        );
-    }
-    Ok(book)
-}
-
-/// A restart must not count the series that the history holds as new.
-fn know_series(mut admission: Admission, history: &Reader) -> Admission {
-    history.each_series(|identity, metric| admission.know_series(identity, metric));
-    admission
 }

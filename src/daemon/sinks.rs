@@ -2,7 +2,8 @@
 //! log is given up, and is started when everybody else has found his.
 
 use super::accepted::accepted_below;
-use super::{DaemonError, Thread, open_book, thread_error};
+use super::stores::open_book;
+use super::{DaemonError, Thread, thread_error};
 use crate::config::{Config, InfluxConfig, RollupsConfig};
 use crate::ledger::AcceptedBelow;
 use crate::model::Position;

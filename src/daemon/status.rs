@@ -88,6 +88,8 @@ struct Status {
     commands: CommandsStatus,
     ledger: LedgerStatus,
     alerts: AlertsStatus,
+    /// Without TLS there is none.
+    tls: Option<TlsStatus>,
 }
 
 #[derive(Serialize)]
@@ -124,6 +126,11 @@ struct ViewersStatus {
     ws: usize,
     poll: usize,
     degraded: usize,
+}
+
+#[derive(Serialize)]
+struct TlsStatus {
+    certificate_expires_at: i64,
 }
 
 #[derive(Serialize)]
@@ -342,6 +349,11 @@ impl Overview {
                 balanced: imbalance.is_none(),
             },
             alerts: AlertsStatus::of(&self.alerts),
+            tls: self
+                .metrics
+                .listener
+                .certificate_expires_at()
+                .map(|seconds| TlsStatus { certificate_expires_at: (seconds * 1e3) as i64 }),
         }
     }
 }

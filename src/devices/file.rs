@@ -28,7 +28,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// "TDDV" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_4456, schema: SCHEMA, upgrades: &[] };
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x5444_4456, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE device(name TEXT PRIMARY KEY, first_seen INTEGER NOT NULL,

@@ -17,6 +17,7 @@
 
 mod file;
 
+pub(crate) use file::FORMAT;
 pub use file::{DEVICES_MAX, FileError};
 
 use crate::live::{DeviceState, KnownDevice, Live};

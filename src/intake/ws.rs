@@ -9,32 +9,32 @@
 //! its cap, and a client that does not read for [`SEND_TIMEOUT`] is dropped; commands wait on its line.
 
 mod errands;
+mod greeting;
 
 use super::Intake;
 use super::account::{Account, Admittance};
-use super::connections::Registered;
+use super::caps::Followed;
 use super::messages::{
-    End, SEND_TIMEOUT, binary, close, flush, next_binary, packed, restart, send, sent, unwelcome,
+    End, SEND_TIMEOUT, binary, close, flush, packed, restart, send, sent, unwelcome,
 };
-use super::reading::{self, Read, reached};
+use super::reading::{Read, reached};
 use super::refusal::{Refusal, Retry};
 use crate::auth::Pass;
 use crate::clock;
 use crate::commands::{Carrier, Errand, Line};
-use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving, Share, Terms};
-use crate::live::{ClientInfo, Connected};
-use crate::model::{ClientId, Seq, SessionId, Timestamp};
+use crate::gate::{self, Answer, Offer, Outcome, Reserved, Reserving};
+use crate::model::Seq;
 use crate::spool::Protocol;
-use crate::wire::{CloseCode, Compression, Downstream, Welcome};
+use crate::wire::{CloseCode, Downstream};
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use greeting::Greeted;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant as Deadline, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -70,57 +70,6 @@ impl Intake {
         }
     }
 
-    /// Waits for Hello and answers with Welcome.
-    async fn greet<S>(
-        &self,
-        socket: &mut WebSocketStream<S>,
-        peer: SocketAddr,
-        pass: &Pass,
-    ) -> Result<Greeted, End>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let expected = |problem: String| End::Close(CloseCode::HelloExpected, problem);
-        let first = tokio::select! {
-            first = timeout(self.limits.hello_timeout, next_binary(socket)) => first,
-            () = self.stop.cancelled() => return Err(restart()),
-            () = pass.ended().cancelled() => return Err(unwelcome()),
-        };
-        let first = first.map_err(|_| expected("no Hello came in time".to_owned()))??;
-        let received_at = clock::now();
-        let hello = reading::hello(&first, &self.limits.wire)
-            .map_err(|problem| expected(format!("the first message must be a Hello: {problem}")))?;
-        let client: ClientId = hello.client.as_str().into();
-        if !pass.caller().may_be(&client) {
-            let (name, detail) =
-                (&pass.caller().name, "by its own name, or that of a device it reaches");
-            return close(
-                CloseCode::Policy,
-                format!("{name} may only send {detail}, not as {client}"),
-            );
-        }
-        let session = hello.session;
-        let place = self.connections.register(client.clone(), session);
-        let greeting = self.gate.greet(&client, session, hello.resume, received_at);
-        let settled = greeting.await.map_err(not_greeted)?;
-        let share = self.gate.share(&client);
-        let terms = share.terms();
-        let credit = terms.borrow().credit(self.limits.credit_batches, self.limits.credit_bytes);
-        let welcome = Downstream::Welcome(Welcome {
-            last_seq: settled,
-            credit: credit.on_wire(),
-            limits: self.limits.wire.clone(),
-            server_time: received_at,
-        });
-        send(socket, packed(&welcome, hello.accept)).await?;
-        let booted_at = hello.booted_at(received_at);
-        let info = ClientInfo { labels: hello.labels, software: hello.software };
-        self.live.client_info(&client, info);
-        let connected = self.live.connected(&client, peer.ip());
-        let accept = hello.accept;
-        Ok(Greeted { client, session, booted_at, accept, place, connected, credit, share, terms })
-    }
-
     async fn close<S>(&self, socket: &mut WebSocketStream<S>, code: CloseCode, message: String)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -150,27 +99,14 @@ impl Intake {
     }
 }
 
-/// What is known of a client after Hello.
-struct Greeted {
-    client: ClientId,
-    session: SessionId,
-    /// What its boot times are relative to, if it told its clock.
-    booted_at: Option<Timestamp>,
-    accept: Compression,
-    place: Registered,
-    connected: Connected,
-    credit: crate::gate::Credit,
-    share: Arc<Share>,
-    /// As the credit was computed from them, or newer.
-    terms: watch::Receiver<Terms>,
-}
-
 struct Conversation<'a, S> {
     intake: &'a Intake,
     pass: &'a Pass,
     socket: &'a mut WebSocketStream<S>,
     greeted: Greeted,
     account: Account,
+    /// For the rates, which are those of now.
+    caps_now: Followed,
     /// When each offer at the gate came in, in order.
     offered_at: VecDeque<Instant>,
     answers: mpsc::Receiver<Answer>,
@@ -206,12 +142,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         pass: &'a Pass,
     ) -> Self {
         // Over-credit offers are refused before the gate: so many answers at most are on their way.
-        let answers_max = intake.limits.credit_batches as usize + 1;
+        let answers_max = greeted.caps.limits.credit_batches as usize + 1;
         let (answer_to, answers) = mpsc::channel(answers_max);
         let line = intake.commands.line(Carrier::Client(greeted.client.clone()), false);
         let now = clock::monotonic();
         Conversation {
             account: Account::new(greeted.credit),
+            caps_now: intake.caps.follow(),
             intake,
             pass,
             socket,
@@ -302,7 +239,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     /// Every branch is cancel-safe: `next`, `recv`, `changed`, the place at the gate and the timer lose
     /// nothing.
     async fn wait(&mut self, stopping: bool) -> Event {
-        let limits = &self.intake.limits;
+        let limits = &self.greeted.caps.limits;
         let deadline = self.heard_at
             + if self.pinged {
                 limits.ping_interval + limits.pong_timeout
@@ -359,7 +296,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         let reserved = room.map_err(|_| restart())?;
         let received_at = clock::now();
         let greeted = &self.greeted;
-        let read = self.intake.read(&message, received_at, greeted.booted_at, &greeted.client);
+        let booted_at = greeted.booted_at;
+        let read =
+            self.intake.read(&greeted.caps, &message, received_at, booted_at, &greeted.client);
         let (seq, batch, payload) = match read {
             Read::Batch { seq, batch, payload } => (seq, batch, payload),
             Read::Refused { seq, refusal } => {
@@ -384,7 +323,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         if let Err(refusal) = reached(&batch, &self.pass.caller().reach) {
             return self.refuse(seq, refusal).await;
         }
-        if let Err(after) = self.intake.rates.check(&greeted.client, batch.samples()) {
+        if let Err(after) = self.caps_now.now().rates.check(&greeted.client, batch.samples()) {
             return self.refuse(seq, Refusal::rate_limited(after)).await;
         }
         if seq == 0 {
@@ -481,7 +420,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     /// Pressure changed, or this client's part in it: tell the new credit before anything is full.
     async fn on_terms(&mut self) -> Result<(), End> {
-        let limits = &self.intake.limits;
+        let limits = &self.greeted.caps.limits;
         let terms = *self.greeted.terms.borrow_and_update();
         let credit = terms.credit(limits.credit_batches, limits.credit_bytes);
         if credit == self.account.credit() {
@@ -498,7 +437,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     /// Nothing was heard for a while.
     async fn on_tick(&mut self) -> Result<(), End> {
-        let limits = &self.intake.limits;
+        let limits = &self.greeted.caps.limits;
         let now = clock::monotonic();
         if limits.idle_timeout.is_some_and(|idle| now >= self.batch_at + idle) {
             return close(CloseCode::Idle, "no batch came for a while (limits.idle_timeout)");
@@ -518,9 +457,4 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         }
         Ok(())
     }
-}
-
-fn not_greeted(refusal: gate::Refusal) -> End {
-    let gate::Refusal::Overloaded = refusal else { return restart() };
-    End::Close(CloseCode::TryLater, "too many connect at once; come back with back-off".to_owned())
 }

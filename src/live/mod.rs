@@ -57,6 +57,8 @@ mod limits_tests;
 #[cfg(test)]
 mod poll_tests;
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod resume_tests;
 #[cfg(test)]
 mod rig;

@@ -8,7 +8,7 @@ use super::hub::Hub;
 use super::mailbox::{Mailbox, Transport, Viewer};
 use super::subscription::LiveQuery;
 use crate::aggregate::Windows;
-use crate::model::{BatchBuilder, Position, Protocol, Timestamp};
+use crate::model::{BatchBuilder, Position, Protocol, Reach, Timestamp};
 use futures_util::FutureExt;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -83,10 +83,15 @@ impl Rig {
     }
 
     pub fn page(&mut self, query: &str) -> Page {
+        self.page_within(query, &Reach::all())
+    }
+
+    /// The page of somebody who may see these devices only.
+    pub fn page_within(&mut self, query: &str, reach: &Reach) -> Page {
         let mailbox = Arc::new(Mailbox::new(Transport::Sse));
         let viewer = Viewer::new(mailbox.clone(), None);
         let query = LiveQuery::parse(query, &Windows::default()).unwrap();
-        self.hub.subscribe(query.subscription, query.cursor, mailbox.clone());
+        self.hub.subscribe(query.subscription.within(reach), query.cursor, mailbox.clone());
         Page {
             viewer,
             mailbox,

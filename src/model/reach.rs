@@ -42,6 +42,21 @@ impl Reach {
         Ok(Reach { inner: Arc::new(Inner { spelled, globs }) })
     }
 
+    /// The device of that name and no other, whatever characters it has.
+    ///
+    /// # Errors
+    /// It is too long to be looked for.
+    pub fn only(name: &str) -> Result<Reach, globset::Error> {
+        let mut glob = String::with_capacity(name.len());
+        for character in name.chars() {
+            if "?*[]{}\\!,".contains(character) {
+                glob.push('\\');
+            }
+            glob.push(character);
+        }
+        Reach::new(&[glob])
+    }
+
     /// Whether the device is one of them.
     #[must_use]
     pub fn allows(&self, device: &str) -> bool {
@@ -99,6 +114,19 @@ mod tests {
         }
         assert!(reach(&["*"]).is_all() && Reach::all().is_all());
         assert!(!reach(&[]).is_all() && !reach(&["*", "!fan-*"]).is_all());
+    }
+
+    #[test]
+    fn only_one_device_is_reached_by_its_name_however_it_is_written() {
+        let names =
+            ["pump-1", "*", "!pump-1", "a*", "[ab]", "{a,b}", "a\\b", "?", "öl/1", "a,b", "**"];
+        for name in names {
+            let only = Reach::only(name).unwrap();
+            let reached =
+                names.iter().chain(&["a", "b", "ab", "pump-2"]).filter(|it| only.allows(it));
+            assert_eq!(reached.collect::<Vec<_>>(), [&name]);
+            assert!(!only.is_all());
+        }
     }
 
     #[test]

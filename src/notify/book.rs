@@ -20,7 +20,8 @@ use std::path::Path;
 use thiserror::Error;
 
 /// "TDNO" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_4E4F, schema: SCHEMA, upgrades: &[] };
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x5444_4E4F, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE channel(name TEXT PRIMARY KEY, kind TEXT NOT NULL, standing TEXT NOT NULL,

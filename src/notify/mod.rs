@@ -25,6 +25,7 @@ mod patience;
 mod webhook;
 mod wording;
 
+pub(crate) use book::FORMAT;
 pub use book::{BookError, Letter};
 pub use email::{EmailTarget, Mailbox, Tls, mailbox};
 pub use grouping::{HELD_MAX, Wanted};

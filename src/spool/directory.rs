@@ -11,7 +11,7 @@
 
 use super::disk;
 use super::error::{Doing, SpoolError};
-use super::format::{HEADER_BYTES, Header, HeaderFound, Identity};
+use super::format::{HEADER_BYTES, Header, HeaderFound, Identity, VERSION};
 use super::reader::Extent;
 use crate::clock;
 use crate::model::Position;
@@ -110,6 +110,9 @@ impl Directory {
 
     /// What the file `identity` says; `None` if it is missing or damaged. Its `first` is a floor: no
     /// position below it is given to a new batch.
+    ///
+    /// # Errors
+    /// [`SpoolError::Version`], [`SpoolError::Io`].
     pub fn read_identity(&self) -> Result<Option<Header>, SpoolError> {
         let path = self.identity();
         let file = match File::open(&path) {
@@ -119,7 +122,10 @@ impl Directory {
         };
         match Header::decode(&first_bytes(&file).doing("read", &path)?) {
             HeaderFound::Valid(header) => Ok(Some(header)),
-            HeaderFound::Newer(_) | HeaderFound::Damaged => Ok(None),
+            HeaderFound::Newer(found) => {
+                Err(SpoolError::Version { path, found, supported: VERSION })
+            }
+            HeaderFound::Damaged => Ok(None),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::directory::{Directory, first_bytes};
 use super::error::{Doing, SpoolError};
-use super::format::{Header, HeaderFound};
+use super::format::{Header, HeaderFound, VERSION};
 use super::reader::{Bounds, Cause, Extent, Reader, Step};
 use super::record::{Kind, Record};
 use super::shed::Shed;
@@ -49,6 +49,42 @@ pub struct Inspection {
     pub shed: Shed,
     /// Files that end in `.seg` but are no segments of this spool.
     pub foreign: Vec<PathBuf>,
+}
+
+/// The version of each file of the spool in `dir` that has one; `None` if its header is damaged.
+///
+/// # Errors
+/// [`SpoolError::Io`].
+pub fn versions(dir: &Path) -> Result<Vec<(PathBuf, Option<u32>)>, SpoolError> {
+    let directory = Directory::new(dir);
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let (firsts, _) = directory.named()?;
+    let paths = firsts.into_iter().map(|first| directory.segment(first));
+    let mut versions = Vec::new();
+    for path in std::iter::once(directory.identity()).chain(paths) {
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(SpoolError::io("open", &path, error)),
+        };
+        let version = match Header::decode(&first_bytes(&file).doing("read", &path)?) {
+            HeaderFound::Valid(_) => Some(VERSION),
+            HeaderFound::Newer(version) => Some(version),
+            HeaderFound::Damaged => None,
+        };
+        versions.push((path, version));
+    }
+    Ok(versions)
+}
+
+/// Holds the spool as a daemon does, until the file is dropped.
+///
+/// # Errors
+/// [`SpoolError::Locked`] if somebody else does, [`SpoolError::Io`].
+pub fn lock(dir: &Path) -> Result<File, SpoolError> {
+    Directory::new(dir).lock()
 }
 
 /// The segments of the spool in `dir`, by their headers alone.

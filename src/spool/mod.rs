@@ -38,7 +38,7 @@ mod writer;
 pub use crate::model::Protocol;
 pub use error::SpoolError;
 pub use follower::{Follower, Next};
-pub use inspect::{Inspection, SegmentSummary, list, scan, verify};
+pub use inspect::{Inspection, SegmentSummary, list, lock, scan, verify, versions};
 pub use reader::{Bounds, Cause, Extent, Reader, Source, Step};
 pub use record::{Decode, Entry, Kind, Record};
 pub use recovery::{Recovery, open};

@@ -85,7 +85,9 @@ pub(super) fn caller<B>(
 /// The answer to somebody who is not let in.
 pub(super) fn problem(denied: &Denied) -> Problem {
     match denied {
-        Denied::NothingShown => Problem::unauthorized(denied, "Bearer realm=\"tidegate\""),
+        Denied::NothingShown | Denied::ThroughProxy => {
+            Problem::unauthorized(denied, "Bearer realm=\"tidegate\"")
+        }
         Denied::NotGood(_) => {
             Problem::unauthorized(denied, "Bearer realm=\"tidegate\", error=\"invalid_token\"")
         }

@@ -16,25 +16,35 @@ mod devices;
 mod entry;
 mod history;
 mod ingest;
+mod keys;
 mod ledger;
 mod live;
 mod notifications;
+mod openapi;
+mod places;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;
 mod routes;
 mod rules;
 mod server;
+mod session;
 mod silences;
 mod state;
 mod surface;
+mod trail;
 mod upgrade;
+mod wary;
 
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 #[cfg(feature = "mqtt")]
 pub use quarantine::Quarantined;
-pub use server::{ServerOptions, serve};
+pub(crate) use server::ADDRESSES_MAX;
+pub use server::{
+    AddressLimits, PROXY_HEADER_FIXED_BYTES, ProxyHeader, ProxyHeaderError, ServerOptions, Tls,
+    TlsError, proxy_header_rest_bytes, read_proxy_header, serve,
+};
 pub use state::{App, StatusSource};
 pub use surface::{ForReach, Needs, ROWS, Row};

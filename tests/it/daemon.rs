@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Anything that takes longer than this hangs.
@@ -72,6 +72,10 @@ impl Daemon {
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args([name, "--state-dir"]).arg(self.state_dir.path());
+        let file = self.configuration();
+        if file.exists() {
+            command.arg("--config").arg(file);
+        }
         command.args(["--listen", &self.address.to_string()]);
         for setting in &self.settings {
             command.args(["--set", setting]);
@@ -170,6 +174,28 @@ impl Daemon {
     /// Sends SIGTERM only.
     pub fn terminate(&self) {
         signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::TERM);
+    }
+
+    /// The configuration file, used if it exists.
+    pub fn configuration(&self) -> PathBuf {
+        self.state_dir.path().join("tidegate.toml")
+    }
+
+    /// Writes the configuration file, sends SIGHUP, and gives what is logged until that is done.
+    pub fn reload(&self, toml: &str) -> Vec<String> {
+        std::fs::write(self.configuration(), toml).unwrap();
+        let before = self.log().len();
+        signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::HUP);
+        let deadline = tidegate::clock::monotonic() + PATIENCE;
+        loop {
+            let said = self.log().split_off(before);
+            let is_said = |event: &str| said.iter().any(|line| line.contains(event));
+            if is_said("event=reload-refused") || is_said("event=reloaded") {
+                return said;
+            }
+            assert!(tidegate::clock::monotonic() < deadline, "no reload: {said:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// SIGSTOP: connections are taken (by the kernel), nothing is answered.
@@ -296,7 +322,8 @@ impl Drop for Daemon {
         if let Some(mut running) = self.running.take() {
             let killed = running.child.kill().and_then(|()| running.child.wait());
             if std::thread::panicking() {
-                let lines = running.log.lines.lock().unwrap();
+                // Whoever waited for a line may have panicked with it.
+                let lines = running.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
                 eprintln!("the daemon ({killed:?}) had logged: {lines:#?}");
             }
         }

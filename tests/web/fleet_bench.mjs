@@ -6,6 +6,7 @@ import { Daemon, launch } from './daemon.mjs';
 const DEVICES = Number(process.env.DEVICES ?? 10_000);
 const SECONDS = Number(process.env.SECONDS ?? 30);
 const SLICES = 10;
+const PARTS = 6;
 
 const daemon = await Daemon.start('--devices', '1', '--well-behaved', '--set', 'limits.new_series_per_minute=1000000');
 let posted = 0;
@@ -57,7 +58,12 @@ const sent = posted;
 const heapBefore = await heap();
 const before = await metrics();
 const from = performance.now();
-await new Promise((done) => setTimeout(done, SECONDS * 1000));
+// Growth shows in between, not only at the end.
+const heaps = [];
+for (let part = 0; part < PARTS; part++) {
+  await new Promise((done) => setTimeout(done, (SECONDS * 1000) / PARTS));
+  heaps.push(await heap());
+}
 const after = await metrics();
 const passed = (performance.now() - from) / 1000;
 const share = (name) => `${(((after[name] - before[name]) / passed) * 100).toFixed(1)} %`;
@@ -85,7 +91,7 @@ const scrolled = await page.evaluate(async () => {
   return { frames: gaps.length, p50: at(0.5), p95: at(0.95), p99: at(0.99), worst: at(1) };
 });
 console.log(`scrolled for 10 s: ${scrolled.frames} frames, ms between frames p50 ${scrolled.p50}, p95 ${scrolled.p95}, p99 ${scrolled.p99}, worst ${scrolled.worst}`);
-console.log(`heap ${heapBefore} MB before, ${await heap()} MB after; ${Math.round(freemem() / 1e6)} MB of memory free`);
+console.log(`heap ${heapBefore} MB before, ${heaps.join(', ')} MB while it was looked at, ${await heap()} MB after; ${Math.round(freemem() / 1e6)} MB of memory free`);
 on = false;
 await feeding;
 await browser.close();

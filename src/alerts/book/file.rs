@@ -24,7 +24,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// "TDAL" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_414C, schema: SCHEMA, upgrades: &[] };
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x5444_414C, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE watch(slot INTEGER PRIMARY KEY, state BLOB NOT NULL);

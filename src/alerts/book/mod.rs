@@ -9,6 +9,7 @@ mod read;
 mod tests;
 mod write;
 
+pub(crate) use file::FORMAT;
 pub(super) use file::{Book, Remembered};
 
 use super::silence::Silence;

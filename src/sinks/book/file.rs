@@ -22,7 +22,7 @@ use std::cell::Cell;
 use std::path::Path;
 
 /// "TDBK" in the file's header.
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     application_id: 0x5444_424B,
     schema: SCHEMA,
     upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE], &[windows::TABLES]],

@@ -33,6 +33,7 @@ mod settle;
 mod tests;
 mod windows;
 
+pub(crate) use file::FORMAT;
 pub use file::{Book, Opened};
 pub use recount::Recounted;
 

@@ -33,7 +33,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// "TIDE" in the file's header.
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     application_id: 0x5449_4445,
     schema: SCHEMA,
     upgrades: &[&[outcomes::TABLE, COUNTED_BEFORE]],

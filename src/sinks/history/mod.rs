@@ -42,6 +42,7 @@ mod value;
 mod writer;
 
 pub use buckets::{BucketNumbers, Buckets};
+pub(crate) use file::FORMAT;
 pub use open::{Opened, open, read_only};
 pub use query::{Answer, Data, Query, QueryError, Shape};
 pub use reader::{Counts, DeviceInfo, Reader, SeriesInfo, Stats};

@@ -20,7 +20,8 @@ use std::cell::Cell;
 use std::path::Path;
 
 /// "TDMQ" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_4D51, schema: SCHEMA, upgrades: &[] };
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x5444_4D51, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, bridge TEXT NOT NULL,

@@ -32,6 +32,7 @@ mod tests;
 mod topic;
 mod write;
 
+pub(crate) use file::FORMAT;
 pub use file::{Book, Opened};
 pub use topic::fits;
 

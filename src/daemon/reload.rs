@@ -1,0 +1,184 @@
+//! Going over to another configuration while the daemon runs.
+//!
+//! In: a configuration that was checked as a whole, and which settings differ. Out: what could not be
+//! changed, and why; the rest is in force. One task does it, one change after another; it owns what
+//! the configuration in force is, because a part of a fresh one may wait for a restart.
+//!
+//! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
+
+use super::{alerts, listener};
+use crate::alerts::Alerts;
+use crate::config::{Config, LimitsConfig};
+use crate::gate::Gate;
+use crate::intake::Caps;
+use crate::live::Live;
+use crate::web::{ServerOptions, Tls};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Where a setting stands: its keys from outside to inside. A block of a list is called by its name, or
+/// else by its number.
+pub type Path = Vec<String>;
+
+/// A configuration to go over to.
+pub struct Fresh {
+    /// All of it.
+    pub config: Config,
+    /// The settings that differ and are to be applied; a block that is new or gone stands for its keys.
+    pub changed: BTreeSet<Path>,
+}
+
+impl Fresh {
+    /// Whether something at or below one of these differs.
+    fn has(&self, parts: &[&str]) -> bool {
+        let is_below = |part: &&str| {
+            let part: Vec<_> = part.split('.').collect();
+            self.changed
+                .iter()
+                .any(|path| path.iter().zip(&part).filter(|(a, b)| a == b).count() == part.len())
+        };
+        parts.iter().any(is_below)
+    }
+}
+
+/// What stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Everything at and below it.
+    pub path: Path,
+    /// Why.
+    pub why: String,
+}
+
+impl Failed {
+    fn new(path: &[&str], why: impl ToString) -> Failed {
+        Failed { path: path.iter().map(ToString::to_string).collect(), why: why.to_string() }
+    }
+}
+
+type Asked = (Fresh, oneshot::Sender<Vec<Failed>>);
+
+/// Asks the running daemon to go over to another configuration. Cheap to clone.
+#[derive(Clone)]
+pub struct Reload(mpsc::Sender<Asked>);
+
+impl Reload {
+    /// Returns when it is in force, with what could not be changed; `None` if the daemon stops.
+    pub async fn apply(&self, fresh: Fresh) -> Option<Vec<Failed>> {
+        let (answer, failed) = oneshot::channel();
+        self.0.send((fresh, answer)).await.ok()?;
+        failed.await.ok()
+    }
+}
+
+/// Handles to the rooms that can be changed.
+pub(super) struct Changed {
+    pub alerts: Alerts,
+    pub gate: Gate,
+    pub caps: Caps,
+    pub live: Live,
+}
+
+/// Who changes them.
+pub(super) struct Changeable {
+    /// One at a time; who finds it taken waits.
+    asked: mpsc::Receiver<Asked>,
+    /// In force.
+    config: Config,
+    rooms: Changed,
+    serving: watch::Sender<ServerOptions>,
+}
+
+/// Begins with this configuration in force.
+pub(super) fn begin(config: Config, tls: Option<Arc<Tls>>, rooms: Changed) -> (Reload, Changeable) {
+    let (sender, asked) = mpsc::channel(1);
+    let serving = watch::Sender::new(listener::options(&config, tls));
+    (Reload(sender), Changeable { asked, config, rooms, serving })
+}
+
+impl Changeable {
+    /// How connections are served, now and later.
+    pub fn serving(&self) -> watch::Receiver<ServerOptions> {
+        self.serving.subscribe()
+    }
+
+    /// Does what is asked for, until `stop`; then nothing is begun any more, and all handles are gone.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let asked = tokio::select! {
+                Some(asked) = self.asked.recv() => asked,
+                () = stop.cancelled() => return,
+            };
+            let (fresh, answer) = asked;
+            tokio::select! {
+                // Who asked may have gone.
+                failed = self.apply(fresh) => drop(answer.send(failed)),
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn apply(&mut self, fresh: Fresh) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        failed.extend(self.alerts(&fresh).await);
+        failed.extend(self.limits(&fresh));
+        failed
+    }
+
+    async fn alerts(&mut self, fresh: &Fresh) -> Vec<Failed> {
+        if !fresh.has(&["alerts", "alerting"]) {
+            return Vec::new();
+        }
+        let is = &fresh.config.alerts;
+        if let Err(refused) = self.rooms.alerts.configure(alerts::changed(is)).await {
+            return [["alerts"], ["alerting"]].map(|path| Failed::new(&path, &refused)).to_vec();
+        }
+        let in_force = &mut self.config.alerts;
+        in_force.rules.clone_from(&is.rules);
+        (in_force.keep, in_force.events_max) = (is.keep, is.events_max);
+        Vec::new()
+    }
+
+    fn limits(&mut self, fresh: &Fresh) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        if fresh.has(&["live.viewers_max"]) {
+            self.config.live.viewers_max = fresh.config.live.viewers_max;
+            self.rooms.live.set_viewers_max(self.config.live.viewers_max);
+        }
+        if fresh.has(&["live.viewers_per_address"]) {
+            self.config.live.viewers_per_address = fresh.config.live.viewers_per_address;
+            self.serve();
+        }
+        if !fresh.has(&["limits"]) {
+            return failed;
+        }
+        let before = &self.config.limits;
+        let mut limits = LimitsConfig {
+            // Tables of these sizes were made at the start.
+            series_max: before.series_max,
+            gate_memory: before.gate_memory,
+            sessions_max: before.sessions_max,
+            ..fresh.config.limits.clone()
+        };
+        let new_series = limits.new_series_per_minute;
+        if new_series != before.new_series_per_minute
+            && let Err(refusal) = self.rooms.gate.set_new_series_per_minute(new_series as usize)
+        {
+            failed.push(Failed::new(&["limits", "new_series_per_minute"], refusal));
+            limits.new_series_per_minute = before.new_series_per_minute;
+        }
+        self.rooms.caps.set(limits.clone());
+        self.config.limits = limits;
+        self.serve();
+        failed
+    }
+
+    /// New connections are served by what is in force; TLS goes on as it is.
+    fn serve(&self) {
+        self.serving.send_modify(|options| {
+            *options = listener::options(&self.config, options.tls.clone());
+        });
+    }
+}

@@ -1,0 +1,309 @@
+//! TLS on the listener: the certificate of now, and which clients are taken by theirs.
+//!
+//! The files are looked at once a second. What they say holds for new connections at once; of open ones those end
+//! whose own certificate is no longer good.
+
+use super::certificate;
+use super::severable::{Above, Severable};
+use crate::clock;
+use crate::config::{ClientCertificates, TlsConfig, TlsVersion};
+use crate::metrics::Metrics;
+use crate::model::Timestamp;
+use crate::watched::Watched;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime,
+};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{
+    NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, crypto, version};
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A certificate that expires within this is spoken of, once a day.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);
+const SAY_INTERVAL: Duration = Duration::from_secs(86_400);
+/// How long an open connection goes on at most before its certificate is looked at again.
+const RECHECK_MAX: Duration = Duration::from_secs(3600);
+
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+/// The files of `[tls]` can't be used; the administrator acts.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// One can't be read, or has nothing of its kind in it.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// There is none in it.
+    #[error("{0}: there is no certificate in it")]
+    Empty(PathBuf),
+    /// Certificate and key are not good, or not of each other.
+    #[error("{path}: {source}")]
+    Unfit {
+        /// The certificate.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// No client could be verified by these.
+    #[error("{path}: {source}")]
+    Clients {
+        /// The authorities.
+        path: PathBuf,
+        /// Why.
+        source: VerifierBuilderError,
+    },
+}
+
+/// TLS as it is set up, with what its files said last.
+#[derive(Debug)]
+pub struct Tls {
+    config: TlsConfig,
+    current: watch::Sender<Arc<Current>>,
+    looked: Mutex<Looked>,
+}
+
+#[derive(Debug)]
+struct Current {
+    server: Arc<ServerConfig>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    expires_at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Looked {
+    files: Watched,
+    /// Something changed at the last look, and more may: certificate and key are two files.
+    is_settling: bool,
+    said_at: Option<Instant>,
+}
+
+/// A connection after its handshake.
+pub(super) struct Secured {
+    pub stream: Severable<TlsStream<TcpStream>>,
+    pub is_http2: bool,
+    /// The name in the client's certificate.
+    pub certificate: Option<Arc<str>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`], if no connection could be taken with them.
+    pub fn open(config: &TlsConfig) -> Result<Tls, TlsError> {
+        // Stamped before they are read: what changes meanwhile is seen.
+        let clients = config.clients.iter();
+        let of_clients =
+            clients.flat_map(|clients| [Some(clients.ca_file.clone()), clients.crl_file.clone()]);
+        let files = [config.certificate_file.clone(), config.key_file.clone()];
+        let files = Watched::new(files.into_iter().chain(of_clients.flatten()));
+        let looked = Looked { files, is_settling: false, said_at: None };
+        let current = watch::Sender::new(Arc::new(Current::read(config)?));
+        Ok(Tls { config: config.clone(), current, looked: Mutex::new(looked) })
+    }
+
+    /// When the certificate expires.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.current.borrow().expires_at
+    }
+
+    /// Looks at the files once a second until `stop`.
+    pub(super) async fn watch(self: Arc<Self>, metrics: Arc<Metrics>, stop: CancellationToken) {
+        let mut interval = tokio::time::interval(LOOK_INTERVAL);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            metrics.listener.certificate_expires(self.expires_at());
+            tokio::select! {
+                _ = interval.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            // A file system may hang; connections go on meanwhile.
+            let this = self.clone();
+            let looked = tokio::task::spawn_blocking(move || this.look()).await;
+            if let Err(error) = looked {
+                log::error!(error:% = error; "the files of [tls] could not be looked at");
+            }
+        }
+    }
+
+    fn look(&self) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.files.changed() {
+            looked.is_settling = true;
+        } else if std::mem::take(&mut looked.is_settling) {
+            self.read_again();
+            looked.said_at = None;
+        }
+        self.say_if_it_expires(&mut looked);
+    }
+
+    fn read_again(&self) {
+        let path = self.config.certificate_file.display();
+        match Current::read(&self.config) {
+            Ok(current) => {
+                log::info!(event = "certificate-loaded", path:% = path, expires:% = written(current.expires_at); "new connections get the new certificate");
+                self.current.send_replace(Arc::new(current));
+            }
+            Err(error) => {
+                log::error!(event = "certificate-refused", path:% = path, error:err = error; "the files of [tls] can't be used; what was read before stays in force");
+            }
+        }
+    }
+
+    fn say_if_it_expires(&self, looked: &mut Looked) {
+        let (now, expires_at) = (clock::monotonic(), self.expires_at());
+        let left = expires_at.0.saturating_sub(clock::now().0);
+        if left > EXPIRES_SOON.as_nanos() as i64
+            || looked.said_at.is_some_and(|at| now - at < SAY_INTERVAL)
+        {
+            return;
+        }
+        looked.said_at = Some(now);
+        let path = self.config.certificate_file.display();
+        if left > 0 {
+            let days = left / 86_400_000_000_000;
+            log::warn!(event = "certificate-expires", path:% = path, expires:% = written(expires_at), days = days; "the certificate of [tls] expires soon");
+        } else {
+            log::error!(event = "certificate-expires", path:% = path, expires:% = written(expires_at); "the certificate of [tls] has expired: clients refuse it");
+        }
+    }
+
+    /// Shakes hands. What follows a client's certificate after it is a task of `tasks`.
+    pub(super) async fn accept(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        tasks: &TaskTracker,
+    ) -> io::Result<Secured> {
+        let server = self.current.borrow().server.clone();
+        let stream = TlsAcceptor::from(server).accept(socket).await?;
+        let (_, session) = stream.get_ref();
+        let is_http2 = session.alpn_protocol() == Some(HTTP2);
+        let chain = session.peer_certificates().map(<[CertificateDer<'static>]>::to_vec);
+        let Some(chain) = chain.filter(|chain| !chain.is_empty()) else {
+            return Ok(Secured { stream: Severable::never(stream), is_http2, certificate: None });
+        };
+        let certificate = certificate::name(&chain[0]);
+        let (stream, above) = Severable::new(stream);
+        tasks.spawn(self.clone().sever_in_time(chain, above));
+        Ok(Secured { stream, is_http2, certificate })
+    }
+
+    /// Ends the connection when the client's certificate is no longer good.
+    async fn sever_in_time(self: Arc<Self>, chain: Vec<CertificateDer<'static>>, above: Above) {
+        let mut current = self.current.subscribe();
+        let expires_at = certificate::expires_at(&chain[0]).unwrap_or(Timestamp(0));
+        loop {
+            if !current.borrow_and_update().takes(&chain) {
+                log::info!(client:? = certificate::name(&chain[0]); "a client's certificate is no longer good: its connection ends");
+                return above.severed.cancel();
+            }
+            let left = u64::try_from(expires_at.0 - clock::now().0)
+                .map_or(Duration::ZERO, Duration::from_nanos);
+            tokio::select! {
+                () = above.gone.cancelled() => return,
+                // It fails when we are dropped, which we hold.
+                _ = current.changed() => {}
+                () = tokio::time::sleep(left.clamp(LOOK_INTERVAL, RECHECK_MAX)) => {}
+            }
+        }
+    }
+}
+
+/// For people.
+fn written(at: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::MAX)
+}
+
+impl Current {
+    fn read(config: &TlsConfig) -> Result<Current, TlsError> {
+        let chain = certificates(&config.certificate_file)?;
+        let key = PrivateKeyDer::from_pem_file(&config.key_file)
+            .map_err(|source| TlsError::File { path: config.key_file.clone(), source })?;
+        let unfit = |source| TlsError::Unfit { path: config.certificate_file.clone(), source };
+        let provider = Arc::new(crypto::ring::default_provider());
+        let versions: &[_] = match config.version_min {
+            TlsVersion::V12 => &[&version::TLS13, &version::TLS12],
+            TlsVersion::V13 => &[&version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider.clone());
+        let builder = builder.with_protocol_versions(versions).map_err(unfit)?;
+        let clients =
+            config.clients.as_ref().map(|clients| verifier(clients, provider)).transpose()?;
+        let builder = match &clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(clients.clone()),
+        };
+        let expires_at = certificate::expires_at(&chain[0]).unwrap_or(Timestamp(i64::MAX));
+        let mut server = builder.with_single_cert(chain, key).map_err(unfit)?;
+        server.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        if clients.is_some() {
+            // Who resumes a session is not asked for the certificate again, which may be revoked by then.
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+        }
+        Ok(Current { server: Arc::new(server), clients, expires_at })
+    }
+
+    /// Whether a client's certificate is good now.
+    fn takes(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some(clients) = &self.clients else { return false };
+        let now = Duration::from_nanos(u64::try_from(clock::now().0).unwrap_or(0));
+        let now = UnixTime::since_unix_epoch(now);
+        clients.verify_client_cert(&chain[0], &chain[1..], now).is_ok()
+    }
+}
+
+fn verifier(
+    config: &ClientCertificates,
+    provider: Arc<crypto::CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = || config.ca_file.clone();
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(&config.ca_file)? {
+        let added = roots.add(authority);
+        added.map_err(|source| TlsError::Unfit { path: path(), source })?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if let Some(file) = &config.crl_file {
+        let wrong = |source| TlsError::File { path: file.clone(), source };
+        let lists = CertificateRevocationListDer::pem_file_iter(file).map_err(wrong)?;
+        let lists = lists.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        if lists.is_empty() {
+            return Err(TlsError::Empty(file.clone()));
+        }
+        builder = builder.with_crls(lists).only_check_end_entity_revocation();
+    }
+    if !config.required {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|source| TlsError::Clients { path: path(), source })
+}
+
+/// At least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |source| TlsError::File { path: file.to_owned(), source };
+    let all = CertificateDer::pem_file_iter(file).map_err(wrong)?;
+    let all = all.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    if all.is_empty() { Err(TlsError::Empty(file.to_owned())) } else { Ok(all) }
+}
