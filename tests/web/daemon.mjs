@@ -17,8 +17,11 @@ export const freePort = () =>
     });
   });
 
-/** A demo daemon that can be killed and started again on the same state and address. */
+/** A daemon that can be killed and started again on the same state and address; with a simulated plant, unless it is told otherwise. */
 export class Daemon {
+  /** `demo` has a plant and asks nobody who they are; `run` has neither. */
+  command = 'demo';
+
   static start(...flags) {
     return Daemon.prepared(() => undefined, ...flags);
   }
@@ -36,7 +39,7 @@ export class Daemon {
   }
 
   async restart() {
-    const flags = ['demo', '--listen', `127.0.0.1:${this.port}`, '--state-dir', this.state, ...this.flags];
+    const flags = [this.command, '--listen', `127.0.0.1:${this.port}`, '--state-dir', this.state, ...this.flags];
     this.process = spawn(BINARY, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
     for (let tries = 0; tries < 200; tries += 1) {
       const ready = await fetch(`${this.url}/readyz`).then((answer) => answer.ok, () => false);

@@ -1,6 +1,8 @@
 // Who may come: logging in by keyboard, a login that ends over an open page, logging out, and what somebody may not do.
 // The daemon and the browser are real; keys are given out and taken back in the daemon's own file.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { BUSY_MS, Daemon, launch } from './daemon.mjs';
 import { Keys } from './keys.mjs';
@@ -21,8 +23,13 @@ before(async () => {
       admin = keys.issue('root', ['admin']);
       ana = keys.issue('ana', ['view', 'command']);
       made.key = admin;
+      made.command = 'run';
+      // No other configuration than this one, wherever the stories run.
+      const config = join(made.state, 'tidegate.toml');
+      writeFileSync(config, '');
+      made.flags.push('--config', config);
     },
-    ...['--devices', '5', '--well-behaved', '--set', `auth.failures_max=${FAILURES_MAX}`],
+    ...['--set', `auth.failures_max=${FAILURES_MAX}`],
   );
   browser = await launch();
   await reading(daemon, 'lathe-1', { level: 1 });
