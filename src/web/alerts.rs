@@ -203,8 +203,7 @@ pub(super) async fn parsed<T: DeserializeOwned>(
     shape: &str,
 ) -> Result<T, Problem> {
     let bytes = body::read(body, BODY_BYTES_MAX, app.intake.limits().body_timeout).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
+    body::object(&bytes).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
 /// Who acts: the caller, unless nobody was asked, or only this machine; then as they say.

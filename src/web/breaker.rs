@@ -47,7 +47,7 @@ pub async fn set(
 ) -> Result<Response, Problem> {
     let limits = app.intake.limits();
     let body = body::read(body, limits.wire.message_bytes, limits.body_timeout).await?;
-    let asked: Asked = serde_json::from_slice(&body).map_err(|_| {
+    let asked: Asked = body::object(&body).map_err(|_| {
         Problem::bad_request("the body is {\"action\":\"hold\"}, \"probe\" or \"release\"")
     })?;
     if name == "history" {

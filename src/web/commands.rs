@@ -105,12 +105,13 @@ async fn create(
 ) -> Result<Response, Problem> {
     let device = routes::device(device, caller.clone())?;
     let body = read(&app, body).await?;
-    let asked: Asked<'_> = serde_json::from_slice(&body).map_err(|error| {
+    let asked: Asked<'_> = body::object(&body).map_err(|error| {
         let detail = "the body is {\"name\":…, and if need be \"arguments\", \"ttl_s\", \"delivery\", \"by\"}";
         Problem::bad_request(format!("{detail}: {error}"))
     })?;
     check_name(&asked.name, NAME_BYTES_MAX)
         .map_err(|error| Problem::bad_request(format!("name: {error}")))?;
+    asked.arguments.map_or(Ok(()), |json| body::readable("arguments", json))?;
     let arguments = asked.arguments.map(RawValue::get).filter(|json| *json != "null");
     if arguments.is_some_and(|json| json.len() > ARGUMENTS_BYTES_MAX) {
         let detail = format!("arguments may have {ARGUMENTS_BYTES_MAX} bytes");
@@ -243,7 +244,7 @@ pub(super) async fn read(
 }
 
 fn understood<T: DeserializeOwned>(body: &[u8], shape: &str) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
+    body::object(body).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
 /// Who does it: the caller, unless nobody was asked, or only this machine; then as they say.

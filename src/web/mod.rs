@@ -20,6 +20,7 @@ mod keys;
 mod ledger;
 mod live;
 mod notifications;
+mod openapi;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;
@@ -32,6 +33,7 @@ mod state;
 mod surface;
 mod trail;
 mod upgrade;
+mod wary;
 
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;

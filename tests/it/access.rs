@@ -230,6 +230,8 @@ fn a_keys_file_that_breaks_leaves_the_keys_as_they_are() {
     assert!(daemon.stop().success());
     let run = daemon.command("run").output().unwrap();
     assert!(!run.status.success() && text(&run.stderr).contains("keys.0 (ana): scopes"), "{run:?}");
+    let check = daemon.command("check").args(["--offline", "--quiet"]).output().unwrap();
+    assert_eq!(check.status.code(), Some(78), "{check:?}");
     std::fs::write(&file, good).unwrap();
     daemon.restart();
     assert_eq!(status(&daemon, "/api/v1/status", &key), 200);

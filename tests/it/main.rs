@@ -1,10 +1,12 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod abuse_content;
 mod access;
 mod alerts;
 mod alerts_trouble;
 mod audit;
+mod authorisation;
 mod bad_input;
 mod boards;
 mod client;

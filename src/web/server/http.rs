@@ -8,6 +8,7 @@ use crate::web::entry::{self, Entered};
 use crate::web::problem::Problem;
 use crate::web::routes;
 use crate::web::upgrade::{self, Endpoint};
+use crate::web::wary;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -245,13 +246,13 @@ where
     }
 }
 
-/// The viewer's place is held for as long as the body is read.
+/// The answer as it goes out. The viewer's place is held for as long as the body is read.
 fn boxed<B>(response: Response<B>, viewer: Option<Place>) -> Response<Body>
 where
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    response.map(|body| {
+    wary::guarded(response).map(|body| {
         let body = body.map_err(Into::into);
         body.map_frame(move |frame| {
             let _held = &viewer;
