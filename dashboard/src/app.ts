@@ -158,6 +158,7 @@ function show(to: Route): void {
 function everywhere(frame: Frame, whole: boolean): void {
   if (frame.type === 'status') {
     learnStatus(frame.data);
+    alertsFeed.count(frame.data.alerts);
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {

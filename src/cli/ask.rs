@@ -1,7 +1,9 @@
 //! Asks a running daemon over HTTP/1.1, for the commands that need one.
 
+use super::way::Way;
 use super::{EXIT_DENIED, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable};
 use crate::auth::local_key;
+use crate::config::Config;
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
@@ -32,7 +33,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Whom {
     #[command(flatten)]
     pub settings: Settings,
-    /// The daemon, as http://host:port [default: where `listen` of the configuration says].
+    /// The daemon, as http://host:port, or https [default: where `listen` of the configuration says].
     #[arg(long)]
     pub url: Option<String>,
     /// A file with the token to show it [default: without --url that of this machine, for who may read it].
@@ -50,7 +51,7 @@ impl Whom {
             None => {
                 let (config, _) = self.settings.load()?;
                 let token = token.or_else(|| local_key(&config.state_dir).map(Token));
-                Ok(Daemon { token, ..Daemon::listening(config.listen).map_err(usage)? })
+                Ok(Daemon { token, ..Daemon::listening(&config).map_err(usage)? })
             }
         }
     }
@@ -93,6 +94,7 @@ pub(super) struct Daemon {
     base: String,
     /// What it is shown.
     token: Option<Token>,
+    way: Way,
 }
 
 /// What a daemon said.
@@ -141,7 +143,7 @@ impl Answer {
 
 impl std::fmt::Display for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.base)
+        write!(f, "{}://{}{}", self.way.scheme(), self.authority, self.base)
     }
 }
 
@@ -158,18 +160,21 @@ impl Daemon {
     pub fn at(url: &str) -> Result<Daemon, String> {
         let example = "--url is like http://127.0.0.1:8080";
         let url = Url::parse(url).map_err(|error| format!("{example}: {error}"))?;
-        if url.scheme() != "http" {
-            return Err(format!("{example}: for TLS, ask on the other side of what ends it"));
-        }
+        let way = match url.scheme() {
+            "http" => Way::default(),
+            "https" => Way::secured(),
+            _ => return Err(example.to_owned()),
+        };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(example.to_owned());
         };
         let base = url.path().trim_end_matches('/').to_owned();
-        Ok(Daemon { authority: format!("{host}:{port}"), base, token: None })
+        Ok(Daemon { authority: format!("{host}:{port}"), base, token: None, way })
     }
 
     /// The one of this machine that listens there.
-    fn listening(listen: SocketAddr) -> Result<Daemon, String> {
+    fn listening(config: &Config) -> Result<Daemon, String> {
+        let listen = config.listen;
         if listen.port() == 0 {
             return Err("listen has port 0, which is any free one: say which with --url".to_owned());
         }
@@ -179,12 +184,14 @@ impl Daemon {
             ip => ip,
         };
         let authority = SocketAddr::new(ip, listen.port()).to_string();
-        Ok(Daemon { authority, base: String::new(), token: None })
+        let way = Way::local(config, ip);
+        Ok(Daemon { authority, base: String::new(), token: None, way })
     }
 
     /// The address of its WebSocket for devices.
     pub fn ingest(&self) -> String {
-        format!("ws://{}{}/api/v1/ingest/ws", self.authority, self.base)
+        let scheme = if self.way.scheme() == "https" { "wss" } else { "ws" };
+        format!("{scheme}://{}{}/api/v1/ingest/ws", self.authority, self.base)
     }
 
     /// What it is shown.
@@ -238,7 +245,7 @@ impl Daemon {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Stream, Unanswered> {
-        let connecting = timeout(CONNECT_MAX, TcpStream::connect(&self.authority)).await;
+        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
         let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let socket =
             connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })?;
@@ -293,11 +300,17 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Sources, load};
 
     #[test]
     fn a_daemon_is_found_where_it_listens_or_where_somebody_says() {
         let listening = |listen: &str| {
-            Daemon::listening(listen.parse().unwrap()).map(|daemon| daemon.to_string())
+            let flags = vec![
+                ("listen".to_owned(), listen.to_owned()),
+                ("auth.anonymous".to_owned(), "anywhere".to_owned()),
+            ];
+            let (config, _) = load(&Sources { flags, ..Sources::default() }).unwrap();
+            Daemon::listening(&config).map(|daemon| daemon.to_string())
         };
         assert_eq!(listening("0.0.0.0:8080").unwrap(), "http://127.0.0.1:8080");
         assert_eq!(listening("[::]:8080").unwrap(), "http://[::1]:8080");
@@ -307,7 +320,8 @@ mod tests {
         assert_eq!(at("http://gate.example/north/").unwrap(), "http://gate.example:80/north");
         assert_eq!(at("http://[::1]:8080").unwrap(), "http://[::1]:8080");
         assert_eq!(Daemon::at("http://a:1").unwrap().ingest(), "ws://a:1/api/v1/ingest/ws");
-        for wrong in ["127.0.0.1:8080", "https://gate.example", "unix:/run/x", ""] {
+        assert_eq!(at("https://gate.example").unwrap(), "https://gate.example:443");
+        for wrong in ["127.0.0.1:8080", "unix:/run/x", ""] {
             assert!(at(wrong).is_err(), "{wrong}");
         }
     }

@@ -26,6 +26,7 @@ mod spool;
 mod status;
 mod table;
 mod token;
+mod way;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

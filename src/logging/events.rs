@@ -29,6 +29,7 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("keys-refused", "8cb8120a641544e2a714c14686a7b131"),
     ("letters-replayed", "ce977b7e501147c1868d13800b4bce53"),
     ("listen-overridden", "a12b497e3ef245adabf0052f7c8c87e3"),
+    ("memory-high-low", "0c4da745a6c44a3f93d23e6a52e8d889"),
     ("nobody-asked", "03dc1379f0bf48daa7d671dc2956f472"),
     ("pressure-changed", "0fd8e32b5a5140fd90b366389a88f8a2"),
     ("reload-failed", "c1f0a9f1b6a84c1d9be1f2d7a5d3e04b"),

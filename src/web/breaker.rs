@@ -54,7 +54,7 @@ pub async fn set(
         let detail = "the history is a file of the daemon's own: it has no breaker to set";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let Some(sink) = app.influx.iter().find(|sink| sink.name() == name) else {
+    let Some(sink) = app.influx.find(&name) else {
         let detail = format!("there is no sink {name}; see sinks in /api/v1/status");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };

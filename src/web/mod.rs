@@ -21,6 +21,7 @@ mod ledger;
 mod live;
 mod notifications;
 mod openapi;
+mod places;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;

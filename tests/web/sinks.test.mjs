@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { BUSY_MS, Daemon, launch } from './daemon.mjs';
+import { open as openPage } from './room.mjs';
 import { Influx2, VictoriaMetrics, WORDS } from './store.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -41,17 +42,7 @@ after(async () => {
   await picky?.end();
 });
 
-async function open(at, hash = '', options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(BUSY_MS);
-  const faults = [];
-  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-  page.on('pageerror', (error) => faults.push(String(error)));
-  await page.goto(`${at.url}/${hash}`);
-  await page.waitForSelector('[data-link="live"]');
-  return { page, faults, close: () => context.close() };
-}
+const open = (at, hash = '', options = {}) => openPage(browser, at, hash, { viewport: { width: 1280, height: 800 }, ...options });
 
 const breaker = (page, state) => page.waitForSelector(`${SINK}[data-breaker="${state}"]`, { timeout: 2 * BUSY_MS });
 

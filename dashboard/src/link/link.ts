@@ -56,6 +56,8 @@ const POLICY = 1008;
 const UNWELCOME_MS = 5000;
 /** A silence this long means a dead connection that nobody closed. */
 const SILENCE_MAX_MS = 10_000;
+/** No two clocks run as fast as each other; by so much the daemon's may be slower than what is known of it. */
+const CLOCK_DRIFT = 2e-4;
 const KNOWN = new Set(['snapshot', 'rollups', 'device', 'status', 'degraded', 'alert']);
 
 export class Link {
@@ -66,6 +68,8 @@ export class Link {
   lastFrameAt: number | null = null;
   /** The daemon's clock minus the page's, by the least delayed frame of this connection. */
   private clockOffset: number | null = null;
+  /** How much longer the last frame was on its way than the quickest one, in ms. */
+  private delay = 0;
   private socket: WebSocket | null = null;
   private attempt = 0;
   private timer = 0;
@@ -115,6 +119,12 @@ export class Link {
   /** Seconds since the last frame; null before the first. */
   silence_s(): number | null {
     return this.lastFrameAt === null ? null : (performance.now() - this.lastFrameAt) / 1000;
+  }
+
+  /** The age of what was told last: since it came, and what it waited on a slow way before; null before the first. */
+  age_s(): number | null {
+    const silence = this.silence_s();
+    return silence === null ? null : silence + this.delay / 1000;
   }
 
   /** For how many seconds there has been no link worth the name; null while all is fresh, or before the first frame. */
@@ -223,8 +233,10 @@ export class Link {
 
   private arrived(frame: Frame): void {
     const now = performance.now();
+    const known = this.clockOffset === null ? -Infinity : this.clockOffset - (now - (this.lastFrameAt ?? now)) * CLOCK_DRIFT;
     this.lastFrameAt = now;
-    this.clockOffset = Math.max(this.clockOffset ?? -Infinity, frame.time - now);
+    this.clockOffset = Math.max(known, frame.time - now);
+    this.delay = this.clockOffset + now - frame.time;
     this.attempt = 0;
     if (this.state.value.kind !== 'live') this.state.value = { kind: 'live' };
     if (frame.type === 'status' || frame.type === 'degraded') {

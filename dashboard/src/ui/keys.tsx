@@ -24,7 +24,7 @@ export function Keys() {
   const now = link.daemonNow() ?? Date.now();
   const list = feed?.value ?? null;
   return (
-    <section class="card wide keys" aria-labelledby="keys">
+    <section class="card wide key-list" aria-labelledby="keys">
       <header>
         <h2 id="keys">{say('access.keys')}</h2>
         <Age age_s={ageOf(feed)} />
@@ -99,7 +99,7 @@ export function Trail() {
   const feed = useFeed(() => askTrail(before.value, DEEDS), [before.value], TRAIL_EVERY_MS);
   const page = useKept(feed?.value ?? null, String(before.value));
   return (
-    <section class="card wide trail" aria-labelledby="trail">
+    <section class="card wide trail-list" aria-labelledby="trail">
       <header>
         <h2 id="trail">{say('access.trail')}</h2>
         <Age age_s={ageOf(feed)} />
