@@ -69,9 +69,9 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 fn connect(daemon: &Daemon, path: &str, key: &str) -> Result<Client, String> {
-    let subprotocol = (path == INGEST).then_some("tidegate.v1");
+    let subprotocol = if path == INGEST { "tidegate.v1" } else { "tidegate.live.v1" };
     let path = format!("{path}?access_token={key}");
-    Client::connect_with(daemon, &path, subprotocol).map(|(client, _)| client)
+    Client::connect_with(daemon, &path, Some(subprotocol)).map(|(client, _)| client)
 }
 
 /// The code that a WebSocket is closed with, whatever is said before.
