@@ -69,9 +69,9 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
 }
 
 fn connect(daemon: &Daemon, path: &str, key: &str) -> Result<Client, String> {
-    let subprotocol = (path == INGEST).then_some("tidegate.v1");
+    let subprotocol = if path == INGEST { "tidegate.v1" } else { "tidegate.live.v1" };
     let path = format!("{path}?access_token={key}");
-    Client::connect_with(daemon, &path, subprotocol).map(|(client, _)| client)
+    Client::connect_with(daemon, &path, Some(subprotocol)).map(|(client, _)| client)
 }
 
 /// The code that a WebSocket is closed with, whatever is said before.
@@ -230,6 +230,8 @@ fn a_keys_file_that_breaks_leaves_the_keys_as_they_are() {
     assert!(daemon.stop().success());
     let run = daemon.command("run").output().unwrap();
     assert!(!run.status.success() && text(&run.stderr).contains("keys.0 (ana): scopes"), "{run:?}");
+    let check = daemon.command("check").args(["--offline", "--quiet"]).output().unwrap();
+    assert_eq!(check.status.code(), Some(78), "{check:?}");
     std::fs::write(&file, good).unwrap();
     daemon.restart();
     assert_eq!(status(&daemon, "/api/v1/status", &key), 200);
