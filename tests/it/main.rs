@@ -1,9 +1,9 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod abuse;
 mod abuse_content;
 mod access;
-mod abuse;
 mod alerts;
 mod alerts_trouble;
 mod audit;
