@@ -110,7 +110,7 @@ async fn begin(
     }
     note(app, &caller, peer, now, "login");
     let mut response = warp::reply::json(&told(&begun.caller)).into_response();
-    set_cookie(&mut response, is_tls(peer), &begun.cookie, begun.lasts);
+    set_cookie(&mut response, peer.is_tls, &begun.cookie, begun.lasts);
     Ok(response)
 }
 
@@ -121,7 +121,7 @@ fn end(app: &App, headers: &HeaderMap, peer: &Peer) -> Response {
         note(app, &caller, peer, clock::now(), "logout");
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut response, is_tls(peer), "", Duration::ZERO);
+    set_cookie(&mut response, peer.is_tls, "", Duration::ZERO);
     response
 }
 
@@ -138,11 +138,6 @@ fn note(app: &App, caller: &Caller, peer: &Peer, at: Timestamp, did: &'static st
         did,
         what: key,
     });
-}
-
-/// Whether nobody on the way reads along.
-fn is_tls(_: &Peer) -> bool {
-    false
 }
 
 /// Scripts don't see it, other sites don't send it, and over TLS it never leaves that, nor comes from
