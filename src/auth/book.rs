@@ -22,7 +22,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// "TDAU" in the file's header.
-const FORMAT: Format = Format { application_id: 0x5444_4155, schema: SCHEMA, upgrades: &[] };
+pub(crate) const FORMAT: Format =
+    Format { application_id: 0x5444_4155, schema: SCHEMA, upgrades: &[] };
 
 const SCHEMA: &str = "
 CREATE TABLE session(hash BLOB NOT NULL PRIMARY KEY, name TEXT NOT NULL, scopes TEXT NOT NULL,

@@ -25,6 +25,7 @@ mod trail;
 mod uses;
 
 pub use book::BookError;
+pub(crate) use book::FORMAT;
 pub use caller::{Caller, How};
 pub use door::{Denied, Door, DoorError, Shown};
 pub use jwt::{JwtAlgorithm, JwtSettings, Verifier};

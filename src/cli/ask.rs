@@ -1,17 +1,20 @@
 //! Asks a running daemon over HTTP/1.1, for the commands that need one.
 
 use super::way::Way;
-use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail};
+use super::{EXIT_DENIED, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable};
+use crate::auth::local_key;
 use crate::config::Config;
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use thiserror::Error;
@@ -33,16 +36,52 @@ pub(super) struct Whom {
     /// The daemon, as http://host:port, or https [default: where `listen` of the configuration says].
     #[arg(long)]
     pub url: Option<String>,
+    /// A file with the token to show it [default: without --url that of this machine, for who may read it].
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 impl Whom {
     /// Where the daemon is; the configuration is read only if nobody says.
     pub fn daemon(&self) -> Result<Daemon, ExitCode> {
+        let token = self.token_file.as_deref().map(Token::read).transpose()?;
+        let usage = |mistake| fail(EXIT_USAGE, mistake);
         match &self.url {
-            Some(url) => Daemon::at(url).map_err(|mistake| fail(EXIT_USAGE, mistake)),
-            None => Daemon::listening(&self.settings.load()?.0)
-                .map_err(|mistake| fail(EXIT_USAGE, mistake)),
+            Some(url) => Ok(Daemon { token, ..Daemon::at(url).map_err(usage)? }),
+            None => {
+                let (config, _) = self.settings.load()?;
+                let token = token.or_else(|| local_key(&config.state_dir).map(Token));
+                Ok(Daemon { token, ..Daemon::listening(&config).map_err(usage)? })
+            }
         }
+    }
+}
+
+/// What is shown to a daemon. It is printed nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Token(String);
+
+impl Token {
+    /// The one in the file.
+    pub fn read(path: &Path) -> Result<Token, ExitCode> {
+        let text = std::fs::read_to_string(path);
+        let text =
+            text.map_err(|error| fail(EXIT_USAGE, format!("{}: {error}", path.display())))?;
+        let token = text.trim();
+        match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Token(token.to_owned())),
+            false => Err(fail(EXIT_USAGE, format!("{} holds no token", path.display()))),
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
     }
 }
 
@@ -54,6 +93,8 @@ pub(super) struct Daemon {
     /// What a reverse proxy has before `/api`; without a slash at its end.
     base: String,
     way: Way,
+    /// What it is shown.
+    token: Option<Token>,
 }
 
 /// What a daemon said.
@@ -74,12 +115,21 @@ pub(super) enum Unanswered {
     Broken { at: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{at} answers, but not as a Tidegate daemon of this version does (status {status})")]
     Foreign { at: String, status: u16 },
+    #[error(
+        "{at} asks for a token, and {}: {why}\n`tidegate token issue` on its machine makes one, which is shown with \
+         --token-file FILE or TIDEGATE_TOKEN_FILE; who may read its state directory needs none there",
+        match .shown { true => "does not take this one", false => "none was shown" }
+    )]
+    Denied { at: String, shown: bool, why: String },
 }
 
 impl Unanswered {
-    /// Says it; nobody to ask is what 69 means.
+    /// Says it; nobody to ask is what 69 means, and 77 that he does not answer us.
     pub fn end(&self) -> ExitCode {
-        fail(EXIT_UNAVAILABLE, self)
+        match self {
+            Unanswered::Denied { .. } => fail(EXIT_DENIED, self),
+            _ => fail(EXIT_UNAVAILABLE, self),
+        }
     }
 }
 
@@ -119,7 +169,7 @@ impl Daemon {
             return Err(example.to_owned());
         };
         let base = url.path().trim_end_matches('/').to_owned();
-        Ok(Daemon { authority: format!("{host}:{port}"), base, way })
+        Ok(Daemon { authority: format!("{host}:{port}"), base, way, token: None })
     }
 
     /// The one of this machine that listens there.
@@ -134,13 +184,19 @@ impl Daemon {
             ip => ip,
         };
         let authority = SocketAddr::new(ip, listen.port()).to_string();
-        Ok(Daemon { authority, base: String::new(), way: Way::local(config, ip) })
+        let way = Way::local(config, ip);
+        Ok(Daemon { authority, base: String::new(), way, token: None })
     }
 
     /// The address of its WebSocket for devices.
     pub fn ingest(&self) -> String {
         let scheme = if self.way.scheme() == "https" { "wss" } else { "ws" };
         format!("{scheme}://{}{}/api/v1/ingest/ws", self.authority, self.base)
+    }
+
+    /// What it is shown.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(Token::text)
     }
 
     pub async fn get(&self, path: &str) -> Result<Answer, Unanswered> {
@@ -170,7 +226,13 @@ impl Daemon {
             let status = stream.response.status().as_u16();
             let body = Limited::new(stream.response.body_mut(), ANSWER_BYTES_MAX).collect();
             let body = body.await.map_err(|error| self.broken(error))?.to_bytes();
-            Ok(Answer { status, body })
+            let answer = Answer { status, body };
+            if status == 401 {
+                let why = printable(&answer.detail().unwrap_or_default());
+                let shown = self.token.is_some();
+                return Err(Unanswered::Denied { at: self.to_string(), shown, why });
+            }
+            Ok(answer)
         };
         let late = Unanswered::Late { at: self.to_string(), after: ANSWER_MAX };
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
@@ -195,13 +257,18 @@ impl Daemon {
             connection.await.unwrap_or_default();
         });
         let json = body.map(Json::to_string).unwrap_or_default();
+        let shown = self.token.as_ref().map(|token| format!("Bearer {}", token.text()));
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::HOST, &self.authority)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(json)))
-            .map_err(|error| self.broken(error))?;
+            .body(Full::new(Bytes::from(json)));
+        let mut request = request.map_err(|error| self.broken(error))?;
+        if let Some(shown) = shown {
+            let shown = HeaderValue::try_from(shown).map_err(|error| self.broken(error))?;
+            request.headers_mut().insert(header::AUTHORIZATION, shown);
+        }
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         Ok(Stream { response, _driving: driving })
     }

@@ -7,7 +7,7 @@
 
 use crate::spool;
 use crate::sqlite::{Format, Unfit};
-use crate::{alerts, commands, devices, notify, sinks};
+use crate::{alerts, auth, commands, devices, notify, sinks};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -21,6 +21,7 @@ const FILES: &[(&str, &Format)] = &[
     ("alerts.db", &alerts::FORMAT),
     ("commands.db", &commands::FORMAT),
     ("devices.db", &devices::FORMAT),
+    ("auth.db", &auth::FORMAT),
     ("notify.db", &notify::FORMAT),
 ];
 

@@ -31,9 +31,9 @@ mod stores;
 
 use crate::aggregate::WindowsError;
 use crate::auth::DoorError;
-use crate::config::Config;
+use crate::config::{Config, worst_case_memory};
 use crate::gate;
-use crate::intake::Intake;
+use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::sinks::book::BookError;
@@ -43,11 +43,11 @@ use crate::sinks::influx::OpenError;
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::SpoolError;
 use crate::systemd::Service;
-use crate::web::{self, App, Tls};
+use crate::web::{self, App};
 use history_follower::HistoryFollower;
 pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
-use reload::Changeable;
+use reload::{Changeable, Changed};
 pub use reload::{Failed, Fresh, Path, Reload};
 use status::{Overview, Rooms};
 use std::net::SocketAddr;
@@ -128,7 +128,6 @@ type Thread = (String, JoinHandle<()>);
 pub struct Daemon {
     config: Config,
     listener: TcpListener,
-    tls: Option<Arc<Tls>>,
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
@@ -186,6 +185,8 @@ pub async fn start_as(
         gate::open(writer, spool.clone(), admission, ledger.clone(), config.limits.gate_memory)
             .map_err(thread_error)?;
 
+    compare_with_ceiling(&config, gate.pressure().ceiling());
+
     let hurry = CancellationToken::new();
     let reader = history.reader.clone();
     // All follow before any reads on, so that none gives up what another needs.
@@ -226,12 +227,12 @@ pub async fn start_as(
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
+    let caps = Caps::new(config.limits.clone());
     let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
+        mqtt::open(&config, &caps, &gate, &metrics, &live, &commands)?;
     threads.extend(quarantine_threads);
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
-    let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
         gate: gate_stats,
@@ -250,8 +251,14 @@ pub async fn start_as(
     };
     let overview = Arc::new(Overview::new(&config, rooms));
     let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
-    let intake =
-        Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
+    let intake = Intake::new(
+        gate.clone(),
+        caps.clone(),
+        live.clone(),
+        commands.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
     let app = Arc::new(App {
         door: door.clone(),
         intake,
@@ -272,11 +279,11 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let (reload, changeable) = reload::begin(config.clone(), app.alerts.clone());
+    let rooms = Changed { alerts: app.alerts.clone(), gate, caps, live: app.live.clone() };
+    let (reload, changeable) = reload::begin(config.clone(), tls, rooms);
     Ok(Daemon {
         config,
         listener,
-        tls,
         address,
         app,
         overview,
@@ -309,7 +316,7 @@ impl Daemon {
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
         let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
-        let Daemon { onlooker, changeable, hurry, tls, .. } = self;
+        let Daemon { onlooker, changeable, hurry, .. } = self;
         log::info!(
             event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -317,8 +324,7 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = listener::options(&config, tls);
-        let serving = web::serve(listener, app.clone(), options, stop.clone());
+        let serving = web::serve(listener, app.clone(), changeable.serving(), stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
@@ -372,6 +378,18 @@ fn thread_error(error: std::io::Error) -> DaemonError {
 
 fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(thread_error)
+}
+
+/// Says it if everything that is bounded, full at once, would not fit under `MemoryHigh=`.
+fn compare_with_ceiling(config: &Config, ceiling: Option<&gate::Ceiling>) {
+    let worst: u64 = worst_case_memory(config).iter().map(|line| line.bytes).sum();
+    if let Some(high) = ceiling.map(gate::Ceiling::high).filter(|high| worst > *high) {
+        log::warn!(
+            event = "memory-high-low", high, worst;
+            "MemoryHigh= is below the memory that the daemon takes at worst (tidegate check): producers are \
+             slowed from four fifths of it on"
+        );
+    }
 }
 
 /// Readings may be confidential: only the daemon's own user looks into the directory.

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::intake::Caps;
 use crate::intake::mqtt::book::Bounds;
 use crate::intake::mqtt::{BridgeView, Bridges, Quarantine, State, Views};
 use crate::live::Live;
@@ -25,6 +26,7 @@ pub(super) struct Told(Views);
 /// Opens the quarantine and makes the bridges, if there are any.
 pub(super) fn open(
     config: &Config,
+    caps: &Caps,
     gate: &Gate,
     metrics: &Arc<Metrics>,
     live: &Live,
@@ -40,7 +42,7 @@ pub(super) fn open(
     };
     let path = config.state_dir.join("mqtt.db");
     let (quarantine, thread) = Quarantine::open(&path, bounds).map_err(DaemonError::Quarantine)?;
-    let (bridges, views) = Bridges::new(config, gate, metrics, &quarantine, live, commands);
+    let (bridges, views) = Bridges::new(config, caps, gate, metrics, &quarantine, live, commands);
     Ok((Opened(Some(bridges)), Told(views), vec![("quarantine".to_owned(), thread)]))
 }
 

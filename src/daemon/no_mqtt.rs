@@ -4,6 +4,7 @@ use super::{DaemonError, Thread};
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::intake::Caps;
 use crate::live::Live;
 use crate::metrics::{Gauges, Metrics};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(super) type MqttStatus = ();
 #[expect(clippy::unnecessary_wraps, reason = "as the other one, which can fail")]
 pub(super) fn open(
     _: &Config,
+    _: &Caps,
     _: &Gate,
     _: &Arc<Metrics>,
     _: &Live,

@@ -6,11 +6,16 @@
 //!
 //! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
 
-use super::alerts;
+use super::{alerts, listener};
 use crate::alerts::Alerts;
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
+use crate::gate::Gate;
+use crate::intake::Caps;
+use crate::live::Live;
+use crate::web::{ServerOptions, Tls};
 use std::collections::BTreeSet;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Where a setting stands: its keys from outside to inside. A block of a list is called by its name, or
@@ -69,21 +74,36 @@ impl Reload {
 }
 
 /// Handles to the rooms that can be changed.
+pub(super) struct Changed {
+    pub alerts: Alerts,
+    pub gate: Gate,
+    pub caps: Caps,
+    pub live: Live,
+}
+
+/// Who changes them.
 pub(super) struct Changeable {
     /// One at a time; who finds it taken waits.
     asked: mpsc::Receiver<Asked>,
     /// In force.
     config: Config,
-    alerts: Alerts,
+    rooms: Changed,
+    serving: watch::Sender<ServerOptions>,
 }
 
 /// Begins with this configuration in force.
-pub(super) fn begin(config: Config, alerts: Alerts) -> (Reload, Changeable) {
+pub(super) fn begin(config: Config, tls: Option<Arc<Tls>>, rooms: Changed) -> (Reload, Changeable) {
     let (sender, asked) = mpsc::channel(1);
-    (Reload(sender), Changeable { asked, config, alerts })
+    let serving = watch::Sender::new(listener::options(&config, tls));
+    (Reload(sender), Changeable { asked, config, rooms, serving })
 }
 
 impl Changeable {
+    /// How connections are served, now and later.
+    pub fn serving(&self) -> watch::Receiver<ServerOptions> {
+        self.serving.subscribe()
+    }
+
     /// Does what is asked for, until `stop`; then nothing is begun any more, and all handles are gone.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
@@ -103,6 +123,7 @@ impl Changeable {
     async fn apply(&mut self, fresh: Fresh) -> Vec<Failed> {
         let mut failed = Vec::new();
         failed.extend(self.alerts(&fresh).await);
+        failed.extend(self.limits(&fresh));
         failed
     }
 
@@ -111,12 +132,53 @@ impl Changeable {
             return Vec::new();
         }
         let is = &fresh.config.alerts;
-        if let Err(refused) = self.alerts.configure(alerts::changed(is)).await {
+        if let Err(refused) = self.rooms.alerts.configure(alerts::changed(is)).await {
             return [["alerts"], ["alerting"]].map(|path| Failed::new(&path, &refused)).to_vec();
         }
         let in_force = &mut self.config.alerts;
         in_force.rules.clone_from(&is.rules);
         (in_force.keep, in_force.events_max) = (is.keep, is.events_max);
         Vec::new()
+    }
+
+    fn limits(&mut self, fresh: &Fresh) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        if fresh.has(&["live.viewers_max"]) {
+            self.config.live.viewers_max = fresh.config.live.viewers_max;
+            self.rooms.live.set_viewers_max(self.config.live.viewers_max);
+        }
+        if fresh.has(&["live.viewers_per_address"]) {
+            self.config.live.viewers_per_address = fresh.config.live.viewers_per_address;
+            self.serve();
+        }
+        if !fresh.has(&["limits"]) {
+            return failed;
+        }
+        let before = &self.config.limits;
+        let mut limits = LimitsConfig {
+            // Tables of these sizes were made at the start.
+            series_max: before.series_max,
+            gate_memory: before.gate_memory,
+            sessions_max: before.sessions_max,
+            ..fresh.config.limits.clone()
+        };
+        let new_series = limits.new_series_per_minute;
+        if new_series != before.new_series_per_minute
+            && let Err(refusal) = self.rooms.gate.set_new_series_per_minute(new_series as usize)
+        {
+            failed.push(Failed::new(&["limits", "new_series_per_minute"], refusal));
+            limits.new_series_per_minute = before.new_series_per_minute;
+        }
+        self.rooms.caps.set(limits.clone());
+        self.config.limits = limits;
+        self.serve();
+        failed
+    }
+
+    /// New connections are served by what is in force; TLS goes on as it is.
+    fn serve(&self) {
+        self.serving.send_modify(|options| {
+            *options = listener::options(&self.config, options.tls.clone());
+        });
     }
 }

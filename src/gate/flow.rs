@@ -43,12 +43,20 @@ pub enum Resource {
     Memory,
     /// Places in the gate's queue.
     Queue,
+    /// Memory of the whole daemon against what its service manager lets it have.
+    Ceiling,
 }
 
 impl Resource {
     /// All of them; of two that are as full, the first is named.
-    pub const ALL: [Resource; 5] =
-        [Resource::Trouble, Resource::Spool, Resource::Disk, Resource::Memory, Resource::Queue];
+    pub const ALL: [Resource; 6] = [
+        Resource::Trouble,
+        Resource::Spool,
+        Resource::Disk,
+        Resource::Memory,
+        Resource::Queue,
+        Resource::Ceiling,
+    ];
 
     /// As status and metrics call it.
     #[must_use]
@@ -59,6 +67,7 @@ impl Resource {
             Resource::Disk => "disk",
             Resource::Memory => "memory",
             Resource::Queue => "queue",
+            Resource::Ceiling => "memory_high",
         }
     }
 
@@ -170,6 +179,9 @@ impl std::fmt::Display for Flow {
             Some(Resource::Disk) => "the disk of the spool, as far as it is free for it, is",
             Some(Resource::Memory) => "the memory for batches on their way to the disk is",
             Some(Resource::Queue) => "the queue to the disk is",
+            Some(Resource::Ceiling) => {
+                return f.write_str("the daemon's memory nears what it may have (MemoryHigh)");
+            }
         };
         write!(f, "{what} {} % full", self.percent)
     }

@@ -15,6 +15,7 @@
 //! Full-case of the queue: it holds as many offers as there can be reservations of the smallest
 //! size, so that it is never full for who holds one.
 
+mod ceiling;
 mod flow;
 mod memory;
 mod pressure;
@@ -24,6 +25,7 @@ mod round_robin;
 mod shares;
 mod thread;
 
+pub use ceiling::Ceiling;
 pub use flow::{Credit, Fills, Flow, Level, Resource, Terms};
 pub use memory::{Reserved, Reserving};
 pub use pressure::Pressure;
@@ -113,6 +115,7 @@ enum Request {
     Tell {
         reply: oneshot::Sender<ClientLedger>,
     },
+    NewSeriesPerMinute(usize),
 }
 
 /// What came of everybody's batches, since the spool was made.
@@ -219,6 +222,17 @@ impl Gate {
             TrySendError::Disconnected(_) => Refusal::ShuttingDown,
         })?;
         told.await.map_err(|_| Refusal::ShuttingDown)
+    }
+
+    /// So many new series are taken in a minute, from the batches on that are offered after this.
+    ///
+    /// # Errors
+    /// As [`Gate::greet`].
+    pub fn set_new_series_per_minute(&self, count: usize) -> Result<(), Refusal> {
+        self.send(Request::NewSeriesPerMinute(count)).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Overloaded,
+            TrySendError::Disconnected(_) => Refusal::ShuttingDown,
+        })
     }
 
     /// Whether its thread goes on.

@@ -4,6 +4,7 @@
 //! second thread looks on while that one stands still before a slow disk, and reads what only
 //! changes slowly: the disk's free space, and once a second what each client takes.
 
+use super::ceiling::Ceiling;
 use super::flow::{Fills, Flow, Level, Meter, Resource};
 use super::memory::Memory;
 use super::shares::Shares;
@@ -34,6 +35,7 @@ struct Shared {
     queued: Arc<AtomicUsize>,
     queue_max: usize,
     shares: Arc<Shares>,
+    ceiling: Option<Ceiling>,
     in_trouble: AtomicBool,
     state: Mutex<State>,
 }
@@ -52,6 +54,7 @@ impl Pressure {
         queued: Arc<AtomicUsize>,
         queue_max: usize,
         shares: Arc<Shares>,
+        ceiling: Option<Ceiling>,
     ) -> Pressure {
         let state = Mutex::new(State {
             fills: Fills::default(),
@@ -66,6 +69,7 @@ impl Pressure {
             queued,
             queue_max,
             shares,
+            ceiling,
             in_trouble,
             state,
         }));
@@ -85,6 +89,12 @@ impl Pressure {
         self.lock().fills
     }
 
+    /// What the service manager lets the daemon have, if it says so.
+    #[must_use]
+    pub fn ceiling(&self) -> Option<&Ceiling> {
+        self.0.ceiling.as_ref()
+    }
+
     /// The gate's thread: a group is done, or nothing came.
     pub(super) fn after_group(&self, in_trouble: bool) {
         self.0.in_trouble.store(in_trouble, Ordering::Relaxed);
@@ -100,7 +110,13 @@ impl Pressure {
             looks = looks.wrapping_add(1);
             // May wait for a disk that does not answer: not under a lock.
             self.0.spool.look_at_disk();
-            let state = self.lock();
+            // Nor is this, which reads two files of the kernel's.
+            let ceiling = self.ceiling().filter(|_| looks.is_multiple_of(WEIGH_EVERY));
+            let ceiling = ceiling.map(Ceiling::fill);
+            let mut state = self.lock();
+            if let Some(fill) = ceiling {
+                state.fills.set(Resource::Ceiling, fill);
+            }
             let still = clock::monotonic().duration_since(state.measured_by_gate) >= STILL;
             self.measure(state, still);
             if looks.is_multiple_of(WEIGH_EVERY) {
@@ -135,7 +151,7 @@ impl Pressure {
     fn weigh(&self) {
         let spare = match self.flow().of {
             // What is only short for a moment is shared as it is taken.
-            Some(Resource::Memory | Resource::Queue) => 0,
+            Some(Resource::Memory | Resource::Queue | Resource::Ceiling) => 0,
             _ => self.0.spool.room() / SPARE_SECONDS,
         };
         self.0.shares.weigh(spare);

@@ -1,5 +1,6 @@
 //! The gate's thread: collects what waits into groups, makes each durable, answers.
 
+use super::ceiling::Ceiling;
 use super::memory::{self, Memory};
 use super::shares::Shares;
 use super::{
@@ -53,8 +54,15 @@ pub fn open(
     let (requests, queue) = sync_channel(queue_max);
     let queued = Arc::new(AtomicUsize::new(0));
     let (memory, shares) = (Memory::new(memory_bytes), Arc::new(Shares::default()));
-    let pressure =
-        Pressure::new(spool.clone(), memory.clone(), queued.clone(), queue_max, shares.clone());
+    let ceiling = Ceiling::over_us();
+    let pressure = Pressure::new(
+        spool.clone(),
+        memory.clone(),
+        queued.clone(),
+        queue_max,
+        shares.clone(),
+        ceiling,
+    );
     let refused = Arc::new(RefusedBefore::default());
     let stats = Arc::new(Mutex::new(GateStats::default()));
     let pulse = Pulse::new("gate");
@@ -172,6 +180,9 @@ impl Keeper {
                     let clients = self.admission.clients().cloned().collect();
                     let told = ClientLedger { clients, tally: self.admission.tally().clone() };
                     reply.send(told).unwrap_or_default();
+                }
+                Request::NewSeriesPerMinute(count) => {
+                    self.admission.set_new_series_per_minute(count);
                 }
                 Request::Offer(offer, reserved) => {
                     bytes += offer.payload.len();

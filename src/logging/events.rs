@@ -29,6 +29,7 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("keys-refused", "8cb8120a641544e2a714c14686a7b131"),
     ("letters-replayed", "ce977b7e501147c1868d13800b4bce53"),
     ("listen-overridden", "a12b497e3ef245adabf0052f7c8c87e3"),
+    ("memory-high-low", "0c4da745a6c44a3f93d23e6a52e8d889"),
     ("nobody-asked", "03dc1379f0bf48daa7d671dc2956f472"),
     ("pressure-changed", "0fd8e32b5a5140fd90b366389a88f8a2"),
     ("reload-failed", "c1f0a9f1b6a84c1d9be1f2d7a5d3e04b"),
@@ -46,6 +47,7 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("thread-goes-on", "fad948511f93492aa98ecd98d0d33ee6"),
     ("thread-panicked", "6e0b188079c642f69f007794c74567ea"),
     ("thread-stuck", "7d6f028cc01f426986ecd7f79a4ad5a3"),
+    ("trail", "ff127b1324334bb3948b416bac6597af"),
 ];
 
 /// The id of an event; none if the word is not in the table, which a test keeps from happening.

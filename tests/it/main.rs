@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod abuse;
+mod abuse_content;
+mod access;
 mod alerts;
 mod alerts_trouble;
 mod audit;
+mod authorisation;
 mod bad_input;
 mod boards;
 mod client;
@@ -55,6 +58,7 @@ mod proxies;
 mod publisher;
 mod receiver;
 mod reload;
+mod session;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;

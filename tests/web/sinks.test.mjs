@@ -121,6 +121,32 @@ test('a store that dies turns its lamp and says why, and the page goes on moving
   await close();
 });
 
+test('the pipeline shows an open breaker as a lamp, says what is wrong and what to do, and all is well when it is over', async () => {
+  const { page, faults, close } = await open(daemon, '#/pipeline');
+  await page.locator('.all-well').waitFor({ timeout: 2 * BUSY_MS });
+  const lamp = () => page.locator('[data-part="sink influx"] .lamp').first().getAttribute('d');
+  const closed = await lamp();
+  await store.kill();
+  // All of it at the same time, between two probes.
+  await page.waitForFunction(
+    () => {
+      const part = document.querySelector('[data-part="sink influx"]');
+      const told = document.querySelector('[data-trouble="sink influx"]')?.innerText ?? '';
+      return part.matches('.bad') && /^influx is cut off.*: .+\. Its samples wait in the spool.*“Probe now” tries at once\.$/.test(told.replace(/\s+/g, ' ').trim());
+    },
+    null,
+    { timeout: 2 * BUSY_MS },
+  );
+  assert.notEqual(await lamp(), closed, 'not by colour alone');
+  assert.equal(await page.locator('.all-well').count(), 0);
+  assert.match(await page.locator('.drawing').getAttribute('aria-label'), /influx: [^.]*(open|probed)/i);
+  await store.restart();
+  await page.locator('.all-well').waitFor({ timeout: 4 * BUSY_MS });
+  assert.equal(await lamp(), closed);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test('a breaker is held and released from the page, with a question before', async () => {
   const { page, faults, close } = await open(daemon);
   await breaker(page, 'closed');

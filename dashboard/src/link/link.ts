@@ -14,7 +14,9 @@ export type LinkState =
   /** Lost; the next attempt is at `retryAt` on the page's own clock. */
   | { kind: 'waiting'; retryAt: number }
   /** The tab has been hidden for long; the link is closed until somebody looks. */
-  | { kind: 'asleep' };
+  | { kind: 'asleep' }
+  /** Nobody is logged in: it is closed until somebody is. */
+  | { kind: 'barred' };
 
 export interface Subscription {
   device: string[];
@@ -48,6 +50,10 @@ const PROTOCOL = 'tidegate.live.v1';
 const OPEN_TIMEOUT_MS = 5000;
 /** `status` comes every second. After this long without a word the link may be open, but what is shown is stale. */
 export const STALE_S = 3;
+/** The daemon closes with this code what a viewer may not see any longer. */
+const POLICY = 1008;
+/** It is not asked again soon after that: whether anybody is logged in is found out meanwhile. */
+const UNWELCOME_MS = 5000;
 /** A silence this long means a dead connection that nobody closed. */
 const SILENCE_MAX_MS = 10_000;
 const KNOWN = new Set(['snapshot', 'rollups', 'device', 'status', 'degraded', 'alert']);
@@ -124,14 +130,25 @@ export class Link {
   }
 
   sleep(): void {
-    if (this.state.value.kind === 'asleep') return;
-    window.clearTimeout(this.timer);
+    const { kind } = this.state.value;
+    if (kind === 'asleep' || kind === 'barred') return;
     this.state.value = { kind: 'asleep' };
     this.abandon();
   }
 
   wake(): void {
     if (this.state.value.kind === 'asleep') this.connect();
+  }
+
+  /** Nobody is logged in: each attempt would only be refused. */
+  bar(): void {
+    if (this.state.value.kind === 'barred') return;
+    this.state.value = { kind: 'barred' };
+    this.abandon();
+  }
+
+  unbar(): void {
+    if (this.state.value.kind === 'barred') this.connect();
   }
 
   private connect(): void {
@@ -147,13 +164,13 @@ export class Link {
       for (const open of this.open.values()) this.ask(open);
     };
     socket.onmessage = (event) => this.receive(socket, String(event.data));
-    socket.onclose = () => this.lost(socket);
+    socket.onclose = ({ code }) => this.lost(socket, code);
   }
 
-  private lost(socket: WebSocket): void {
+  private lost(socket: WebSocket, code = 0): void {
     if (socket !== this.socket) return;
     this.abandon();
-    const wait = backoff(this.attempt, Math.random());
+    const wait = code === POLICY ? UNWELCOME_MS : backoff(this.attempt, Math.random());
     this.attempt += 1;
     this.state.value = { kind: 'waiting', retryAt: performance.now() + wait };
     this.timer = window.setTimeout(() => this.connect(), wait);

@@ -7,6 +7,7 @@ import type { AlertFrame } from '../wire';
 import { ALL_ALERTS } from '../route';
 import * as api from '../link/alerts_api';
 import type { Alerts } from './alerts';
+import { isOut } from './standing';
 
 /** How often the list is asked for: while no subscription tells of all alerts; while one does; and of a daemon without alerts. */
 const ALONE_MS = 5000;
@@ -61,7 +62,8 @@ export class AlertsFeed {
       this.absent = false;
     } catch (error) {
       this.alerts.failed();
-      this.fault = (error as Error).message;
+      // Want of a login is told over the whole page.
+      this.fault = isOut() ? null : (error as Error).message;
       this.absent = (error as { status?: number }).status === 404;
     }
     this.at = performance.now();
@@ -71,6 +73,6 @@ export class AlertsFeed {
 
   private due(): boolean {
     const age = performance.now() - (this.at ?? -Infinity);
-    return !document.hidden && age > (this.absent ? ABSENT_MS : this.whole ? BESIDE_MS : ALONE_MS);
+    return !document.hidden && !isOut() && age > (this.absent ? ABSENT_MS : this.whole ? BESIDE_MS : ALONE_MS);
   }
 }

@@ -13,6 +13,7 @@ import { say } from '../text/say';
 import { keyOf } from './board';
 import { bucketFor, liveBucket, type Plan, planFor, rangeNamed, refreshOf } from './range';
 import { lacks, questionFor, type Span, widthOf } from './span';
+import { isOut } from './standing';
 import { Trace } from './trace';
 import type { Units } from './units';
 import { type ChartView, COMPARED_MS, DEFAULT_CHARTS, spanAt } from './view';
@@ -86,7 +87,7 @@ export class ChartFeed {
         stir();
       },
     });
-    this.tickTimer = window.setInterval(() => document.hidden || this.tick(), TICK_MS);
+    this.tickTimer = window.setInterval(() => document.hidden || isOut() || this.tick(), TICK_MS);
     if (view.past !== null) void this.load(null);
   }
 
@@ -118,6 +119,12 @@ export class ChartFeed {
   /** Asks history again, after a failure. */
   retry(): void {
     void this.load(this.view.past === null ? this.joinedAt : null);
+  }
+
+  /** Asks for what could not be had while nobody was logged in. */
+  mend(): void {
+    const failed = this.ordered().some((trace) => trace.history === 'failed');
+    if (failed || this.lookup === 'asking') this.retry();
   }
 
   ordered(): Trace[] {

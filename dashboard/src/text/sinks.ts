@@ -107,6 +107,7 @@ const RESOURCES: Record<string, PlainKey> = {
   disk: 'sinks.resource_disk',
   disk_free: 'sinks.resource_disk',
   memory: 'sinks.resource_memory',
+  memory_high: 'sinks.resource_memory',
   gate: 'sinks.resource_gate',
   gate_queue: 'sinks.resource_gate',
 };

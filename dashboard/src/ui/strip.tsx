@@ -93,6 +93,8 @@ function linkWord(state: LinkState, silence: number | null): [Level | 'off', str
     }
     case 'asleep':
       return ['off', say('strip.link_asleep')];
+    case 'barred':
+      return ['bad', say('strip.link_barred')];
   }
 }
 

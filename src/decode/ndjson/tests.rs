@@ -1,6 +1,7 @@
 use super::*;
-use crate::decode::{Upstream, batch, encode, upstream};
+use crate::decode::{LINE_FAULTS_MAX, Upstream, batch, encode, upstream};
 use crate::model::{Timestamp, Values};
+use crate::wire::RefusalCode;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_800_000_000_000_000_000;

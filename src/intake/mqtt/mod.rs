@@ -32,6 +32,7 @@ mod view;
 pub use quarantine::{Quarantine, Replays};
 pub use view::{BridgeView, RouteView, State};
 
+use super::Caps;
 use crate::commands::Commands;
 use crate::config::{Config, MqttConfig};
 use crate::gate::Gate;
@@ -68,6 +69,7 @@ impl Bridges {
     #[must_use]
     pub fn new(
         config: &Config,
+        caps: &Caps,
         gate: &Gate,
         metrics: &Arc<Metrics>,
         quarantine: &Quarantine,
@@ -88,7 +90,7 @@ impl Bridges {
                 bridge.publish.clone().map(|publish| Publisher::new(publish, live.clone()));
             let client = client_of(bridge);
             let errands = Errands::new(commands.clone(), client.clone(), bridge.commands.clone());
-            let desk = desk(config, bridge, gate, metrics, &client);
+            let desk = desk(caps, bridge, gate, metrics, &client);
             Bridge::new(Parts {
                 config: bridge.clone(),
                 gate: gate.clone(),
@@ -126,7 +128,7 @@ fn client_of(bridge: &MqttConfig) -> ClientId {
 }
 
 fn desk(
-    config: &Config,
+    caps: &Caps,
     bridge: &MqttConfig,
     gate: &Gate,
     metrics: &Arc<Metrics>,
@@ -136,8 +138,7 @@ fn desk(
         gate: gate.clone(),
         client: client.clone(),
         routes: bridge.routes.clone(),
-        limits: config.limits.wire.clone(),
-        new_series_per_minute: config.limits.new_series_per_minute as usize,
+        caps: caps.follow(),
         metrics: metrics.clone(),
     }
 }

@@ -27,6 +27,8 @@ mod letters;
 pub mod lines;
 pub mod names;
 pub mod progress;
+#[cfg(test)]
+mod read_back_tests;
 pub mod round;
 mod shares;
 pub mod target;

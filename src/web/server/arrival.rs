@@ -80,8 +80,12 @@ impl<S> Server<S> {
         mut socket: TcpStream,
         address: SocketAddr,
     ) -> Result<Arrived, Refused> {
-        let proxies = &self.options.proxies;
-        let told = if proxies.has_header && proxies.is_trusted(address.ip()) {
+        let (has_header, tls) = {
+            let options = self.options.borrow();
+            let is_trusted = options.proxies.is_trusted(address.ip());
+            (options.proxies.has_header && is_trusted, options.tls.clone())
+        };
+        let told = if has_header {
             read_proxy_header(&mut socket).await?
         } else {
             Told { source: None, is_tls: false }
@@ -107,7 +111,7 @@ impl<S> Server<S> {
             is_forwarded: told.source.is_some(),
             is_tls: told.is_tls,
         };
-        let Some(tls) = &self.options.tls else {
+        let Some(tls) = tls else {
             return Ok(Arrived { stream: Either::Left(socket), is_http2: false, peer, place });
         };
         let mut first = [0];
@@ -125,7 +129,7 @@ impl<S> Server<S> {
 
     /// Whether what comes from there directly is not counted: this machine, and proxies, which stand for many.
     pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
-        address.to_canonical().is_loopback() || self.options.proxies.is_trusted(address)
+        address.to_canonical().is_loopback() || self.options.borrow().proxies.is_trusted(address)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::web::entry::{self, Entered};
 use crate::web::problem::Problem;
 use crate::web::routes;
 use crate::web::upgrade::{self, Endpoint};
+use crate::web::wary;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -74,7 +75,7 @@ pub(super) async fn serve<S>(
 {
     let (address, asked) = (peer.address, CancellationToken::new());
     let (stop, tasks) = (server.stop.clone(), server.tasks.clone());
-    let header_timeout = server.options.header_timeout;
+    let header_timeout = server.options.borrow().header_timeout;
     let connection = Arc::new(Connection { server, peer, held, asked: asked.clone() });
     let service = service_fn(move |request| {
         let connection = connection.clone();
@@ -207,7 +208,7 @@ where
         }
         let from = self.peer.address.ip();
         let Forwarded { address, is_tls, host } =
-            forwarded::read(headers, from, &self.server.options.proxies);
+            forwarded::read(headers, from, &self.server.options.borrow().proxies);
         // With HTTP/2 it stands in the address.
         let named = || {
             let authority =
@@ -235,7 +236,7 @@ where
         let place = self.server.addresses.viewer(address);
         if place.is_none() {
             self.server.app.metrics.listener.refused("viewers_per_address");
-            let max = self.server.options.per_address.viewers;
+            let max = self.server.options.borrow().per_address.viewers;
             let detail = format!(
                 "{address} has {max} viewers, no more are taken (live.viewers_per_address)"
             );
@@ -246,12 +247,13 @@ where
     }
 }
 
+/// The answer as it goes out.
 fn boxed<B>(response: Response<B>, viewer: Option<Place>) -> Response<Body>
 where
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    response.map(|body| {
+    wary::guarded(response).map(|body| {
         let body = body.map_err(Into::into).boxed_unsync();
         match viewer {
             None => body,

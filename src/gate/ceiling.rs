@@ -1,0 +1,138 @@
+//! The memory that the service manager lets the whole daemon have: `memory.high` of its control group
+//! (systemd's `MemoryHigh=`, cgroup v2). At it the kernel slows every thread down; so that it never comes
+//! to that, producers are slowed before.
+//!
+//! | memory in use, of `memory.high` | pressure |
+//! |---|---|
+//! | up to 60 % | none |
+//! | 80 % | 0.50: producers begin to be slowed |
+//! | 100 % | 1.00 |
+//!
+//! What the kernel can take back at any time, the clean cache of files, is not in use: a daemon that
+//! writes a log fills all it may have with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where cgroup v2 is.
+const ROOT: &str = "/sys/fs/cgroup";
+/// Below this part of the ceiling nothing is said.
+const NEAR: f64 = 0.6;
+
+/// The ceiling of a control group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ceiling {
+    group: PathBuf,
+    high: u64,
+}
+
+impl Ceiling {
+    /// The one over this process; `None` if there is none.
+    #[must_use]
+    pub fn over_us() -> Option<Ceiling> {
+        let memberships = fs::read_to_string("/proc/self/cgroup").ok()?;
+        Ceiling::of(Path::new(ROOT), &memberships)
+    }
+
+    /// The same of the group that `/proc/PID/cgroup` names, below `root`.
+    fn of(root: &Path, memberships: &str) -> Option<Ceiling> {
+        let path = memberships.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let group = root.join(path);
+        // "max" is no ceiling.
+        let high = read(&group, "memory.high")?.trim().parse().ok()?;
+        Some(Ceiling { group, high })
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn high(&self) -> u64 {
+        self.high
+    }
+
+    /// How near it is, 0 to 1, as in the table above. What can't be read is no reason to slow anybody.
+    pub(super) fn fill(&self) -> f64 {
+        let used = self.used().unwrap_or(0) as f64 / self.high.max(1) as f64;
+        ((used - NEAR) / (1.0 - NEAR)).clamp(0.0, 1.0)
+    }
+
+    fn used(&self) -> Option<u64> {
+        let current: u64 = read(&self.group, "memory.current")?.trim().parse().ok()?;
+        let stat = read(&self.group, "memory.stat")?;
+        let of = |key: &str| {
+            let mut lines = stat.lines().filter_map(|line| line.split_once(' '));
+            lines.find_map(|(found, bytes)| (found == key).then(|| bytes.parse::<u64>().ok())?)
+        };
+        let cached = of("active_file").unwrap_or(0) + of("inactive_file").unwrap_or(0);
+        let kept = of("file_dirty").unwrap_or(0) + of("file_writeback").unwrap_or(0);
+        Some(current.saturating_sub(cached.saturating_sub(kept)))
+    }
+}
+
+fn read(group: &Path, name: &str) -> Option<String> {
+    fs::read_to_string(group.join(name)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMBERSHIPS: &str = "5:memory:/other\n0::/system.slice/tidegate.service\n";
+
+    /// A control group as the kernel shows it, in MiB.
+    fn group(
+        high: &str,
+        current: u64,
+        file: u64,
+        dirty: u64,
+    ) -> (tempfile::TempDir, Option<Ceiling>) {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("system.slice/tidegate.service");
+        fs::create_dir_all(&group).unwrap();
+        let mib = |n: u64| n << 20;
+        fs::write(group.join("memory.high"), format!("{high}\n")).unwrap();
+        fs::write(group.join("memory.current"), format!("{}\n", mib(current))).unwrap();
+        let stat = format!(
+            "anon 1\nfile 2\nfile_dirty {}\nfile_writeback 0\ninactive_file {}\nactive_file {}\n",
+            mib(dirty),
+            mib(file / 2),
+            mib(file - file / 2)
+        );
+        fs::write(group.join("memory.stat"), stat).unwrap();
+        let ceiling = Ceiling::of(root.path(), MEMBERSHIPS);
+        (root, ceiling)
+    }
+
+    fn fill(current: u64, file: u64, dirty: u64) -> f64 {
+        let (_root, ceiling) = group("104857600", current, file, dirty);
+        let ceiling = ceiling.unwrap();
+        assert_eq!(ceiling.high(), 100 << 20);
+        ceiling.fill()
+    }
+
+    #[test]
+    fn the_nearer_memory_comes_to_its_ceiling_the_fuller_it_is() {
+        assert_eq!(fill(30, 0, 0), 0.0);
+        assert_eq!(fill(60, 0, 0), 0.0);
+        assert!((fill(80, 0, 0) - 0.5).abs() < 1e-9);
+        assert_eq!(fill(100, 0, 0), 1.0);
+        assert_eq!(fill(120, 0, 0), 1.0);
+    }
+
+    #[test]
+    fn the_cache_of_files_is_nobodys_burden_unless_it_waits_to_be_written() {
+        assert_eq!(fill(99, 60, 0), 0.0);
+        assert!((fill(99, 60, 41) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn without_a_ceiling_there_is_none() {
+        assert_eq!(group("max", 50, 0, 0).1, None);
+        let (root, _) = group("104857600", 50, 0, 0);
+        assert_eq!(Ceiling::of(root.path(), "4:memory:/system.slice/tidegate.service\n"), None);
+        assert_eq!(Ceiling::of(root.path(), "0::/elsewhere\n"), None);
+        // It went while we run.
+        let ceiling = Ceiling::of(root.path(), MEMBERSHIPS).unwrap();
+        fs::remove_dir_all(root.path().join("system.slice")).unwrap();
+        assert_eq!(ceiling.fill(), 0.0);
+    }
+}
