@@ -92,9 +92,9 @@ pub(super) struct Daemon {
     authority: String,
     /// What a reverse proxy has before `/api`; without a slash at its end.
     base: String,
-    way: Way,
     /// What it is shown.
     token: Option<Token>,
+    way: Way,
 }
 
 /// What a daemon said.
@@ -169,7 +169,7 @@ impl Daemon {
             return Err(example.to_owned());
         };
         let base = url.path().trim_end_matches('/').to_owned();
-        Ok(Daemon { authority: format!("{host}:{port}"), base, way, token: None })
+        Ok(Daemon { authority: format!("{host}:{port}"), base, token: None, way })
     }
 
     /// The one of this machine that listens there.
@@ -185,7 +185,7 @@ impl Daemon {
         };
         let authority = SocketAddr::new(ip, listen.port()).to_string();
         let way = Way::local(config, ip);
-        Ok(Daemon { authority, base: String::new(), way, token: None })
+        Ok(Daemon { authority, base: String::new(), token: None, way })
     }
 
     /// The address of its WebSocket for devices.
