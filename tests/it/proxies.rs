@@ -339,3 +339,39 @@ fn an_address_has_so_many_connections_and_new_ones_per_second() {
     assert!(refused("connections_per_address") >= Some(40), "{metrics}");
     assert_eq!(refused("handshakes_per_second").map(|count| count + taken >= 400), Some(true));
 }
+
+#[test]
+fn cookies_are_for_tls_only_where_the_page_is_seen_over_tls() {
+    let plant = Plant::new();
+    let (plain, secured) = (Daemon::start(&[TRUSTED]), plant.daemon(&[]));
+    let login = |daemon: &Daemon| {
+        let mut issue = daemon.command("token");
+        let issued = issue.args(["issue", "--name", "ana", "--scope", "view"]).output().unwrap();
+        assert!(issued.status.success(), "{issued:?}");
+        serde_json::json!({ "token": String::from_utf8(issued.stdout).unwrap().trim() }).to_string()
+    };
+    let (to_plain, to_secured) = (login(&plain), login(&secured));
+    let json = ("content-type", "application/json");
+    for (proto, for_tls) in [("https", true), ("http", false), ("", false)] {
+        eventually("a login", || {
+            let headers = [json, ("x-forwarded-proto", proto)];
+            let (status, head, _) =
+                plain.exchange("POST", "/api/v1/session", &headers, to_plain.as_bytes());
+            assert_eq!(
+                head.contains("; secure") && head.contains("__host-"),
+                for_tls && status == 200
+            );
+            status == 200
+        });
+    }
+    eventually("a login over TLS", || {
+        let mut connection = plant.connect(secured.address).unwrap();
+        connection.ask(&format!(
+            "POST /api/v1/session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{to_secured}",
+            to_secured.len()
+        ));
+        let head = connection.until("\r\n\r\n").to_ascii_lowercase();
+        head.starts_with("http/1.1 200") && head.contains("; secure") && head.contains("__host-")
+    });
+}

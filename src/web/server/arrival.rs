@@ -106,7 +106,7 @@ impl<S> Server<S> {
             }
         };
         let mut peer = Peer {
-            address: told.source.unwrap_or(address),
+            address: plain(told.source.unwrap_or(address)),
             certificate: None,
             is_forwarded: told.source.is_some(),
             is_tls: told.is_tls,
@@ -115,7 +115,9 @@ impl<S> Server<S> {
             return Ok(Arrived { stream: Either::Left(socket), is_http2: false, peer, place });
         };
         let mut first = [0];
-        socket.peek(&mut first).await?;
+        if socket.peek(&mut first).await? == 0 {
+            return Err(Refused::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+        }
         if first[0] != TLS_HANDSHAKE {
             return Err(answer_plainly(socket, first[0]).await);
         }
@@ -129,6 +131,11 @@ impl<S> Server<S> {
     pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
         address.to_canonical().is_loopback() || self.options.borrow().proxies.is_trusted(address)
     }
+}
+
+/// As it is written elsewhere: a listener on [::] sees 192.0.2.1 as ::ffff:192.0.2.1.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 async fn read_proxy_header(socket: &mut TcpStream) -> Result<Told, Refused> {
