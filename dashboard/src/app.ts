@@ -13,7 +13,7 @@ import { DeviceFeed } from './state/device_feed';
 import { Fleet } from './state/fleet';
 import { FleetFeed } from './state/fleet_feed';
 import { pixelsOf } from './state/range';
-import { admissions, hasScope, isOut, sameRights, standing } from './state/standing';
+import { admissions, hasScope, isOut, outOfReach, sameRights, standing } from './state/standing';
 import { TrendSeeds } from './state/trend_seeds';
 import type { Frame, Status } from './wire';
 import type { Session } from './wire_access';
@@ -158,7 +158,8 @@ function show(to: Route): void {
 function everywhere(frame: Frame, whole: boolean): void {
   if (frame.type === 'status') {
     learnStatus(frame.data);
-    alertsFeed.count(frame.data.alerts);
+    // The daemon counts all alerts; who reaches some devices only is told of theirs.
+    if (outOfReach() === null) alertsFeed.count(frame.data.alerts);
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {
