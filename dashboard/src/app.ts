@@ -33,8 +33,11 @@ export const status = signal<Status | null>(null);
 let statusAt = 0;
 /** How long ago the status came: what it says of the future has come nearer by that. */
 export const statusAge_s = (): number => (performance.now() - statusAt) / 1000;
-/** The slow-viewer factor that the daemon told; 1: everything comes. */
-export const slowed = signal(1);
+/** What the daemon told of being slow, by subscription; a new connection begins with none. */
+const factors = new Map<number, number>();
+/** So many times less often than they could be frames come; 1: all of them come. */
+export const slowed = (): number =>
+  Math.max(1, ...[...factors].map(([sub, factor]) => (link.has(sub) ? factor : 1)));
 export const route = signal<Route>(parseRoute(location.hash));
 /** The device page's feed, while there is such a page. */
 export const deviceFeed = signal<DeviceFeed | null>(null);
@@ -71,6 +74,9 @@ export async function start(): Promise<void> {
   link.start();
   alertsFeed.start();
   effect(() => show(route.value));
+  effect(() => {
+    if (link.state.value.kind !== 'live') factors.clear();
+  });
   effect(() => {
     // A browser does not say why a WebSocket was refused; a question over HTTP does.
     if (link.state.value.kind === 'waiting') void askWhy();
@@ -163,7 +169,7 @@ function everywhere(frame: Frame, whole: boolean): void {
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {
-    slowed.value = frame.data.factor;
+    factors.set(frame.sub ?? 0, frame.data.factor);
   } else if (frame.type === 'alert') {
     alertsFeed.receive(frame, whole);
   }

@@ -117,6 +117,11 @@ export class Link {
     };
   }
 
+  /** Whether this subscription is open still. */
+  has(sub: number): boolean {
+    return this.open.has(sub);
+  }
+
   /** The daemon's time now, in ms since 1970; null before its first frame. */
   daemonNow(): number | null {
     return this.clockOffset === null ? null : this.clockOffset + performance.now();
