@@ -13,7 +13,7 @@ import { DeviceFeed } from './state/device_feed';
 import { Fleet } from './state/fleet';
 import { FleetFeed } from './state/fleet_feed';
 import { pixelsOf } from './state/range';
-import { admissions, hasScope, isOut, sameRights, standing } from './state/standing';
+import { admissions, hasScope, isOut, outOfReach, sameRights, standing } from './state/standing';
 import { TrendSeeds } from './state/trend_seeds';
 import type { Frame, Status } from './wire';
 import type { Session } from './wire_access';
@@ -33,8 +33,11 @@ export const status = signal<Status | null>(null);
 let statusAt = 0;
 /** How long ago the status came: what it says of the future has come nearer by that. */
 export const statusAge_s = (): number => (performance.now() - statusAt) / 1000;
-/** The slow-viewer factor that the daemon told; 1: everything comes. */
-export const slowed = signal(1);
+/** What the daemon told of being slow, by subscription; a new connection begins with none. */
+const factors = new Map<number, number>();
+/** So many times less often than they could be frames come; 1: all of them come. */
+export const slowed = (): number =>
+  Math.max(1, ...[...factors].map(([sub, factor]) => (link.has(sub) ? factor : 1)));
 export const route = signal<Route>(parseRoute(location.hash));
 /** The device page's feed, while there is such a page. */
 export const deviceFeed = signal<DeviceFeed | null>(null);
@@ -71,6 +74,9 @@ export async function start(): Promise<void> {
   link.start();
   alertsFeed.start();
   effect(() => show(route.value));
+  effect(() => {
+    if (link.state.value.kind !== 'live') factors.clear();
+  });
   effect(() => {
     // A browser does not say why a WebSocket was refused; a question over HTTP does.
     if (link.state.value.kind === 'waiting') void askWhy();
@@ -158,11 +164,12 @@ function show(to: Route): void {
 function everywhere(frame: Frame, whole: boolean): void {
   if (frame.type === 'status') {
     learnStatus(frame.data);
-    alertsFeed.count(frame.data.alerts);
+    // The daemon counts all alerts; who reaches some devices only is told of theirs.
+    if (outOfReach() === null) alertsFeed.count(frame.data.alerts);
     rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {
-    slowed.value = frame.data.factor;
+    factors.set(frame.sub ?? 0, frame.data.factor);
   } else if (frame.type === 'alert') {
     alertsFeed.receive(frame, whole);
   }

@@ -54,8 +54,12 @@ export const STALE_S = 3;
 const POLICY = 1008;
 /** It is not asked again soon after that: whether anybody is logged in is found out meanwhile. */
 const UNWELCOME_MS = 5000;
-/** A silence this long means a dead connection that nobody closed. */
+/** A silence this long means a dead connection that nobody closed; or a message so long that it is still under way. */
 const SILENCE_MAX_MS = 10_000;
+/** So each connection that was given up for its silence gives the next ones twice the time, up to so many times; */
+const PATIENCE_MAX = 8;
+/** for so long. Otherwise a slow network would never bring a whole message. */
+const PATIENCE_LASTS_MS = 120_000;
 /** No two clocks run as fast as each other; by so much the daemon's may be slower than what is known of it. */
 const CLOCK_DRIFT = 2e-4;
 const KNOWN = new Set(['snapshot', 'rollups', 'device', 'status', 'degraded', 'alert']);
@@ -70,6 +74,8 @@ export class Link {
   private clockOffset: number | null = null;
   /** How much longer the last frame was on its way than the quickest one, in ms. */
   private delay = 0;
+  private patience = 1;
+  private lostPatienceAt = 0;
   private socket: WebSocket | null = null;
   private attempt = 0;
   private timer = 0;
@@ -109,6 +115,11 @@ export class Link {
         return open.cursor;
       },
     };
+  }
+
+  /** Whether this subscription is open still. */
+  has(sub: number): boolean {
+    return this.open.has(sub);
   }
 
   /** The daemon's time now, in ms since 1970; null before its first frame. */
@@ -166,10 +177,11 @@ export class Link {
     this.state.value = { kind: 'connecting' };
     const socket = new WebSocket(this.url, PROTOCOL);
     this.socket = socket;
-    this.timer = window.setTimeout(() => this.lost(socket), OPEN_TIMEOUT_MS);
+    this.timer = window.setTimeout(() => this.lost(socket), OPEN_TIMEOUT_MS * this.patience);
     socket.onopen = () => {
       window.clearTimeout(this.timer);
-      this.clockOffset = null;
+      // What was quick before tells how slow a slow way is now; otherwise the daemon's clock may be another one.
+      if (this.patience === 1) this.clockOffset = null;
       this.lastFrameAt ??= performance.now();
       for (const open of this.open.values()) this.ask(open);
     };
@@ -199,7 +211,10 @@ export class Link {
   private checkSilence(): void {
     const socket = this.socket;
     if (socket === null || this.state.value.kind !== 'live') return;
-    if ((this.silence_s() ?? 0) * 1000 > SILENCE_MAX_MS) this.lost(socket);
+    if ((this.silence_s() ?? 0) * 1000 <= SILENCE_MAX_MS * this.patience) return;
+    this.patience = Math.min(PATIENCE_MAX, this.patience * 2);
+    this.lostPatienceAt = performance.now();
+    this.lost(socket);
   }
 
   private ask(open: Open): void {
@@ -238,6 +253,7 @@ export class Link {
     this.clockOffset = Math.max(known, frame.time - now);
     this.delay = this.clockOffset + now - frame.time;
     this.attempt = 0;
+    if (now - this.lostPatienceAt > PATIENCE_LASTS_MS) this.patience = 1;
     if (this.state.value.kind !== 'live') this.state.value = { kind: 'live' };
     if (frame.type === 'status' || frame.type === 'degraded') {
       this.everywhere(frame, true);

@@ -5,6 +5,7 @@ import { useSignal } from '@preact/signals';
 import { beat } from '../beat';
 import { keys as askKeys, trail as askTrail } from '../link/access_api';
 import { link } from '../app';
+import { UNKNOWN } from '../text/format';
 import { isKey, type PlainKey, say } from '../text/say';
 import type { Deed, Key } from '../wire_access';
 import { Heads, shortClock } from './alerts';
@@ -120,7 +121,7 @@ export function Trail() {
               <tr key={deed.id} role="row" data-deed={deed.did}>
                 <td role="cell">{shortClock(deed.at)}</td>
                 <td role="cell">
-                  <strong>{deed.by}</strong> <small>{howText(deed.how)}</small>
+                  <strong>{deed.by || UNKNOWN}</strong> <small>{howText(deed.how)}</small>
                 </td>
                 <td role="cell" class="reason">
                   <strong>{didText(deed)}</strong> {deed.what}

@@ -106,6 +106,7 @@ function wearTheme(choice: ThemeChoice): void {
 const DOCS: readonly [path: string, about: PlainKey][] = [
   ['README.md', 'settings.doc_readme'],
   ['docs/dashboard.md', 'settings.doc_dashboard'],
+  ['docs/access.md', 'settings.doc_access'],
   ['docs/alerts.md', 'settings.doc_alerts'],
   ['docs/devices.md', 'settings.doc_devices'],
   ['docs/http.md', 'settings.doc_http'],

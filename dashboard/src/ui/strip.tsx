@@ -63,13 +63,13 @@ function LinkLamp({ state, told }: { state: LinkState; told: number | null }) {
   const behind = status.value?.live.lag_s ?? 0;
   const age = told === null ? null : told + behind;
   return (
-    <div class={`link ${level}`} data-link={state.kind} data-slowed={slowed.value}>
+    <div class={`link ${level}`} data-link={state.kind} data-slowed={slowed()}>
       <Lamp level={level} />
       <div>
         <strong>{word}</strong>
         <span class="age" title={say('strip.data_title')}>
           {say('strip.data_old', { span: age === null ? UNKNOWN : span(age) })}
-          {slowed.value > 1 && say('strip.slowed', { n: slowed.value })}
+          {slowed() > 1 && say('strip.slowed', { n: slowed() })}
         </span>
       </div>
       {state.kind === 'waiting' && (
