@@ -62,6 +62,7 @@ fn extend(whole: &mut Json, part: Json) {
 fn refuse(method: &str, operation: &mut Json) {
     let response = |name: &str| json!({ "$ref": format!("#/components/responses/{name}") });
     let mut refusals = Map::new();
+    refusals.insert("431".to_owned(), response("HeadTooLarge"));
     if operation["x-scope"] == "none" {
         operation["security"] = json!([]);
     } else {

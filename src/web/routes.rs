@@ -300,12 +300,16 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
 
 /// What no route took: as a problem document, like every other error.
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    // That the path knows the method, the entry has seen: what no route took is no number where one stands.
-    let method = rejection.find::<warp::reject::MethodNotAllowed>();
-    let problem = if rejection.is_not_found() || method.is_some() {
-        Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
-    } else if rejection.find::<warp::reject::InvalidQuery>().is_some() {
+    // What the route of the path says goes before what all others say: that it is not theirs.
+    let problem = if rejection.find::<warp::reject::InvalidQuery>().is_some() {
         Problem::bad_request("the query string can't be read, or names an unknown parameter")
+    } else if rejection.find::<warp::reject::InvalidHeader>().is_some() {
+        Problem::bad_request("a header can't be read")
+    } else if rejection.is_not_found()
+        || rejection.find::<warp::reject::MethodNotAllowed>().is_some()
+    {
+        // That the path knows the method, the entry has seen: there is no number where one stands.
+        Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
     } else {
         Problem::bad_request(format!("the request can't be read: {rejection:?}"))
     };

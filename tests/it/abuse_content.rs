@@ -381,6 +381,12 @@ fn bodies_that_nobody_would_send_are_refused_as_documented() {
         ("PUT", board, "[\"b\",[]]".to_owned(), 400),
         ("POST", letters, "[[1],null,null]".to_owned(), 400),
         ("POST", "/api/v1/sinks/influx/breaker", "[\"hold\"]".to_owned(), 400),
+        // What is not here.
+        ("POST", "/api/v1/ingest?nothing=1", "{}".to_owned(), 400),
+        ("GET", "/api/v1/alerts/acknowledge", String::new(), 404),
+        ("DELETE", "/api/v1/silences/x", String::new(), 404),
+        ("GET", "/api/v1/commands/18446744073709551616", String::new(), 404),
+        ("DELETE", "/api/v1/ingest", String::new(), 405),
         // Many.
         ("POST", letters, many.clone(), 400),
         ("POST", messages, many.clone(), 400),
