@@ -1,5 +1,5 @@
 # What people do with this repository. `make demo` to see it, `make test` to trust it.
-.PHONY: demo test lint bench fuzz power-cut setup-tests screenshots deb
+.PHONY: demo test lint audit bench fuzz power-cut setup-tests screenshots deb musl
 
 # Builds everything (the dashboard included) and runs the daemon with a simulated plant.
 demo:
@@ -13,6 +13,10 @@ lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cd dashboard && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check
+
+# Known vulnerabilities of what we are made of; fetches the advisory database, so it is no part of `make test`.
+audit:
+	cargo deny --locked check advisories
 
 # Micro-benchmarks, then the whole daemon under load; docs/benchmarks.md explains the figures.
 bench:
@@ -41,3 +45,9 @@ screenshots: setup-tests
 # A Debian package in target/debian: binary, units, manual pages, completions, docs (docs/install.md).
 deb:
 	packaging/deb
+
+# A static binary for machines without glibc, or for an image (packaging/Containerfile):
+# target/x86_64-unknown-linux-musl/release/tidegate. Needs `rustup target add x86_64-unknown-linux-musl` and musl-tools.
+musl:
+	command -v cargo-auditable >/dev/null || cargo install --locked cargo-auditable@0.7.7
+	cargo auditable build --locked --release --target x86_64-unknown-linux-musl

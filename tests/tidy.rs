@@ -269,3 +269,36 @@ fn every_dependency_has_a_reason() {
     }
     assert!(bare.is_empty(), "{bare:#?}");
 }
+
+/// Whether the code names the crate: `name::`, `use name;` or `extern crate name as`.
+fn names(code: &str, name: &str) -> bool {
+    let is_word = |char: char| char.is_alphanumeric() || char == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let after = &code[at + name.len()..];
+        !code[..at].ends_with(is_word) && ["::", ";", " as "].iter().any(|it| after.starts_with(it))
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest: toml::Table = fs::read_to_string("Cargo.toml").unwrap().parse().unwrap();
+    let all = |folders: &[&str]| -> String {
+        let files = folders.iter().flat_map(|folder| sources(Path::new(folder)));
+        files.map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+    let build = fs::read_to_string("build.rs").unwrap();
+    let code = [
+        ("dependencies", rooms().map(|(_, _, code)| code).collect()),
+        ("build-dependencies", build),
+        ("dev-dependencies", all(&["src", "tests", "benches"])),
+    ];
+    let mut unused = Vec::new();
+    for (kind, code) in code {
+        for name in manifest[kind].as_table().unwrap().keys() {
+            if !names(&code, &name.replace('-', "_")) {
+                unused.push(format!("{name} ({kind})"));
+            }
+        }
+    }
+    assert!(unused.is_empty(), "{unused:#?}");
+}

@@ -56,7 +56,7 @@ impl Neighbour {
             took[count / 2],
             took[count - 1]
         );
-        assert!(count >= 10, "{count} answers");
+        assert!(count > 0, "nobody was answered");
     }
 }
 

@@ -66,15 +66,21 @@ fn has(scope: Scope, wanted: Scope) -> bool {
 
 /// What must become of it.
 fn expected(row: &Row, who: Who) -> End {
-    let Needs::Scope(needed) = row.needs else { return End::Through };
+    let is_stranger =
+        matches!(who, Who::Nobody | Who::Expired | Who::WrongAudience | Who::Unknown);
+    let Needs::Scope(needed) = row.needs else {
+        // "Who am I?" is for everybody to ask, and the answer to strangers is 401.
+        let asks_who = (row.method, row.path) == ("GET", "/api/v1/session");
+        return if asks_who && is_stranger { End::Asked } else { End::Through };
+    };
     match who {
-        Who::Nobody | Who::Expired | Who::WrongAudience | Who::Unknown => End::Asked,
+        _ if is_stranger => End::Asked,
         Who::Scoped(scope) if has(scope, needed) => End::Through,
         Who::Scoped(_) => End::Refused,
         Who::Foreign(scope) if !has(scope, needed) || row.reach == ForReach::Whole => End::Refused,
         Who::Foreign(_) if names_a_device(row) => End::Refused,
         // What is told is filtered: the device is in no answer.
-        Who::Foreign(_) => End::Through,
+        _ => End::Through,
     }
 }
 
