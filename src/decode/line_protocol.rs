@@ -15,7 +15,7 @@
 use super::fault::{Counted, FaultKind};
 use super::lines::{Gathering, LineFaultKind, Lines};
 use super::{Content, Reading, Stamp, Value};
-use crate::model::Keep;
+use crate::model::{Keep, Reach};
 use crate::wire::Limits;
 use std::borrow::Cow;
 
@@ -35,15 +35,16 @@ pub struct LineNaming<'c> {
 const OWN_TAG_PREFIX: &str = "tag.";
 const DEVICE_TAG: &str = "device";
 
-/// Reads a body of lines.
+/// Reads a body of lines of devices within `reach`.
 #[must_use]
 pub fn line_protocol(
     body: &[u8],
     naming: &LineNaming<'_>,
     limits: &Limits,
     stamp: &Stamp<'_>,
+    reach: &Reach,
 ) -> Lines {
-    let mut gathering = Gathering::new(limits, stamp.received_at);
+    let mut gathering = Gathering::new(limits, stamp.received_at, reach);
     let (mut rest, mut number) = (body, 1);
     while !rest.is_empty() {
         let begin = rest;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::decode::{Upstream, batch, encode, upstream};
-use crate::model::{Batch, Timestamp, Values};
+use crate::model::{Batch, Reach, Timestamp, Values};
 use crate::wire::RefusalCode;
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn read(body: &str) -> Lines {
 fn read_in(body: &str, time_unit: i64) -> Lines {
     let device_tags = ["device".to_owned(), "host".to_owned()];
     let naming = LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit };
-    line_protocol(body.as_bytes(), &naming, &Limits::default(), &stamp())
+    line_protocol(body.as_bytes(), &naming, &Limits::default(), &stamp(), &Reach::all())
 }
 
 /// Every sample in words: device, tags, time, metric, value.
@@ -141,6 +141,7 @@ fn what_is_wrong_is_said_with_its_place() {
         &LineNaming { device_tags: &[], bare_measurement: "", time_unit: 1 },
         &Limits::default(),
         &stamp(),
+        &Reach::all(),
     );
     assert!(lines.faults[0].kind.to_string().contains("column 2: text in UTF-8"));
 }

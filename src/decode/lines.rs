@@ -3,7 +3,7 @@
 
 use super::fault::FaultKind;
 use super::{Gather, Reading, ReadingFault};
-use crate::model::{Batch, Timestamp};
+use crate::model::{Batch, Reach, Timestamp};
 use crate::wire::{Limits, RefusalCode};
 use thiserror::Error;
 
@@ -72,6 +72,12 @@ pub enum LineFaultKind {
         /// Which.
         metric: String,
     },
+    /// Who sends it may not write this device.
+    #[error("your token does not reach the device {device}")]
+    Forbidden {
+        /// Which.
+        device: String,
+    },
     /// Not as the limits or the model want it.
     #[error(transparent)]
     Fault(#[from] ReadingFault),
@@ -88,6 +94,7 @@ impl LineFaultKind {
             LineFaultKind::Value { .. }
             | LineFaultKind::IntTooLarge { .. }
             | LineFaultKind::Twice { .. } => RefusalCode::BadShape,
+            LineFaultKind::Forbidden { .. } => RefusalCode::Forbidden,
             LineFaultKind::Fault(fault) => fault.kind.code(),
         }
     }
@@ -104,16 +111,20 @@ pub(super) struct Gathering<'l, 'a> {
     gather: Gather<'l, 'a>,
     lines: Lines,
     received_at: Timestamp,
+    reach: &'l Reach,
 }
 
 impl<'l, 'a> Gathering<'l, 'a> {
-    pub fn new(limits: &'l Limits, received_at: Timestamp) -> Gathering<'l, 'a> {
-        Gathering { gather: Gather::new(limits), lines: Lines::default(), received_at }
+    pub fn new(limits: &'l Limits, received_at: Timestamp, reach: &'l Reach) -> Gathering<'l, 'a> {
+        Gathering { gather: Gather::new(limits), lines: Lines::default(), received_at, reach }
     }
 
     /// Takes what line `number` came to.
     pub fn line(&mut self, number: usize, read: Result<Reading<'a>, LineFaultKind>) {
-        let entered = read.and_then(|reading| Ok(self.gather.push(reading, self.received_at)?));
+        let entered = read.and_then(|reading| match self.reach.allows(&reading.device) {
+            true => Ok(self.gather.push(reading, self.received_at)?),
+            false => Err(LineFaultKind::Forbidden { device: reading.device.into_owned() }),
+        });
         match entered {
             Ok(()) => self.lines.accepted += 1,
             Err(kind) => {

@@ -66,8 +66,7 @@ fn has(scope: Scope, wanted: Scope) -> bool {
 
 /// What must become of it.
 fn expected(row: &Row, who: Who) -> End {
-    let is_stranger =
-        matches!(who, Who::Nobody | Who::Expired | Who::WrongAudience | Who::Unknown);
+    let is_stranger = matches!(who, Who::Nobody | Who::Expired | Who::WrongAudience | Who::Unknown);
     let Needs::Scope(needed) = row.needs else {
         // "Who am I?" is for everybody to ask, and the answer to strangers is 401.
         let asks_who = (row.method, row.path) == ("GET", "/api/v1/session");

@@ -11,12 +11,13 @@ pub use write::readings;
 
 use super::Stamp;
 use super::lines::{Gathering, Lines};
+use crate::model::Reach;
 use crate::wire::Limits;
 
-/// Reads a body of lines, separated by `\n`; empty ones are passed over.
+/// Reads a body of lines, separated by `\n`, of devices within `reach`; empty lines are passed over.
 #[must_use]
-pub fn ndjson(body: &[u8], limits: &Limits, stamp: &Stamp<'_>) -> Lines {
-    let mut gathering = Gathering::new(limits, stamp.received_at);
+pub fn ndjson(body: &[u8], limits: &Limits, stamp: &Stamp<'_>, reach: &Reach) -> Lines {
+    let mut gathering = Gathering::new(limits, stamp.received_at, reach);
     for (index, line) in body.split(|&byte| byte == b'\n').enumerate() {
         if !line.trim_ascii().is_empty() {
             gathering.line(index + 1, line::reading(line, limits, stamp));

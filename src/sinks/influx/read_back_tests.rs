@@ -3,7 +3,7 @@
 use super::lines::{Body, Resume, Room};
 use super::names::Naming;
 use crate::decode::{Limits, LineNaming, Stamp, line_protocol};
-use crate::model::{Batch, BatchBuilder, Position, Timestamp, Values};
+use crate::model::{Batch, BatchBuilder, Position, Reach, Timestamp, Values};
 use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp(1_763_712_000_000_000_000);
@@ -87,7 +87,7 @@ proptest! {
         let naming =
             LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit: 1 };
         let stamp = Stamp { received_at: NOW, booted_at: None, client: "c" };
-        let lines = line_protocol(body.bytes(), &naming, &Limits::default(), &stamp);
+        let lines = line_protocol(body.bytes(), &naming, &Limits::default(), &stamp, &Reach::all());
         prop_assert_eq!(&lines.faults, &vec![]);
         let (mut written, mut again) = (samples(&batch), samples(&lines.batch));
         (written.sort(), again.sort());
