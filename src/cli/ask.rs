@@ -121,13 +121,15 @@ pub(super) enum Unanswered {
         match .shown { true => "does not take this one", false => "none was shown" }
     )]
     Denied { at: String, shown: bool, why: String },
+    #[error("{at} knows who asks, and refuses: {why}")]
+    Forbidden { at: String, why: String },
 }
 
 impl Unanswered {
     /// Says it; nobody to ask is what 69 means, and 77 that he does not answer us.
     pub fn end(&self) -> ExitCode {
         match self {
-            Unanswered::Denied { .. } => fail(EXIT_DENIED, self),
+            Unanswered::Denied { .. } | Unanswered::Forbidden { .. } => fail(EXIT_DENIED, self),
             _ => fail(EXIT_UNAVAILABLE, self),
         }
     }
@@ -227,12 +229,13 @@ impl Daemon {
             let body = Limited::new(stream.response.body_mut(), ANSWER_BYTES_MAX).collect();
             let body = body.await.map_err(|error| self.broken(error))?.to_bytes();
             let answer = Answer { status, body };
-            if status == 401 {
-                let why = printable(&answer.detail().unwrap_or_default());
-                let shown = self.token.is_some();
-                return Err(Unanswered::Denied { at: self.to_string(), shown, why });
+            let why = || printable(&answer.detail().unwrap_or_default());
+            let at = self.to_string();
+            match status {
+                401 => Err(Unanswered::Denied { at, shown: self.token.is_some(), why: why() }),
+                403 => Err(Unanswered::Forbidden { at, why: why() }),
+                _ => Ok(answer),
             }
-            Ok(answer)
         };
         let late = Unanswered::Late { at: self.to_string(), after: ANSWER_MAX };
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))

@@ -38,7 +38,8 @@ pub const EXIT_USAGE: u8 = 64;
 pub const EXIT_DATA: u8 = 65;
 /// A store that can't be written now, or a daemon that does not answer (EX_UNAVAILABLE).
 pub const EXIT_UNAVAILABLE: u8 = 69;
-/// A daemon that asks for a token, or does not take the one that was shown (EX_NOPERM).
+/// A daemon that asks for a token, does not take the one that was shown, or refuses whose it is
+/// (EX_NOPERM).
 pub const EXIT_DENIED: u8 = 77;
 /// A configuration that can't be used (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;

@@ -399,7 +399,7 @@ fn commands_show_the_key_of_this_machine_or_a_token_that_they_are_given() {
     let (code, said) = from_afar("nonsense");
     assert!(code == 77 && said.contains("is not known here"), "{code} {said}");
     let (code, said) = from_afar(&gateway);
-    assert!(code == 1 && said.contains("no scope view"), "{code} {said}");
+    assert!(code == 77 && said.contains("no scope view"), "{code} {said}");
 
     let listed = daemon.command("token").arg("ls").output().unwrap();
     let table = text(&listed.stdout);
