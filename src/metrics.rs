@@ -219,6 +219,25 @@ impl Gauges {
         }
     }
 
+    /// A sink is gone.
+    pub fn forget_sink(&self, sink: &str) {
+        let by = BySink { sink: sink.to_owned() };
+        self.sink_lag_seconds.remove(&by);
+        self.sink_live_lag_seconds.remove(&by);
+        self.sink_lag_samples.remove(&by);
+        self.sink_breaker_state.remove(&by);
+        self.sink_imbalance.remove(&by);
+        let counters = [
+            &self.sink_written,
+            &self.sink_dead_lettered,
+            &self.sink_requests,
+            &self.sink_requests_failed,
+        ];
+        for counter in counters {
+            counter.remove(&by);
+        }
+    }
+
     /// How many segments a full spool gave up since the start.
     pub fn spool_shed_segments(&self, segments: u64) {
         self.spool_shed_segments.inner().store(segments, Ordering::Relaxed);

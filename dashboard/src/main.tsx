@@ -5,6 +5,7 @@ import './styles/room.css';
 import './styles/pipeline.css';
 import './styles/charts.css';
 import './styles/boards.css';
+import './styles/access.css';
 import { start } from './app';
 import { exposeProbe } from './probe';
 import { watchTheme } from './theme';

@@ -26,6 +26,11 @@ export type Route =
   | { page: 'pipeline' }
   | { page: 'settings' };
 
+/** Pages about all devices, which the daemon does not show to who reaches only some. */
+export const WHOLE: ReadonlySet<Route['page']> = new Set<Route['page']>([
+  ...(['rules', 'silences', 'notifications', 'dead-letters', 'dead-letter', 'not-understood', 'message'] as const),
+]);
+
 /** What the lists of alerts are narrowed down to. */
 export interface AlertFilter {
   severity: string | null;

@@ -3,13 +3,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use tidegate::decode::{self, LINE_FAULTS_MAX, Limits, Stamp, Upstream};
-use tidegate::model::Timestamp;
+use tidegate::model::{Reach, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000_000);
 
 fuzz_target!(|bytes: &[u8]| {
     let stamp = Stamp { received_at: NOW, booted_at: None, client: "client" };
-    let lines = decode::ndjson(bytes, &Limits::default(), &stamp);
+    let lines = decode::ndjson(bytes, &Limits::default(), &stamp, &Reach::all());
     assert_eq!(lines.faults.len(), lines.refused.min(LINE_FAULTS_MAX));
     assert_eq!(lines.accepted == 0, lines.batch.samples() == 0);
     if lines.accepted > 0 {

@@ -117,6 +117,11 @@ impl Admission {
         }
     }
 
+    /// So many new series may come in a minute from now on.
+    pub fn set_new_series_per_minute(&mut self, count: usize) {
+        self.series.set_new_per_minute(count);
+    }
+
     /// Decides about a batch; remembers its series and its number if it may enter.
     pub fn admit(&mut self, name: Name<'_>, batch: &Batch, now: Timestamp) -> Verdict {
         if batch.samples() == 0 {

@@ -48,6 +48,11 @@ impl KnownSeries {
         }
     }
 
+    /// What may come now stays, up to the most that there is then.
+    pub fn set_new_per_minute(&mut self, count: usize) {
+        self.limits.new_per_minute = count;
+    }
+
     pub fn len(&self) -> usize {
         self.known.len()
     }

@@ -238,7 +238,7 @@ impl Book {
 
 fn begin(connection: &Connection, session: &Session) -> rusqlite::Result<()> {
     let Session { hash, caller, login, created_at, seen_at, expires_at } = session;
-    let scopes: Vec<_> = caller.scopes.in_force().map(Scope::name).collect();
+    let scopes: Vec<_> = caller.scopes.given().map(Scope::name).collect();
     let devices = serde_json::to_string(caller.reach.globs()).unwrap_or_default();
     let key = match &caller.how {
         How::Session { key, .. } => key.as_deref(),

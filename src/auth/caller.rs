@@ -54,6 +54,13 @@ impl How {
             How::Local => "local",
         }
     }
+
+    /// Whether they say themselves who acts: nobody was asked, or it is whoever has this machine, and
+    /// might be anybody anyway.
+    #[must_use]
+    pub fn says_who(&self) -> bool {
+        matches!(self, How::Anonymous | How::Local)
+    }
 }
 
 impl Caller {

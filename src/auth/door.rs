@@ -390,9 +390,9 @@ impl Door {
             self.inner.records.sessions.end_of_jwts();
         }
         let mut ended = Vec::new();
-        let passes = |inside: &Inside| -> Vec<_> { inside.passes.values().cloned().collect() };
         // Looking at many takes a while; nobody waits for it.
-        for (caller, end) in passes(&lock(&self.inner.inside)) {
+        let passes: Vec<_> = lock(&self.inner.inside).passes.values().cloned().collect();
+        for (caller, end) in passes {
             // With other keys it would have to be shown again, which whoever has it does by coming back.
             let must_show_again = new_jwts && caller.how == How::Jwt;
             if !end.is_cancelled() && (must_show_again || !self.may_stay(&caller, &keys, now)) {

@@ -150,6 +150,12 @@ struct Written {
 }
 
 impl Key {
+    /// Whether it lets anybody in.
+    #[must_use]
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.over(now).is_none()
+    }
+
     /// Whether it is good no more.
     pub(super) fn over(&self, now: Timestamp) -> Option<Over> {
         match (self.revoked_at, self.expires_at) {

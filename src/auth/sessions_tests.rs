@@ -84,8 +84,16 @@ fn a_cookie_stands_for_its_caller_also_after_a_restart() {
         );
     }
     drop(sessions);
+    // The door compares it with what its key says: it is the same, not only as much.
+    let all = Caller {
+        scopes: [Scope::Admin].into_iter().collect(),
+        reach: Reach::all(),
+        ..by_key("ada", "k2")
+    };
+    let ada = open.begin(&all, now);
     open.close();
     let open = Open::at(&path);
+    assert_eq!(open.records.sessions.who(&ada.cookie, now).unwrap(), ada.caller);
     assert_eq!(open.records.sessions.who(&begun.cookie, now).unwrap(), who);
     assert_eq!(open.records.sessions.who(&"0".repeat(64), now), None);
     open.close();

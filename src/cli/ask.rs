@@ -1,19 +1,23 @@
 //! Asks a running daemon over HTTP/1.1, for the commands that need one.
 
-use super::{EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail};
+use super::way::Way;
+use super::{EXIT_DENIED, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable};
+use crate::auth::local_key;
+use crate::config::Config;
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
@@ -29,19 +33,55 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Whom {
     #[command(flatten)]
     pub settings: Settings,
-    /// The daemon, as http://host:port [default: where `listen` of the configuration says].
+    /// The daemon, as http://host:port, or https [default: where `listen` of the configuration says].
     #[arg(long)]
     pub url: Option<String>,
+    /// A file with the token to show it [default: without --url that of this machine, for who may read it].
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 impl Whom {
     /// Where the daemon is; the configuration is read only if nobody says.
     pub fn daemon(&self) -> Result<Daemon, ExitCode> {
+        let token = self.token_file.as_deref().map(Token::read).transpose()?;
+        let usage = |mistake| fail(EXIT_USAGE, mistake);
         match &self.url {
-            Some(url) => Daemon::at(url).map_err(|mistake| fail(EXIT_USAGE, mistake)),
-            None => Daemon::listening(self.settings.load()?.0.listen)
-                .map_err(|mistake| fail(EXIT_USAGE, mistake)),
+            Some(url) => Ok(Daemon { token, ..Daemon::at(url).map_err(usage)? }),
+            None => {
+                let (config, _) = self.settings.load()?;
+                let token = token.or_else(|| local_key(&config.state_dir).map(Token));
+                Ok(Daemon { token, ..Daemon::listening(&config).map_err(usage)? })
+            }
         }
+    }
+}
+
+/// What is shown to a daemon. It is printed nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Token(String);
+
+impl Token {
+    /// The one in the file.
+    pub fn read(path: &Path) -> Result<Token, ExitCode> {
+        let text = std::fs::read_to_string(path);
+        let text =
+            text.map_err(|error| fail(EXIT_USAGE, format!("{}: {error}", path.display())))?;
+        let token = text.trim();
+        match !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Token(token.to_owned())),
+            false => Err(fail(EXIT_USAGE, format!("{} holds no token", path.display()))),
+        }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
     }
 }
 
@@ -52,6 +92,9 @@ pub(super) struct Daemon {
     authority: String,
     /// What a reverse proxy has before `/api`; without a slash at its end.
     base: String,
+    /// What it is shown.
+    token: Option<Token>,
+    way: Way,
 }
 
 /// What a daemon said.
@@ -72,12 +115,21 @@ pub(super) enum Unanswered {
     Broken { at: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{at} answers, but not as a Tidegate daemon of this version does (status {status})")]
     Foreign { at: String, status: u16 },
+    #[error(
+        "{at} asks for a token, and {}: {why}\n`tidegate token issue` on its machine makes one, which is shown with \
+         --token-file FILE or TIDEGATE_TOKEN_FILE; who may read its state directory needs none there",
+        match .shown { true => "does not take this one", false => "none was shown" }
+    )]
+    Denied { at: String, shown: bool, why: String },
 }
 
 impl Unanswered {
-    /// Says it; nobody to ask is what 69 means.
+    /// Says it; nobody to ask is what 69 means, and 77 that he does not answer us.
     pub fn end(&self) -> ExitCode {
-        fail(EXIT_UNAVAILABLE, self)
+        match self {
+            Unanswered::Denied { .. } => fail(EXIT_DENIED, self),
+            _ => fail(EXIT_UNAVAILABLE, self),
+        }
     }
 }
 
@@ -91,7 +143,7 @@ impl Answer {
 
 impl std::fmt::Display for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.base)
+        write!(f, "{}://{}{}", self.way.scheme(), self.authority, self.base)
     }
 }
 
@@ -108,18 +160,21 @@ impl Daemon {
     pub fn at(url: &str) -> Result<Daemon, String> {
         let example = "--url is like http://127.0.0.1:8080";
         let url = Url::parse(url).map_err(|error| format!("{example}: {error}"))?;
-        if url.scheme() != "http" {
-            return Err(format!("{example}: for TLS, ask on the other side of what ends it"));
-        }
+        let way = match url.scheme() {
+            "http" => Way::default(),
+            "https" => Way::secured(),
+            _ => return Err(example.to_owned()),
+        };
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             return Err(example.to_owned());
         };
         let base = url.path().trim_end_matches('/').to_owned();
-        Ok(Daemon { authority: format!("{host}:{port}"), base })
+        Ok(Daemon { authority: format!("{host}:{port}"), base, token: None, way })
     }
 
     /// The one of this machine that listens there.
-    fn listening(listen: SocketAddr) -> Result<Daemon, String> {
+    fn listening(config: &Config) -> Result<Daemon, String> {
+        let listen = config.listen;
         if listen.port() == 0 {
             return Err("listen has port 0, which is any free one: say which with --url".to_owned());
         }
@@ -129,12 +184,19 @@ impl Daemon {
             ip => ip,
         };
         let authority = SocketAddr::new(ip, listen.port()).to_string();
-        Ok(Daemon { authority, base: String::new() })
+        let way = Way::local(config, ip);
+        Ok(Daemon { authority, base: String::new(), token: None, way })
     }
 
     /// The address of its WebSocket for devices.
     pub fn ingest(&self) -> String {
-        format!("ws://{}{}/api/v1/ingest/ws", self.authority, self.base)
+        let scheme = if self.way.scheme() == "https" { "wss" } else { "ws" };
+        format!("{scheme}://{}{}/api/v1/ingest/ws", self.authority, self.base)
+    }
+
+    /// What it is shown.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(Token::text)
     }
 
     pub async fn get(&self, path: &str) -> Result<Answer, Unanswered> {
@@ -164,7 +226,13 @@ impl Daemon {
             let status = stream.response.status().as_u16();
             let body = Limited::new(stream.response.body_mut(), ANSWER_BYTES_MAX).collect();
             let body = body.await.map_err(|error| self.broken(error))?.to_bytes();
-            Ok(Answer { status, body })
+            let answer = Answer { status, body };
+            if status == 401 {
+                let why = printable(&answer.detail().unwrap_or_default());
+                let shown = self.token.is_some();
+                return Err(Unanswered::Denied { at: self.to_string(), shown, why });
+            }
+            Ok(answer)
         };
         let late = Unanswered::Late { at: self.to_string(), after: ANSWER_MAX };
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
@@ -177,7 +245,7 @@ impl Daemon {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Stream, Unanswered> {
-        let connecting = timeout(CONNECT_MAX, TcpStream::connect(&self.authority)).await;
+        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
         let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         let socket =
             connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })?;
@@ -189,13 +257,18 @@ impl Daemon {
             connection.await.unwrap_or_default();
         });
         let json = body.map(Json::to_string).unwrap_or_default();
+        let shown = self.token.as_ref().map(|token| format!("Bearer {}", token.text()));
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::HOST, &self.authority)
             .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(json)))
-            .map_err(|error| self.broken(error))?;
+            .body(Full::new(Bytes::from(json)));
+        let mut request = request.map_err(|error| self.broken(error))?;
+        if let Some(shown) = shown {
+            let shown = HeaderValue::try_from(shown).map_err(|error| self.broken(error))?;
+            request.headers_mut().insert(header::AUTHORIZATION, shown);
+        }
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         Ok(Stream { response, _driving: driving })
     }
@@ -227,11 +300,17 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Sources, load};
 
     #[test]
     fn a_daemon_is_found_where_it_listens_or_where_somebody_says() {
         let listening = |listen: &str| {
-            Daemon::listening(listen.parse().unwrap()).map(|daemon| daemon.to_string())
+            let flags = vec![
+                ("listen".to_owned(), listen.to_owned()),
+                ("auth.anonymous".to_owned(), "anywhere".to_owned()),
+            ];
+            let (config, _) = load(&Sources { flags, ..Sources::default() }).unwrap();
+            Daemon::listening(&config).map(|daemon| daemon.to_string())
         };
         assert_eq!(listening("0.0.0.0:8080").unwrap(), "http://127.0.0.1:8080");
         assert_eq!(listening("[::]:8080").unwrap(), "http://[::1]:8080");
@@ -241,7 +320,8 @@ mod tests {
         assert_eq!(at("http://gate.example/north/").unwrap(), "http://gate.example:80/north");
         assert_eq!(at("http://[::1]:8080").unwrap(), "http://[::1]:8080");
         assert_eq!(Daemon::at("http://a:1").unwrap().ingest(), "ws://a:1/api/v1/ingest/ws");
-        for wrong in ["127.0.0.1:8080", "https://gate.example", "unix:/run/x", ""] {
+        assert_eq!(at("https://gate.example").unwrap(), "https://gate.example:443");
+        for wrong in ["127.0.0.1:8080", "unix:/run/x", ""] {
             assert!(at(wrong).is_err(), "{wrong}");
         }
     }

@@ -4,7 +4,9 @@
 #[cfg(feature = "mqtt")]
 use super::mqtt;
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable, reach};
-use crate::config::{Config, ConfigError, Sources, load, worst_case_memory};
+use crate::auth::list;
+use crate::config::{Anonymous, Config, ConfigError, Sources, load, worst_case_memory};
+use crate::daemon::ListenError;
 use crate::notify::{Channel, Target, Tls};
 use crate::rules::Severity;
 use bytesize::ByteSize;
@@ -61,6 +63,10 @@ pub(super) fn check(check: &Check) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    let who = match who_may_come(&config) {
+        Ok(who) => who,
+        Err(problem) => return fail(EXIT_CONFIG, problem),
+    };
     if check.quiet {
         return ExitCode::SUCCESS;
     }
@@ -72,10 +78,33 @@ pub(super) fn check(check: &Check) -> ExitCode {
     }
     let total = lines.iter().map(|line| line.bytes).sum();
     println!("# {:>10}  in all", ByteSize(total).to_string());
+    println!("\n# Who may come: {who}");
     print_rules(&config);
     tell_channels(&config);
     println!("\n# The configuration is good.");
     if check.offline { ExitCode::SUCCESS } else { reach_all(&config) }
+}
+
+/// In words; or why the daemon would not start.
+fn who_may_come(config: &Config) -> Result<String, String> {
+    let auth = &config.auth;
+    let keys = list(&auth.keys_file).map_err(|error| error.to_string())?;
+    let certificates = config.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let asked = [
+        (!keys.is_empty()).then(|| format!("{} keys ({})", keys.len(), auth.keys_file.display())),
+        auth.jwt.as_ref().map(|_| "JWTs".to_owned()),
+        certificates.then(|| "client certificates".to_owned()),
+    ];
+    let asked: Vec<_> = asked.into_iter().flatten().collect();
+    match (auth.anonymous, asked.is_empty()) {
+        (Anonymous::Anywhere, _) => Ok("EVERYBODY who reaches it (auth.anonymous)".to_owned()),
+        (_, false) => Ok(format!("who shows one of {}", asked.join(", "))),
+        (_, true) if !config.listen.ip().is_loopback() => {
+            Err(ListenError::Exposed(config.listen).to_string())
+        }
+        (Anonymous::Loopback, true) => Ok("everybody on this machine, until there is a key".into()),
+        (Anonymous::Nobody, true) => Ok("who can read the state directory".to_owned()),
+    }
 }
 
 /// Mistakes in them were told before.

@@ -3,6 +3,7 @@
 use super::run::{end, runtime, stop_on_signal};
 use super::simulate::{PlantArguments, spawn};
 use super::{EXIT_USAGE, Settings, fail};
+use crate::config::{Anonymous, AuthConfig};
 use crate::daemon;
 use crate::logging;
 use clap::Args;
@@ -30,13 +31,21 @@ pub(super) fn demo(mut demo: Demo) -> ExitCode {
     if let Some(directory) = &temporary {
         demo.settings.state_dir = Some(directory.path().to_owned());
     }
-    let (config, _) = match demo.settings.load() {
+    let (mut config, _) = match demo.settings.load() {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
     if !config.listen.ip().is_loopback() {
         return fail(EXIT_USAGE, "the demo listens on a loopback address only");
     }
+    // Keys and issuers of the installed daemon are not asked for here.
+    config.auth = AuthConfig {
+        anonymous: Anonymous::Anywhere,
+        keys_file: config.state_dir.join("keys.toml"),
+        jwt: None,
+        certificates: Vec::new(),
+        ..config.auth
+    };
     logging::start(&config.log);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -48,6 +57,9 @@ pub(super) fn demo(mut demo: Demo) -> ExitCode {
         stop_on_signal(&stop)?;
         let address = daemon.address();
         println!("Tidegate demo: {} simulated devices. Open http://{address}/", demo.plant.devices);
+        println!(
+            "This is a demo: nobody is asked for a token, whoever reaches it may do everything."
+        );
         let plant = spawn(&demo.plant, format!("ws://{address}/api/v1/ingest/ws"), &stop);
         let (ended, _report) = tokio::join!(daemon.run(), plant);
         ended

@@ -3,8 +3,9 @@
 //! What is not answered stays as a comment with its default: the file says what can be said, and an
 //! upgrade that changes a default is not held up by it.
 
+use super::token::issue_admin;
 use super::{EXIT_CONFIG, fail};
-use crate::config::{MANUAL, Sources, load};
+use crate::config::{Anonymous, Config, MANUAL, Sources, load};
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ pub(super) struct Init {
     /// Everybody who reaches the address may come: only in a network that you trust.
     #[arg(long)]
     anywhere: bool,
+    /// Make no key of an administrator: whoever reaches the loopback address may do everything.
+    #[arg(long)]
+    no_key: bool,
     /// Write the file although there is one that says something.
     #[arg(long)]
     force: bool,
@@ -57,15 +61,50 @@ fn begin(init: &Init) -> Result<String, String> {
         return Err(format!("{} has settings already; --force replaces it", init.config.display()));
     }
     let answers = answers(init)?;
-    let text = filled(MANUAL, &answers);
-    let mut told = put(&init.config, &text)?;
+    let config = put(&init.config, &filled(MANUAL, &answers), may_listen(init))?;
+    let mut told = format!("wrote {}\n", init.config.display());
     if let Some(listen) =
         init.listen.map(|listen| listen.to_string()).or_else(|| said(&answers, "listen"))
     {
         told += &listen_there(&init.config, &listen)?;
     }
+    if !init.anywhere && !init.no_key {
+        told += &first_key(&config)?;
+    }
     told += "next:\n  tidegate check\n  systemctl enable --now tidegate.socket tidegate\n";
     Ok(told)
+}
+
+/// With this the daemon would not start.
+fn may_listen(init: &Init) -> impl Fn(&Config) -> Result<(), String> {
+    let makes_key = !init.no_key;
+    move |config| {
+        let is_asked = makes_key || config.auth.anonymous == Anonymous::Anywhere;
+        match is_asked || config.listen.ip().is_loopback() {
+            true => Ok(()),
+            false => Err(format!(
+                "{} is not a loopback address, and nobody could be asked for a token: leave out --no-key, \
+                 or say --anywhere if everybody in that network may come",
+                config.listen
+            )),
+        }
+    }
+}
+
+/// Makes a key for the administrator, unless there is one, and says how to use it.
+fn first_key(config: &Config) -> Result<String, String> {
+    let path = &config.auth.keys_file;
+    let Some(key) = issue_admin(path).map_err(|error| error.to_string())? else {
+        return Ok(format!("{} has a key of an administrator already\n", path.display()));
+    };
+    Ok(format!(
+        "wrote {}, with the key of the administrator, which is shown this once:\n\n  {key}\n\n\
+         Log in with it on the page, http://{}/. Commands on this machine need none, for who may read {}.\n\
+         Devices and people get their own: tidegate token issue --name gw-7 --scope ingest\n\n",
+        path.display(),
+        config.listen,
+        config.state_dir.display()
+    ))
 }
 
 /// Keys and their values as TOML.
@@ -155,7 +194,11 @@ fn filled(manual: &str, answers: &Answers) -> String {
 }
 
 /// Checks the text as the daemon would, and puts it there in one step.
-fn put(path: &Path, text: &str) -> Result<String, String> {
+fn put(
+    path: &Path,
+    text: &str,
+    may: impl Fn(&Config) -> Result<(), String>,
+) -> Result<Config, String> {
     let fault = |error: io::Error| format!("{}: {error}", path.display());
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
@@ -164,13 +207,15 @@ fn put(path: &Path, text: &str) -> Result<String, String> {
         tempfile::Builder::new().suffix(".toml").tempfile_in(directory).map_err(fault)?;
     fresh.write_all(text.as_bytes()).map_err(fault)?;
     let file = Some(fresh.path().to_owned());
-    load(&Sources { file, ..Sources::default() }).map_err(|error| error.to_string())?;
+    let loaded = load(&Sources { file, ..Sources::default() });
+    let (config, _) = loaded.map_err(|error| error.to_string())?;
+    may(&config)?;
     // Readable for the daemon, whoever it is: secrets are not in it, but in files of their own.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(fresh.path(), mode).map_err(fault)?;
     fresh.as_file().sync_all().map_err(fault)?;
     fresh.persist(path).map_err(|error| fault(error.error))?;
-    Ok(format!("wrote {}\n", path.display()))
+    Ok(config)
 }
 
 /// Where systemd opens the socket, it must be told, too.
@@ -192,13 +237,14 @@ fn listen_there(config: &Path, listen: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answers, MANUAL, filled, put, says_something};
+    use super::{Answers, Init, MANUAL, begin, filled, put, says_something};
     use crate::config::{Sources, load};
+    use clap::Parser;
 
     fn effective(answers: &Answers) -> String {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("tidegate.toml");
-        put(&file, &filled(MANUAL, answers)).unwrap();
+        put(&file, &filled(MANUAL, answers), |_| Ok(())).unwrap();
         load(&Sources { file: Some(file), ..Sources::default() }).unwrap().1
     }
 
@@ -221,14 +267,51 @@ mod tests {
         assert_eq!(differing, ["listen = \"127.0.0.1:9000\"", "retention = \"7 d\""]);
     }
 
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        init: Init,
+    }
+
+    fn said(file: &std::path::Path, flags: &[&str]) -> Result<String, String> {
+        let file = file.to_str().unwrap();
+        let words = ["init", "--yes", "--config", file];
+        begin(&Arguments::parse_from(words.iter().chain(flags)).init)
+    }
+
     #[test]
     fn a_mistake_is_refused_and_nothing_written() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("tidegate.toml");
-        let answers = vec![("listen", "\"0.0.0.0:80\"".to_owned())];
-        let error = put(&file, &filled(MANUAL, &answers)).unwrap_err();
-        assert!(error.contains("not a loopback address"), "{error}");
-        assert!(!file.exists());
+        for (flags, problem) in [
+            (&["--no-key", "--listen", "0.0.0.0:80"][..], "not a loopback address"),
+            (&["--retention", "soon"], "history.retention"),
+        ] {
+            let error = said(&file, flags).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_administrator_gets_a_key_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tidegate.toml");
+        let first = said(&file, &["--listen", "0.0.0.0:80"]).unwrap();
+        assert_eq!(first.matches("tgk_").count(), 1, "{first}");
+        let again = said(&file, &["--force"]).unwrap();
+        assert!(again.contains("already") && !again.contains("tgk_"), "{again}");
+        let keys = crate::auth::list(&directory.path().join("keys.toml")).unwrap();
+        assert!(keys.len() == 1 && &*keys[0].name == "admin");
+    }
+
+    #[test]
+    fn nobody_is_asked_where_the_administrator_says_so() {
+        for flags in [&["--no-key"][..], &["--anywhere", "--listen", "0.0.0.0:80"]] {
+            let directory = tempfile::tempdir().unwrap();
+            let told = said(&directory.path().join("tidegate.toml"), flags).unwrap();
+            assert!(!told.contains("tgk_") && !directory.path().join("keys.toml").exists());
+        }
     }
 
     #[test]

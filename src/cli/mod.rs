@@ -25,6 +25,8 @@ mod simulate;
 mod spool;
 mod status;
 mod table;
+mod token;
+mod way;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -36,6 +38,8 @@ pub const EXIT_USAGE: u8 = 64;
 pub const EXIT_DATA: u8 = 65;
 /// A store that can't be written now, or a daemon that does not answer (EX_UNAVAILABLE).
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// A daemon that asks for a token, or does not take the one that was shown (EX_NOPERM).
+pub const EXIT_DENIED: u8 = 77;
 /// A configuration that can't be used (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -73,6 +77,8 @@ enum Command {
     Order(command::CommandCommand),
     /// What a device should be set to, and what it reports.
     Desired(command::DesiredCommand),
+    /// API keys: make one, list them, take one back.
+    Token(token::TokenCommand),
     /// Look at what a sink's store refused for good, have it sent again, or drop it.
     DeadLetters(dead_letters::DeadLetters),
     /// List devices, look at one, or take new ones out of the inbox.
@@ -142,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Alerts(command) => alerts::alerts(&command),
         Command::Order(command) => command::command(&command),
         Command::Desired(command) => command::desired(&command),
+        Command::Token(command) => token::token(&command),
         Command::DeadLetters(command) => dead_letters::dead_letters(&command),
         Command::Devices(command) => devices::devices(&command),
         #[cfg(feature = "mqtt")]

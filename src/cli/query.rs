@@ -90,7 +90,9 @@ fn print_table(answer: &Answer) {
         Data::Buckets(buckets) => println!("{} buckets{unit}", buckets.start.len()),
     }
     for (number, line) in csv(answer, TimeUnit::Nanos).lines().enumerate() {
-        let (time, rest) = line.split_once(',').unwrap_or((line, ""));
+        // What a device wrote does not speak to the terminal.
+        let line = line.replace(char::is_control, "\u{fffd}");
+        let (time, rest) = line.split_once(',').unwrap_or((&line, ""));
         let shown = match time.parse::<i64>().ok().filter(|_| number > 0) {
             Some(nanos) => jiff::Timestamp::from_nanosecond(i128::from(nanos))
                 .map_or_else(|_| time.to_owned(), |time| time.to_string()),

@@ -14,8 +14,21 @@ use toml::Value;
 
 /// What can be applied while the daemon runs: these keys, and what is below them. `log.format` too, but
 /// nothing is gained by it.
-const APPLIED: [&str; 5] =
-    ["log.level", "log.modules", "alerts", "alerting.keep", "alerting.events_max"];
+const APPLIED: &[&str] = &[
+    "log.level",
+    "log.modules",
+    "alerts",
+    "alerting.keep",
+    "alerting.events_max",
+    "limits",
+    "live.viewers_max",
+    "live.viewers_per_address",
+    "intake.mqtt",
+    "sinks.influx",
+];
+
+/// What of these can't: sizes of what was made at the start.
+const NOT_APPLIED: &[&str] = &["limits.series_max", "limits.gate_memory", "limits.sessions_max"];
 
 /// Settings by their paths.
 #[derive(Debug, Default, PartialEq)]
@@ -98,10 +111,11 @@ fn names(paths: &BTreeSet<Path>) -> String {
 }
 
 fn can_be_applied(path: &[String]) -> bool {
-    APPLIED.iter().any(|key| {
+    let is_below = |key: &&str| {
         let keys: Vec<_> = key.split('.').collect();
         path.len() >= keys.len() && path.iter().zip(keys).all(|(a, b)| a == b)
-    })
+    };
+    APPLIED.iter().any(is_below) && !NOT_APPLIED.iter().any(is_below)
 }
 
 impl Flat {

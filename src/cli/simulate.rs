@@ -1,5 +1,6 @@
 //! `tidegate simulate`: a plant that speaks to a daemon, for load and for looking.
 
+use super::ask::Token;
 use super::run::{runtime, stop_on_signal};
 use super::{EXIT_USAGE, fail};
 use crate::config::parse_duration;
@@ -16,6 +17,9 @@ pub(super) struct Simulate {
     /// The daemon.
     #[arg(long, default_value = "ws://127.0.0.1:8080/api/v1/ingest/ws")]
     url: String,
+    /// A file with the token to show it.
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     plant: PlantArguments,
     /// Connections that each speak for an equal share of the devices, instead of one per device.
@@ -87,7 +91,12 @@ pub(super) fn simulate(asked: Simulate) -> ExitCode {
         row_step: Duration::from_millis(100),
         pace: asked.pace,
     });
+    let token = match asked.token_file.as_deref().map(Token::read).transpose() {
+        Ok(token) => token.map(|token| token.text().to_owned()),
+        Err(code) => return code,
+    };
     let options = Options {
+        token,
         gateways: asked.gateways,
         rows_per_batch: asked.rows_per_batch,
         saturate,

@@ -191,6 +191,7 @@ fn environment_and_flags_reach_into_blocks_and_make_new_ones() {
         ("TIDEGATE_SINKS__INFLUX__0__URL", "http://one"),
         ("TIDEGATE_SINKS__INFLUX__0__BREAKER__FAILURE_RATE", "0.75"),
         ("TIDEGATE_CONFIG", "/etc/tidegate/tidegate.toml"),
+        ("TIDEGATE_TOKEN_FILE", "/root/key"),
     ];
     let flags = [
         ("sinks.influx.0.bucket", "a"),

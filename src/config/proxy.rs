@@ -15,6 +15,7 @@ pub(super) struct Proxy {
 
 /// Proxies before us; see `config/tidegate.toml`. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Default))]
 pub struct ProxyConfig {
     trusted: Arc<[IpNet]>,
     /// Whether each connection of theirs begins with a PROXY header, version 2.

@@ -23,7 +23,7 @@ mod notify;
 mod onlooker;
 mod reload;
 mod sink_status;
-#[cfg(feature = "influx")]
+#[cfg_attr(not(feature = "influx"), path = "no_sinks.rs")]
 mod sinks;
 mod status;
 mod status_line;
@@ -33,7 +33,7 @@ use crate::aggregate::WindowsError;
 use crate::auth::DoorError;
 use crate::config::{Config, worst_case_memory};
 use crate::gate;
-use crate::intake::Intake;
+use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::sinks::book::BookError;
@@ -43,11 +43,11 @@ use crate::sinks::influx::OpenError;
 use crate::sinks::influx::transport::HttpError;
 use crate::spool::SpoolError;
 use crate::systemd::Service;
-use crate::web::{self, App, Tls};
+use crate::web::{self, App};
 use history_follower::HistoryFollower;
 pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
-use reload::Changeable;
+use reload::{Changeable, Changed};
 pub use reload::{Failed, Fresh, Path, Reload};
 use status::{Overview, Rooms};
 use std::net::SocketAddr;
@@ -128,12 +128,10 @@ type Thread = (String, JoinHandle<()>);
 pub struct Daemon {
     config: Config,
     listener: TcpListener,
-    tls: Option<Arc<Tls>>,
     address: SocketAddr,
     app: Arc<App>,
     overview: Arc<Overview>,
     threads: Vec<Thread>,
-    bridges: mqtt::Opened,
     onlooker: Onlooker,
     reload: Reload,
     changeable: Changeable,
@@ -178,7 +176,6 @@ pub async fn start_as(
     };
     // The disk lost what it had told to be durable: its positions must not be used again.
     writer.skip_to(crate::sinks::Sink::position(&history.writer));
-    #[cfg(feature = "influx")]
     writer.skip_to(sinks::head(&config, &spool)?);
     let ledger = Arc::new(Ledger::new(admission.tally().total().samples, spool.next()));
     let admission = know_series(admission, &history.reader);
@@ -198,7 +195,6 @@ pub async fn start_as(
         // Of every sample before its position one of these is true.
         counts.stored + counts.skipped + counts.shed,
     );
-    #[cfg(feature = "influx")]
     let prepared = sinks::open(&config, &spool)?;
     let alerts = alerts::open(&config, &spool)?;
     let (live, live_threads) = live_feed::start(&config, &spool, &reader, pulses.live.clone())?;
@@ -215,25 +211,27 @@ pub async fn start_as(
         pulse: pulses.history.clone(),
     };
     let history_thread = thread("history", move || follower.run())?;
-    #[cfg(feature = "influx")]
-    let (influx, sink_threads) = prepared.start(&stop, &hurry)?;
-    #[cfg(not(feature = "influx"))]
-    let (influx, sink_threads) = (Vec::new(), Vec::new());
+    let sinking = prepared.start(&spool, &metrics, &stop, &hurry)?;
+    let influx = sinking.list();
     let mut threads =
         vec![("gate".to_owned(), gate_thread), ("history".to_owned(), history_thread), door_thread];
     threads.extend(live_threads);
-    threads.extend(sink_threads);
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);
 
     let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
     threads.push(commands_thread);
-    let (bridges, told_by_bridges, quarantine_threads) =
-        mqtt::open(&config, &gate, &metrics, &live, &commands)?;
-    threads.extend(quarantine_threads);
+    let caps = Caps::new(config.limits.clone());
+    let connected = mqtt::Rooms {
+        caps: caps.clone(),
+        gate: gate.clone(),
+        metrics: metrics.clone(),
+        live: live.clone(),
+        commands: commands.clone(),
+    };
+    let bridging = mqtt::open(&config, connected)?;
     let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
     threads.extend(notify_thread);
-    let limits = Arc::new(config.limits.clone());
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
         gate: gate_stats,
@@ -245,15 +243,23 @@ pub async fn start_as(
         metrics: metrics.clone(),
         history_stalled,
         influx: influx.clone(),
-        bridges: told_by_bridges,
+        bridges: bridging.told(),
         alerts: alerts.clone(),
         commands: commands.view(),
         notify: notify.clone(),
     };
     let overview = Arc::new(Overview::new(&config, rooms));
-    let onlooker = Onlooker::start(service.notifier, &pulses, &gate, &influx)?;
-    let intake =
-        Intake::new(gate, limits, live.clone(), commands.clone(), metrics.clone(), stop.clone());
+    let onlooker = Onlooker::start(service.notifier, &pulses, &gate)?;
+    let watched = onlooker.of_sinks();
+    watched.are(&influx.all());
+    let intake = Intake::new(
+        gate.clone(),
+        caps.clone(),
+        live.clone(),
+        commands.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
     let app = Arc::new(App {
         door: door.clone(),
         intake,
@@ -274,16 +280,23 @@ pub async fn start_as(
     });
     let listener = listener::open(&config, &door, service.listener).await?;
     let address = listener.local_addr().map_err(DaemonError::Runtime)?;
-    let (reload, changeable) = reload::begin(config.clone(), app.alerts.clone());
+    let rooms = Changed {
+        alerts: app.alerts.clone(),
+        gate,
+        caps,
+        live: app.live.clone(),
+        bridging,
+        sinking,
+        watched,
+    };
+    let (reload, changeable) = reload::begin(config.clone(), tls, rooms);
     Ok(Daemon {
         config,
         listener,
-        tls,
         address,
         app,
         overview,
         threads,
-        bridges,
         onlooker,
         reload,
         changeable,
@@ -310,8 +323,8 @@ impl Daemon {
     /// # Errors
     /// If a thread of the pipeline ended early: a bug, and the daemon ends with it.
     pub async fn run(self) -> Result<(), DaemonError> {
-        let Daemon { config, listener, address, app, overview, threads, bridges, stop, .. } = self;
-        let Daemon { onlooker, changeable, hurry, tls, .. } = self;
+        let Daemon { config, listener, address, app, overview, threads, stop, .. } = self;
+        let Daemon { onlooker, changeable, hurry, .. } = self;
         log::info!(
             event = "started", address:% = address,
             state_dir:% = config.state_dir.display(),
@@ -319,12 +332,10 @@ impl Daemon {
             "listening"
         );
         onlooker.ready();
-        let options = listener::options(&config, tls);
-        let serving = web::serve(listener, app.clone(), options, stop.clone());
+        let serving = web::serve(listener, app.clone(), changeable.serving(), stop.clone());
         let reporting = status_line::tell(overview.clone(), &onlooker, stop.clone());
         // It holds on to rooms that end when nobody does any more.
         let watching = overview.watch(app.clone(), stop.clone());
-        let bridging = bridges.run(stop.clone());
         let changing = changeable.run(stop.clone());
         let guarding = app.door.clone().watch(stop.clone());
         let telling = alerts::tell_presence(app.alerts.clone(), app.live.clone(), stop.clone());
@@ -333,10 +344,11 @@ impl Daemon {
             tokio::time::sleep(config.shutdown_deadline).await;
         };
         let drained = async {
-            tokio::join!(serving, watching, reporting, bridging, telling, changing, guarding);
+            let (.., last_threads) =
+                tokio::join!(serving, watching, reporting, telling, guarding, changing);
             // The last gate goes with the app: the log ends, and the followers finish.
             drop(app);
-            join(threads).await
+            join(threads.into_iter().chain(last_threads).collect()).await
         };
         tokio::select! {
             outcome = drained => {

@@ -1,56 +1,124 @@
-//! The bridges to brokers: opened with the quarantine, run until the daemon stops; and how they are in
+//! The bridges to brokers: opened with the quarantine, run until they go or the daemon stops; and how they are in
 //! `/api/v1/status` and `/metrics`.
 
 use super::status::round;
 use super::{DaemonError, Thread};
 use crate::clock;
 use crate::commands::Commands;
-use crate::config::Config;
+use crate::config::{Config, MqttConfig};
 use crate::gate::Gate;
-use crate::intake::mqtt::book::Bounds;
-use crate::intake::mqtt::{BridgeView, Bridges, Quarantine, State, Views};
+use crate::intake::Caps;
+use crate::intake::mqtt::book::{BookError, Bounds};
+use crate::intake::mqtt::{BridgeView, Bridges, Means, Quarantine, State, Views};
 use crate::live::Live;
 use crate::metrics::{BridgeGauges, Gauges, Metrics, RouteGauges};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Bridges that will run.
-pub(super) struct Opened(Option<Bridges>);
+/// The bridges, and what is made with the first of them.
+pub(super) struct Bridging {
+    bounds: Bounds,
+    path: PathBuf,
+    rooms: Rooms,
+    told: Told,
+    bridges: Option<Bridges>,
+    quarantine_thread: Option<Thread>,
+}
+
+/// What bridges are connected with.
+pub(super) struct Rooms {
+    pub caps: Caps,
+    pub gate: Gate,
+    pub metrics: Arc<Metrics>,
+    pub live: Live,
+    pub commands: Commands,
+}
 
 /// How the bridges are, for who asks.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Told(Views);
 
 /// Opens the quarantine and makes the bridges, if there are any.
-pub(super) fn open(
-    config: &Config,
-    gate: &Gate,
-    metrics: &Arc<Metrics>,
-    live: &Live,
-    commands: &Commands,
-) -> Result<(Opened, Told, Vec<Thread>), DaemonError> {
-    if config.intake.mqtt.is_empty() {
-        return Ok((Opened(None), Told::default(), Vec::new()));
-    }
+pub(super) fn open(config: &Config, rooms: Rooms) -> Result<Bridging, DaemonError> {
     let bounds = Bounds {
         messages_max: config.quarantine.messages_max,
         bytes_max: config.quarantine.bytes_max,
         age_max: config.quarantine.age_max,
     };
     let path = config.state_dir.join("mqtt.db");
-    let (quarantine, thread) = Quarantine::open(&path, bounds).map_err(DaemonError::Quarantine)?;
-    let (bridges, views) = Bridges::new(config, gate, metrics, &quarantine, live, commands);
-    Ok((Opened(Some(bridges)), Told(views), vec![("quarantine".to_owned(), thread)]))
+    let (told, bridges, quarantine_thread) = (Told::default(), None, None);
+    let mut bridging = Bridging { bounds, path, rooms, told, bridges, quarantine_thread };
+    for bridge in &config.intake.mqtt {
+        bridging.open().map_err(DaemonError::Quarantine)?.add(bridge);
+    }
+    Ok(bridging)
 }
 
-impl Opened {
-    /// Runs them until `stop`; ends when what is under way then is answered. With it goes their hold on
-    /// the gate.
-    pub async fn run(self, stop: CancellationToken) {
-        if let Some(bridges) = self.0 {
-            bridges.run(stop).await;
+impl Bridging {
+    pub fn told(&self) -> Told {
+        self.told.clone()
+    }
+
+    /// The bridges; with the first of them the quarantine is opened.
+    fn open(&mut self) -> Result<&mut Bridges, BookError> {
+        let bridges = match self.bridges.take() {
+            Some(bridges) => bridges,
+            None => {
+                let (quarantine, thread) = Quarantine::open(&self.path, self.bounds)?;
+                self.quarantine_thread = Some(("quarantine".to_owned(), thread));
+                let Rooms { caps, gate, metrics, live, commands } = &self.rooms;
+                let (caps, gate, metrics) = (caps.clone(), gate.clone(), metrics.clone());
+                let (live, commands) = (live.clone(), commands.clone());
+                let means = Means { caps, gate, metrics, quarantine, live, commands };
+                Bridges::new(means, self.told.0.clone())
+            }
+        };
+        Ok(self.bridges.insert(bridges))
+    }
+
+    /// Starts those that were opened.
+    pub fn start(&mut self, stop: &CancellationToken) {
+        if let Some(bridges) = &mut self.bridges {
+            bridges.start(stop);
         }
+    }
+
+    /// The bridges of these names are gone, are new, or are others now; the rest notices nothing. Those
+    /// that stay as they were, and why.
+    pub async fn change(
+        &mut self,
+        names: &[String],
+        before: &[MqttConfig],
+        after: &[MqttConfig],
+        stop: &CancellationToken,
+    ) -> Vec<(String, String)> {
+        let mut failed = Vec::new();
+        for name in names {
+            if let Some(before) = before.iter().find(|bridge| bridge.name == *name)
+                && let Some(bridges) = &mut self.bridges
+            {
+                bridges.remove(name).await;
+                self.rooms.metrics.gauges().bridges.forget(name, before.routes.len());
+            }
+            let Some(after) = after.iter().find(|bridge| bridge.name == *name) else { continue };
+            // It reads files.
+            match tokio::task::block_in_place(|| self.open().map(|bridges| bridges.add(after))) {
+                Ok(()) => self.start(stop),
+                Err(error) => failed.push((name.clone(), error.to_string())),
+            }
+        }
+        failed
+    }
+
+    /// Waits for the bridges, after the end of what they run until, and gives the thread that ends then.
+    /// With them goes their hold on the gate.
+    pub async fn end(self) -> Option<Thread> {
+        if let Some(bridges) = self.bridges {
+            bridges.end().await;
+        }
+        self.quarantine_thread
     }
 }
 

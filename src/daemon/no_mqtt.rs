@@ -2,14 +2,23 @@
 
 use super::{DaemonError, Thread};
 use crate::commands::Commands;
-use crate::config::Config;
+use crate::config::{Config, MqttConfig};
 use crate::gate::Gate;
+use crate::intake::Caps;
 use crate::live::Live;
 use crate::metrics::{Gauges, Metrics};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-pub(super) struct Opened;
+pub(super) struct Bridging(Rooms);
+
+pub(super) struct Rooms {
+    pub caps: Caps,
+    pub gate: Gate,
+    pub metrics: Arc<Metrics>,
+    pub live: Live,
+    pub commands: Commands,
+}
 
 #[derive(Default)]
 pub(super) struct Told;
@@ -17,19 +26,34 @@ pub(super) struct Told;
 pub(super) type MqttStatus = ();
 
 #[expect(clippy::unnecessary_wraps, reason = "as the other one, which can fail")]
-pub(super) fn open(
-    _: &Config,
-    _: &Gate,
-    _: &Arc<Metrics>,
-    _: &Live,
-    _: &Commands,
-) -> Result<(Opened, Told, Vec<Thread>), DaemonError> {
-    Ok((Opened, Told, Vec::new()))
+pub(super) fn open(_: &Config, rooms: Rooms) -> Result<Bridging, DaemonError> {
+    Ok(Bridging(rooms))
 }
 
-impl Opened {
+impl Bridging {
+    pub fn told(&self) -> Told {
+        Told
+    }
+
+    pub fn start(&mut self, _: &CancellationToken) {}
+
     #[expect(clippy::unused_async, reason = "as the other one, which waits")]
-    pub async fn run(self, _: CancellationToken) {}
+    pub async fn change(
+        &mut self,
+        _: &[String],
+        _: &[MqttConfig],
+        _: &[MqttConfig],
+        _: &CancellationToken,
+    ) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    #[expect(clippy::unused_async, reason = "as the other one, which waits")]
+    pub async fn end(self) -> Option<Thread> {
+        let Rooms { caps, gate, metrics, live, commands } = self.0;
+        drop((caps, gate, metrics, live, commands));
+        None
+    }
 }
 
 impl Told {

@@ -40,10 +40,9 @@ impl Pulses {
         Pulses { history, live, listener }
     }
 
-    fn with(&self, gate: &Gate, sinks: &[Influx]) -> Vec<Pulse> {
+    fn with(&self, gate: &Gate) -> Vec<Pulse> {
         let Pulses { history, live, listener } = self;
-        let sinks = sinks.iter().map(Influx::pulse);
-        [gate.pulse(), history, live, listener].into_iter().chain(sinks).cloned().collect()
+        [gate.pulse(), history, live, listener].into_iter().cloned().collect()
     }
 }
 
@@ -51,6 +50,8 @@ impl Pulses {
 enum Told {
     /// How the daemon is, in a line.
     Status(String),
+    /// The signs of life of all sinks that there are.
+    Sinks(Vec<Pulse>),
     /// The pipeline runs dry from now on.
     Draining,
 }
@@ -69,16 +70,22 @@ impl Onlooker {
         notifier: Notifier,
         pulses: &Pulses,
         gate: &Gate,
-        sinks: &[Influx],
     ) -> Result<Onlooker, DaemonError> {
         let (told, tells) = channel();
         // Reading the log may have taken its time until here.
         pulses.listener.beat("to open the listener");
         let silence_max = notifier.watchdog().map_or(SILENCE_MAX, |watchdog| watchdog / 2);
-        let watched = pulses.with(gate, sinks).into_iter().map(|pulse| (pulse, false)).collect();
-        let look = Look { notifier: notifier.clone(), watched, silence_max, is_draining: false };
+        let watched = pulses.with(gate).into_iter().map(|pulse| (pulse, false)).collect();
+        let sinks = Vec::new();
+        let look =
+            Look { notifier: notifier.clone(), watched, sinks, silence_max, is_draining: false };
         let thread = thread("onlooker", move || look.run(&tells))?;
         Ok(Onlooker { notifier, listener: pulses.listener.clone(), told, thread })
+    }
+
+    /// To tell it which sinks there are.
+    pub fn of_sinks(&self) -> OfSinks {
+        OfSinks(self.told.clone())
     }
 
     /// The daemon serves.
@@ -115,10 +122,22 @@ impl Onlooker {
     }
 }
 
+/// Tells the onlooker which sinks there are. It ends no sooner than this is dropped.
+pub(super) struct OfSinks(Sender<Told>);
+
+impl OfSinks {
+    pub fn are(&self, sinks: &[Influx]) {
+        let pulses = sinks.iter().map(|sink| sink.pulse().clone()).collect();
+        // It ends after us.
+        self.0.send(Told::Sinks(pulses)).unwrap_or_default();
+    }
+}
+
 struct Look {
     notifier: Notifier,
     /// Each, and whether it was named.
     watched: Vec<(Pulse, bool)>,
+    sinks: Vec<(Pulse, bool)>,
     silence_max: Duration,
     is_draining: bool,
 }
@@ -131,6 +150,9 @@ impl Look {
             match tells.recv_timeout(due) {
                 Ok(Told::Status(line)) if !self.is_draining => self.notifier.status(&line),
                 Ok(Told::Status(_)) => {}
+                Ok(Told::Sinks(pulses)) => {
+                    self.sinks = pulses.into_iter().map(|pulse| (pulse, false)).collect();
+                }
                 Ok(Told::Draining) => {
                     self.is_draining = true;
                     self.notifier.stopping();
@@ -156,7 +178,7 @@ impl Look {
             return;
         }
         let mut all_go_on = true;
-        for (pulse, named) in self.watched.iter_mut().filter(|_| !was_away) {
+        for (pulse, named) in self.watched.iter_mut().chain(&mut self.sinks).filter(|_| !was_away) {
             let (silent, about) = pulse.silence(now);
             let is_stuck = silent >= self.silence_max;
             all_go_on &= !is_stuck;

@@ -6,11 +6,19 @@
 //!
 //! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
 
-use super::alerts;
+use super::mqtt::Bridging;
+use super::onlooker::OfSinks;
+use super::sinks::Sinking;
+use super::{Thread, alerts, listener};
 use crate::alerts::Alerts;
-use crate::config::Config;
+use crate::config::{Config, InfluxConfig, LimitsConfig};
+use crate::gate::Gate;
+use crate::intake::Caps;
+use crate::live::Live;
+use crate::web::{ServerOptions, Tls};
 use std::collections::BTreeSet;
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Where a setting stands: its keys from outside to inside. A block of a list is called by its name, or
@@ -26,6 +34,15 @@ pub struct Fresh {
 }
 
 impl Fresh {
+    /// The blocks of this list that are new, gone or others.
+    fn names(&self, list: &[&str]) -> Vec<String> {
+        let of_list = self.changed.iter().filter(|path| {
+            path.len() > list.len() && path.iter().zip(list).all(|(key, part)| key == part)
+        });
+        let names: BTreeSet<_> = of_list.map(|path| path[list.len()].clone()).collect();
+        names.into_iter().collect()
+    }
+
     /// Whether something at or below one of these differs.
     fn has(&self, parts: &[&str]) -> bool {
         let is_below = |part: &&str| {
@@ -69,40 +86,66 @@ impl Reload {
 }
 
 /// Handles to the rooms that can be changed.
+pub(super) struct Changed {
+    pub alerts: Alerts,
+    pub gate: Gate,
+    pub caps: Caps,
+    pub live: Live,
+    pub bridging: Bridging,
+    pub sinking: Sinking,
+    pub watched: OfSinks,
+}
+
+/// Who changes them.
 pub(super) struct Changeable {
     /// One at a time; who finds it taken waits.
     asked: mpsc::Receiver<Asked>,
     /// In force.
     config: Config,
-    alerts: Alerts,
+    rooms: Changed,
+    serving: watch::Sender<ServerOptions>,
 }
 
 /// Begins with this configuration in force.
-pub(super) fn begin(config: Config, alerts: Alerts) -> (Reload, Changeable) {
+pub(super) fn begin(config: Config, tls: Option<Arc<Tls>>, rooms: Changed) -> (Reload, Changeable) {
     let (sender, asked) = mpsc::channel(1);
-    (Reload(sender), Changeable { asked, config, alerts })
+    let serving = watch::Sender::new(listener::options(&config, tls));
+    (Reload(sender), Changeable { asked, config, rooms, serving })
 }
 
 impl Changeable {
-    /// Does what is asked for, until `stop`; then nothing is begun any more, and all handles are gone.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// How connections are served, now and later.
+    pub fn serving(&self) -> watch::Receiver<ServerOptions> {
+        self.serving.subscribe()
+    }
+
+    /// Runs the rooms that may come and go, and does what is asked for, until `stop`; then nothing is
+    /// begun any more, and what is under way is finished. Gives the threads that end then, without
+    /// holding on to anything.
+    pub async fn run(mut self, stop: CancellationToken) -> Vec<Thread> {
+        self.rooms.bridging.start(&stop);
         loop {
             let asked = tokio::select! {
                 Some(asked) = self.asked.recv() => asked,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             };
             let (fresh, answer) = asked;
             tokio::select! {
                 // Who asked may have gone.
-                failed = self.apply(fresh) => drop(answer.send(failed)),
-                () = stop.cancelled() => return,
+                failed = self.apply(fresh, &stop) => drop(answer.send(failed)),
+                () = stop.cancelled() => break,
             }
         }
+        let Changed { bridging, sinking, .. } = self.rooms;
+        sinking.end().into_iter().chain(bridging.end().await).collect()
     }
 
-    async fn apply(&mut self, fresh: Fresh) -> Vec<Failed> {
+    async fn apply(&mut self, fresh: Fresh, stop: &CancellationToken) -> Vec<Failed> {
         let mut failed = Vec::new();
         failed.extend(self.alerts(&fresh).await);
+        failed.extend(self.limits(&fresh));
+        failed.extend(self.bridges(&fresh, stop).await);
+        failed.extend(self.sinks(&fresh, stop).await);
         failed
     }
 
@@ -111,12 +154,77 @@ impl Changeable {
             return Vec::new();
         }
         let is = &fresh.config.alerts;
-        if let Err(refused) = self.alerts.configure(alerts::changed(is)).await {
+        if let Err(refused) = self.rooms.alerts.configure(alerts::changed(is)).await {
             return [["alerts"], ["alerting"]].map(|path| Failed::new(&path, &refused)).to_vec();
         }
         let in_force = &mut self.config.alerts;
         in_force.rules.clone_from(&is.rules);
         (in_force.keep, in_force.events_max) = (is.keep, is.events_max);
         Vec::new()
+    }
+
+    async fn bridges(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
+        let list = ["intake", "mqtt"];
+        let names = fresh.names(&list);
+        let after = &fresh.config.intake.mqtt;
+        let before = std::mem::replace(&mut self.config.intake.mqtt, after.clone());
+        let failed = self.rooms.bridging.change(&names, &before, after, stop).await;
+        failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
+    }
+
+    async fn sinks(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
+        let list = ["sinks", "influx"];
+        let names = fresh.names(&list);
+        let before = self.config.clone();
+        self.config.sinks.influx.clone_from(&fresh.config.sinks.influx);
+        let Changed { sinking, watched, .. } = &mut self.rooms;
+        let failed = sinking.change(&names, &before, &self.config, watched, stop).await;
+        // What failed is as it was.
+        let has_failed = |sink: &InfluxConfig| failed.iter().any(|(name, _)| *name == sink.name);
+        let sinks = &mut self.config.sinks.influx;
+        sinks.retain(|sink| !has_failed(sink));
+        sinks.extend(before.sinks.influx.into_iter().filter(has_failed));
+        failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
+    }
+
+    fn limits(&mut self, fresh: &Fresh) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        if fresh.has(&["live.viewers_max"]) {
+            self.config.live.viewers_max = fresh.config.live.viewers_max;
+            self.rooms.live.set_viewers_max(self.config.live.viewers_max);
+        }
+        if fresh.has(&["live.viewers_per_address"]) {
+            self.config.live.viewers_per_address = fresh.config.live.viewers_per_address;
+            self.serve();
+        }
+        if !fresh.has(&["limits"]) {
+            return failed;
+        }
+        let before = &self.config.limits;
+        let mut limits = LimitsConfig {
+            // Tables of these sizes were made at the start.
+            series_max: before.series_max,
+            gate_memory: before.gate_memory,
+            sessions_max: before.sessions_max,
+            ..fresh.config.limits.clone()
+        };
+        let new_series = limits.new_series_per_minute;
+        if new_series != before.new_series_per_minute
+            && let Err(refusal) = self.rooms.gate.set_new_series_per_minute(new_series as usize)
+        {
+            failed.push(Failed::new(&["limits", "new_series_per_minute"], refusal));
+            limits.new_series_per_minute = before.new_series_per_minute;
+        }
+        self.rooms.caps.set(limits.clone());
+        self.config.limits = limits;
+        self.serve();
+        failed
+    }
+
+    /// New connections are served by what is in force; TLS goes on as it is.
+    fn serve(&self) {
+        self.serving.send_modify(|options| {
+            *options = listener::options(&self.config, options.tls.clone());
+        });
     }
 }

@@ -17,7 +17,7 @@ use crate::metrics::{LiveGauges, Metrics, Viewers, clamp};
 use crate::model::Timestamp;
 use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
-use crate::sinks::influx::Influx;
+use crate::sinks::influx::Sinks;
 use crate::spool::{Durability, Spool};
 use crate::web::{App, StatusSource};
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(super) struct Overview {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     history_stalled: Arc<AtomicBool>,
-    influx: Vec<Influx>,
+    influx: Sinks,
     bridges: Told,
     alerts: Alerts,
     commands: CommandsView,
@@ -162,7 +162,7 @@ pub(super) struct Rooms {
     pub ledger: Arc<Ledger>,
     pub metrics: Arc<Metrics>,
     pub history_stalled: Arc<AtomicBool>,
-    pub influx: Vec<Influx>,
+    pub influx: Sinks,
     pub bridges: Told,
     pub alerts: Alerts,
     pub commands: CommandsView,
@@ -289,7 +289,7 @@ impl Overview {
             shed: balance.shed,
             imbalance: balance.imbalance,
         })];
-        sinks.extend(self.influx.iter().map(|sink| SinkStatus::of_influx(&sink.view())));
+        sinks.extend(self.influx.all().iter().map(|sink| SinkStatus::of_influx(&sink.view())));
         let free = spool.bytes_max.saturating_sub(spool.bytes) as f64;
         let is_filling = rates.spool_bytes_per_s >= 1.0 && sinks.iter().any(SinkStatus::is_behind);
         let dead_lettered = sinks.iter().map(|sink| sink.dead_lettered).sum();

@@ -1,7 +1,7 @@
 //! Bytes to batches, and back. Pure: told the time and the limits, it touches nothing else.
 //!
 //! Doors: [`upstream`] tells what a client's message is; [`batch`] reads a `Batch` straight into the
-//! model under all [`Limits`]; [`ndjson`] reads lines; [`Gather`] makes a batch of readings; [`encode`] writes the canonical encoding of a
+//! model under all [`Limits`]; [`ndjson`] and [`line_protocol`] read lines; [`Gather`] makes a batch of readings; [`encode`] writes the canonical encoding of a
 //! batch, which [`batch`] reads back as the same; [`readings`] writes what [`ndjson`] reads.
 //!
 //! A message that is refused costs what was read until its fault, and no allocation grows with what
@@ -12,6 +12,8 @@ mod column;
 mod encode;
 mod fault;
 mod gather;
+mod line_protocol;
+mod lines;
 mod ndjson;
 mod open_table;
 mod reader;
@@ -33,6 +35,8 @@ pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
 pub use gather::{Gather, NotAdded};
-pub use ndjson::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines, ndjson, readings};
+pub use line_protocol::{LineNaming, line_protocol};
+pub use lines::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines};
+pub use ndjson::{ndjson, readings};
 pub use reading::{Content, Reading, ReadingFault, Value};
 pub use upstream::{Upstream, UpstreamError, upstream};

@@ -115,6 +115,7 @@ enum Request {
     Tell {
         reply: oneshot::Sender<ClientLedger>,
     },
+    NewSeriesPerMinute(usize),
 }
 
 /// What came of everybody's batches, since the spool was made.
@@ -221,6 +222,17 @@ impl Gate {
             TrySendError::Disconnected(_) => Refusal::ShuttingDown,
         })?;
         told.await.map_err(|_| Refusal::ShuttingDown)
+    }
+
+    /// So many new series are taken in a minute, from the batches on that are offered after this.
+    ///
+    /// # Errors
+    /// As [`Gate::greet`].
+    pub fn set_new_series_per_minute(&self, count: usize) -> Result<(), Refusal> {
+        self.send(Request::NewSeriesPerMinute(count)).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Overloaded,
+            TrySendError::Disconnected(_) => Refusal::ShuttingDown,
+        })
     }
 
     /// Whether its thread goes on.

@@ -181,6 +181,9 @@ impl Keeper {
                     let told = ClientLedger { clients, tally: self.admission.tally().clone() };
                     reply.send(told).unwrap_or_default();
                 }
+                Request::NewSeriesPerMinute(count) => {
+                    self.admission.set_new_series_per_minute(count);
+                }
                 Request::Offer(offer, reserved) => {
                     bytes += offer.payload.len();
                     self.admit(offer, reserved);

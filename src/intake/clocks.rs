@@ -6,6 +6,7 @@
 //! session and number: sent again, it is a duplicate.
 
 use super::Intake;
+use super::caps::InForce;
 use super::reading::{self, Read};
 use super::refusal::{Refusal, Retry};
 use crate::decode;
@@ -20,8 +21,6 @@ use std::time::Duration;
 const CLOCK_OFF: Duration = Duration::from_secs(30);
 /// How far ahead a clock is, is known in a moment.
 const CLOCK_WATCHED: Duration = Duration::from_secs(2);
-/// While clocks are looked at first, nothing is too far ahead.
-const AHEAD_MAX: Duration = Duration::from_secs(200 * 366 * 86_400);
 
 /// A batch whose times are believed.
 pub(super) struct Timed {
@@ -33,33 +32,29 @@ pub(super) struct Timed {
 impl Intake {
     /// The limits that messages are read by: while something is done about clocks, times of the future
     /// are judged after that.
-    pub(super) fn reading_limits(&self) -> &Limits {
-        if self.live.remedies().is_some() { &self.relaxed } else { &self.limits.wire }
-    }
-
-    /// Such limits.
-    pub(super) fn relaxed(limits: &Limits) -> Limits {
-        Limits { max_ahead: AHEAD_MAX.max(limits.max_ahead), ..limits.clone() }
+    pub(super) fn reading_limits<'a>(&self, caps: &'a InForce) -> &'a Limits {
+        if self.live.remedies().is_some() { &caps.relaxed } else { &caps.limits.wire }
     }
 
     /// Reads a message that came after Hello, and looks at its times.
     pub(super) fn read(
         &self,
+        caps: &InForce,
         message: &[u8],
         received_at: Timestamp,
         booted_at: Option<Timestamp>,
         client: &ClientId,
     ) -> Read {
-        let limits = self.reading_limits();
+        let limits = self.reading_limits(caps);
         match reading::upstream(message, limits, received_at, booted_at, client) {
-            Read::Batch { seq, batch, .. } => match self.timed(seq, batch, received_at) {
+            Read::Batch { seq, batch, .. } => match self.timed(caps, seq, batch, received_at) {
                 Ok(Timed { batch, payload }) => Read::Batch { seq, batch, payload },
                 Err(refusal) => Read::Refused { seq, refusal },
             },
             Read::Refused { seq, refusal } if refusal.code == RefusalCode::TimeTooFarAhead => {
                 // Whose clock it is, is worth to know.
                 let again =
-                    reading::upstream(message, &self.relaxed, received_at, booted_at, client);
+                    reading::upstream(message, &caps.relaxed, received_at, booted_at, client);
                 if let Read::Batch { batch, .. } = again {
                     self.tell_clocks(&batch, received_at, |_| true);
                 }
@@ -72,6 +67,7 @@ impl Intake {
     /// Does what is to be done about the clocks of a batch's devices.
     pub(super) fn timed(
         &self,
+        caps: &InForce,
         seq: Seq,
         batch: Batch,
         received_at: Timestamp,
@@ -80,7 +76,7 @@ impl Intake {
             return Ok(Timed { batch, payload: None });
         };
         self.tell_clocks(&batch, received_at, |device| remedies.of(device).is_some());
-        let latest = received_at.saturating_add(self.limits.wire.max_ahead).0;
+        let latest = received_at.saturating_add(caps.limits.wire.max_ahead).0;
         let mut shifts = false;
         for (index, table) in batch.tables().enumerate() {
             let remedy = remedies.of(table.device());

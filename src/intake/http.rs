@@ -112,8 +112,9 @@ impl Intake {
             return self.refused_before_gate(posted, 0, Refusal::shutting_down());
         };
         let received_at = clock::now();
+        let caps = self.caps.now();
         let Posting { seq, batch, payload, refused, refused_total, unreadable } =
-            reading::posted(posted, self.reading_limits(), received_at);
+            reading::posted(posted, self.reading_limits(&caps), received_at);
         let mut answer =
             PostAnswer { seq, refused, refused_total, unreadable, ..PostAnswer::default() };
         let Some((batch, payload)) = batch.zip(payload) else {
@@ -123,11 +124,11 @@ impl Intake {
         if let Err(refusal) = reading::reached(&batch, &posted.reach) {
             return self.refused_before_gate(posted, seq, refusal);
         }
-        let (batch, payload) = match self.timed(seq, batch, received_at) {
+        let (batch, payload) = match self.timed(&caps, seq, batch, received_at) {
             Ok(Timed { batch, payload: instead }) => (batch, instead.unwrap_or(payload)),
             Err(refusal) => return self.refused_before_gate(posted, seq, refusal),
         };
-        if let Err(after) = self.rates.check(&posted.client, batch.samples()) {
+        if let Err(after) = caps.rates.check(&posted.client, batch.samples()) {
             return self.refused_before_gate(posted, seq, Refusal::rate_limited(after));
         }
         let (answer_to, mut answers) = mpsc::channel(1);

@@ -5,6 +5,7 @@
 //! (`refusal`) maps every fault of every room to what a client is told, for all transports.
 
 mod account;
+mod caps;
 mod clocks;
 mod connections;
 mod http;
@@ -18,6 +19,7 @@ mod refusal;
 mod refused_log;
 mod ws;
 
+pub use caps::Caps;
 pub use http::{PostAnswer, Posted, PostedAs};
 pub use ledger::{LedgerLine, ledger_lines};
 pub use refusal::{Refusal, Retry};
@@ -30,7 +32,6 @@ use crate::metrics::Metrics;
 use crate::model::{ClientId, Protocol};
 use crate::wire::Credit;
 use connections::Connections;
-use rates::Rates;
 use refused_log::RefusedLog;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -38,10 +39,7 @@ use tokio_util::sync::CancellationToken;
 /// Everything that a way in needs; shared by all connections.
 pub struct Intake {
     gate: Gate,
-    limits: Arc<LimitsConfig>,
-    /// The limits of messages whose times are judged later.
-    relaxed: crate::wire::Limits,
-    rates: Rates,
+    caps: Caps,
     connections: Connections,
     live: Live,
     commands: Commands,
@@ -56,7 +54,7 @@ impl Intake {
     #[must_use]
     pub fn new(
         gate: Gate,
-        limits: Arc<LimitsConfig>,
+        caps: Caps,
         live: Live,
         commands: Commands,
         metrics: Arc<Metrics>,
@@ -64,29 +62,28 @@ impl Intake {
     ) -> Intake {
         Intake {
             gate,
-            relaxed: Intake::relaxed(&limits.wire),
-            rates: Rates::new(&limits),
+            caps,
             connections: Connections::default(),
             live,
             commands,
             metrics,
             refused_log: RefusedLog::default(),
             stop,
-            limits,
         }
     }
 
-    /// The caps that clients must keep.
+    /// The caps that clients must keep, now.
     #[must_use]
-    pub fn limits(&self) -> &LimitsConfig {
-        &self.limits
+    pub fn limits(&self) -> Arc<LimitsConfig> {
+        self.caps.now().limits.clone()
     }
 
     /// The credit that a client has now.
     #[must_use]
     pub fn credit(&self, client: &ClientId) -> Credit {
         let terms = *self.gate.share(client).terms().borrow();
-        terms.credit(self.limits.credit_batches, self.limits.credit_bytes).on_wire()
+        let limits = self.limits();
+        terms.credit(limits.credit_batches, limits.credit_bytes).on_wire()
     }
 
     /// Counts a refusal, says it, and remembers it for the operator who looks at the device.
@@ -98,7 +95,7 @@ impl Intake {
 
     /// Forgets what is kept of clients that have been quiet for long; to be called now and then.
     pub fn forget_quiet(&self) {
-        self.rates.forget_quiet();
+        self.caps.now().rates.forget_quiet();
     }
 
     /// How many devices and gateways are connected by WebSocket.

@@ -166,7 +166,7 @@ pub(super) fn posted(posted: &Posted, limits: &Limits, received_at: Timestamp) -
         let stamp = Stamp { received_at, booted_at: None, client: &posted.client };
         match posted.form {
             PostedAs::Protobuf => protobuf(plain, limits, &stamp),
-            PostedAs::Ndjson => ndjson(plain, limits, &stamp, posted.seq),
+            PostedAs::Ndjson => ndjson(plain, limits, &stamp, posted),
         }
     })
 }
@@ -194,8 +194,9 @@ fn upstream_of(batch: &[u8]) -> Vec<u8> {
     writer.finish()
 }
 
-fn ndjson(plain: &[u8], limits: &Limits, stamp: &Stamp<'_>, seq: Seq) -> Posting {
-    let lines = decode::ndjson(plain, limits, stamp);
+fn ndjson(plain: &[u8], limits: &Limits, stamp: &Stamp<'_>, posted: &Posted) -> Posting {
+    let lines = decode::ndjson(plain, limits, stamp, &posted.reach);
+    let seq = posted.seq;
     let refused: Vec<_> = lines
         .faults
         .into_iter()

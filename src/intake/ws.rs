@@ -13,6 +13,7 @@ mod greeting;
 
 use super::Intake;
 use super::account::{Account, Admittance};
+use super::caps::Followed;
 use super::messages::{
     End, SEND_TIMEOUT, binary, close, flush, packed, restart, send, sent, unwelcome,
 };
@@ -104,6 +105,8 @@ struct Conversation<'a, S> {
     socket: &'a mut WebSocketStream<S>,
     greeted: Greeted,
     account: Account,
+    /// For the rates, which are those of now.
+    caps_now: Followed,
     /// When each offer at the gate came in, in order.
     offered_at: VecDeque<Instant>,
     answers: mpsc::Receiver<Answer>,
@@ -139,12 +142,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         pass: &'a Pass,
     ) -> Self {
         // Over-credit offers are refused before the gate: so many answers at most are on their way.
-        let answers_max = intake.limits.credit_batches as usize + 1;
+        let answers_max = greeted.caps.limits.credit_batches as usize + 1;
         let (answer_to, answers) = mpsc::channel(answers_max);
         let line = intake.commands.line(Carrier::Client(greeted.client.clone()), false);
         let now = clock::monotonic();
         Conversation {
             account: Account::new(greeted.credit),
+            caps_now: intake.caps.follow(),
             intake,
             pass,
             socket,
@@ -235,7 +239,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     /// Every branch is cancel-safe: `next`, `recv`, `changed`, the place at the gate and the timer lose
     /// nothing.
     async fn wait(&mut self, stopping: bool) -> Event {
-        let limits = &self.intake.limits;
+        let limits = &self.greeted.caps.limits;
         let deadline = self.heard_at
             + if self.pinged {
                 limits.ping_interval + limits.pong_timeout
@@ -292,7 +296,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         let reserved = room.map_err(|_| restart())?;
         let received_at = clock::now();
         let greeted = &self.greeted;
-        let read = self.intake.read(&message, received_at, greeted.booted_at, &greeted.client);
+        let booted_at = greeted.booted_at;
+        let read =
+            self.intake.read(&greeted.caps, &message, received_at, booted_at, &greeted.client);
         let (seq, batch, payload) = match read {
             Read::Batch { seq, batch, payload } => (seq, batch, payload),
             Read::Refused { seq, refusal } => {
@@ -317,7 +323,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         if let Err(refusal) = reached(&batch, &self.pass.caller().reach) {
             return self.refuse(seq, refusal).await;
         }
-        if let Err(after) = self.intake.rates.check(&greeted.client, batch.samples()) {
+        if let Err(after) = self.caps_now.now().rates.check(&greeted.client, batch.samples()) {
             return self.refuse(seq, Refusal::rate_limited(after)).await;
         }
         if seq == 0 {
@@ -414,7 +420,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     /// Pressure changed, or this client's part in it: tell the new credit before anything is full.
     async fn on_terms(&mut self) -> Result<(), End> {
-        let limits = &self.intake.limits;
+        let limits = &self.greeted.caps.limits;
         let terms = *self.greeted.terms.borrow_and_update();
         let credit = terms.credit(limits.credit_batches, limits.credit_bytes);
         if credit == self.account.credit() {
@@ -431,7 +437,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     /// Nothing was heard for a while.
     async fn on_tick(&mut self) -> Result<(), End> {
-        let limits = &self.intake.limits;
+        let limits = &self.greeted.caps.limits;
         let now = clock::monotonic();
         if limits.idle_timeout.is_some_and(|idle| now >= self.batch_at + idle) {
             return close(CloseCode::Idle, "no batch came for a while (limits.idle_timeout)");

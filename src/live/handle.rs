@@ -17,7 +17,7 @@ use crate::model::{Position, Timestamp};
 use crate::rules::Alert;
 use std::collections::{BTreeMap, HashMap};
 use std::mem::take;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -163,7 +163,7 @@ pub struct Live {
     pub(super) commands: mpsc::Sender<Command>,
     desk: Arc<Mutex<Desk>>,
     viewers: Arc<AtomicUsize>,
-    viewers_max: usize,
+    viewers_max: Arc<AtomicUsize>,
     windows: Arc<Windows>,
     pub(super) in_force: Arc<InForce>,
     reads: Arc<Reads>,
@@ -187,7 +187,7 @@ impl Live {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let origin = clock::monotonic();
         let (tick, windows) = (settings.tick, Arc::new(settings.aggregate.windows.clone()));
-        let viewers_max = settings.viewers_max;
+        let viewers_max = Arc::new(AtomicUsize::new(settings.viewers_max));
         let hub = Hub::new(settings);
         let live = Live {
             commands,
@@ -209,6 +209,11 @@ impl Live {
         &self.windows
     }
 
+    /// So many viewers at once from now on; nobody is sent away.
+    pub fn set_viewers_max(&self, max: usize) {
+        self.viewers_max.store(max, Ordering::Relaxed);
+    }
+
     /// A viewer. Its first frame is `rollups` with everything after `cursor`, if that can still be told
     /// without a hole, else a `snapshot`.
     ///
@@ -220,7 +225,7 @@ impl Live {
         cursor: Option<Cursor>,
         transport: Transport,
     ) -> Result<Viewer, SubscribeError> {
-        let max = self.viewers_max;
+        let max = self.viewers_max.load(Ordering::Relaxed);
         let permit =
             Permit::take(&self.viewers, max).ok_or(SubscribeError::TooManyViewers { max })?;
         let mailbox = Arc::new(Mailbox::new(transport).measured(self.reads.clone()));
@@ -236,7 +241,7 @@ impl Live {
     /// # Errors
     /// [`SubscribeError`] if there can't be one more.
     pub async fn poll(&self, query: PollQuery) -> Result<Polled, SubscribeError> {
-        let max = self.viewers_max;
+        let max = self.viewers_max.load(Ordering::Relaxed);
         let permit =
             Permit::take(&self.viewers, max).ok_or(SubscribeError::TooManyViewers { max })?;
         let (answer, polled) = oneshot::channel();

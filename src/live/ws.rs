@@ -41,10 +41,12 @@ struct Patience {
     pong: Duration,
 }
 
+/// A viewer behind a slow network is slow, not gone: what the kernel holds for it takes this long to arrive,
+/// and its pong comes after that. Who is gone is found by TCP (`TCP_USER_TIMEOUT`).
 const PATIENCE: Patience = Patience {
-    send: Duration::from_secs(10),
+    send: Duration::from_secs(60),
     ping: Duration::from_secs(25),
-    pong: Duration::from_secs(10),
+    pong: Duration::from_secs(120),
 };
 
 /// Why a connection ended before its time. Worth a line at debug level.

@@ -47,6 +47,7 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
     ("thread-goes-on", "fad948511f93492aa98ecd98d0d33ee6"),
     ("thread-panicked", "6e0b188079c642f69f007794c74567ea"),
     ("thread-stuck", "7d6f028cc01f426986ecd7f79a4ad5a3"),
+    ("trail", "ff127b1324334bb3948b416bac6597af"),
 ];
 
 /// The id of an event; none if the word is not in the table, which a test keeps from happening.

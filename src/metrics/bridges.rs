@@ -133,6 +133,33 @@ impl Bridges {
         }
     }
 
+    /// A bridge is gone, or another of its name comes, with as many routes.
+    pub fn forget(&self, bridge: &str, routes: usize) {
+        let by = ByBridge { bridge: bridge.to_owned() };
+        for gauge in [&self.state, &self.unacked, &self.in_flight_bytes] {
+            gauge.remove(&by);
+        }
+        let counters = [
+            &self.connections,
+            &self.messages,
+            &self.unrouted,
+            &self.too_long,
+            &self.no_room,
+            &self.redelivered,
+            &self.published,
+            &self.not_published,
+        ];
+        for counter in counters {
+            counter.remove(&by);
+        }
+        for route in 0..routes as u32 {
+            let by = ByRoute { bridge: bridge.to_owned(), route };
+            for counter in [&self.route_messages, &self.route_samples, &self.route_refused] {
+                counter.remove(&by);
+            }
+        }
+    }
+
     /// How a route of a bridge is.
     pub fn set_route(&self, bridge: &str, route: usize, is: RouteGauges) {
         let route = u32::try_from(route).unwrap_or(u32::MAX);

@@ -38,6 +38,7 @@ pub type Socket = WebSocketStream<TcpStream>;
 /// One simulated client.
 pub(super) struct Client {
     pub(super) url: String,
+    pub(super) token: Option<String>,
     pub(super) name: String,
     pub(super) session: SessionId,
     pub(super) labels: Vec<(String, String)>,
@@ -65,11 +66,14 @@ impl Client {
         let mut failures = 0;
         loop {
             let connected = tokio::select! {
-                socket = connect(&self.url) => socket,
+                socket = connect(&self.url, self.token.as_deref()) => socket,
                 () = stop.cancelled() => break,
             };
             let ended = match connected {
                 Ok(socket) => self.converse(socket, &stop, &mut failures).await?,
+                Err(WsError::Http(answer)) if matches!(answer.status().as_u16(), 401 | 403) => {
+                    return Err(SimulateError::Denied(answer.status().as_u16()));
+                }
                 Err(error) => {
                     log::debug!(client = self.name.as_str(); "could not connect: {error}");
                     Ended::Broken(None)
@@ -273,12 +277,17 @@ impl Client {
     }
 }
 
-/// Connects to the daemon's WebSocket, as a device does.
+/// Connects to the daemon's WebSocket, as a device does, and shows the token if there is one.
 ///
 /// # Errors
 /// If the daemon can't be reached, or does not speak the protocol.
-pub async fn connect(url: &str) -> Result<Socket, WsError> {
+pub async fn connect(url: &str, token: Option<&str>) -> Result<Socket, WsError> {
     let mut request = url.into_client_request()?;
+    if let Some(token) = token {
+        let shown = HeaderValue::try_from(format!("Bearer {token}"));
+        let shown = shown.map_err(|error| WsError::HttpFormat(error.into()))?;
+        request.headers_mut().insert("Authorization", shown);
+    }
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("tidegate.v1"));
     let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = request.uri().port_u16().unwrap_or(80);

@@ -45,6 +45,8 @@ const SATURATE_START_BEFORE: Duration = Duration::from_secs(6 * 3600);
 pub struct Options {
     /// Where: `ws://127.0.0.1:8080/api/v1/ingest/ws`.
     pub url: String,
+    /// What is shown to be let in.
+    pub token: Option<String>,
     /// How many devices.
     pub devices: usize,
     /// Time between two readings of a device.
@@ -106,6 +108,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             url: "ws://127.0.0.1:8080/api/v1/ingest/ws".to_owned(),
+            token: None,
             devices: 200,
             interval: Duration::from_secs(1),
             rows_per_batch: 1,
@@ -129,6 +132,11 @@ pub enum SimulateError {
         /// As given.
         url: String,
     },
+    /// The daemon does not let us in.
+    #[error(
+        "the daemon does not let this in (status {0}): show it a good token, --token-file FILE"
+    )]
+    Denied(u16),
     /// The log of acknowledgements can't be written.
     #[error("could not write the log of acknowledgements")]
     AckLog(#[source] std::io::Error),
@@ -192,6 +200,7 @@ pub fn prepared_frames(
 fn clients(options: &Options, ack_log: Option<&AckLog>) -> Vec<Client> {
     let client = |name: String, source: Source, misbehaves: bool| Client {
         url: options.url.clone(),
+        token: options.token.clone(),
         labels: vec![("site".to_owned(), "demo".to_owned())],
         session: SessionId(rand::rng().random_range(1..u64::MAX)),
         outbox: Outbox::new(options.buffer_batches),

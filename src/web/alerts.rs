@@ -4,11 +4,12 @@ use super::history::Parameters;
 use super::problem::Problem;
 use super::routes::{answer, caller, decoded, exactly, reading};
 use super::state::App;
+use super::trail::saying;
 use super::{body, rules, silences};
 use crate::alerts::{
     Alerts, BY_BYTES_MAX, BookError, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
 };
-use crate::auth::{Caller, How};
+use crate::auth::Caller;
 use crate::rules::{Alert, Severity, State, Value};
 use bytes::Buf;
 use futures_util::Stream;
@@ -176,7 +177,9 @@ async fn acknowledge(
     let (done, not) =
         app.alerts.acknowledge(ids, caller.reach.clone(), by, note).await.map_err(refused)?;
     let not: Vec<_> = not.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
-    Ok(warp::reply::json(&json!({ "acknowledged": done, "not": not })).into_response())
+    let reply = warp::reply::json(&json!({ "acknowledged": done, "not": not })).into_response();
+    let ids: Vec<_> = done.iter().map(ToString::to_string).collect();
+    Ok(saying(reply, format!("alerts {}", ids.join(", "))))
 }
 
 /// Reads the file: not on a thread that serves sockets.
@@ -200,13 +203,12 @@ pub(super) async fn parsed<T: DeserializeOwned>(
     shape: &str,
 ) -> Result<T, Problem> {
     let bytes = body::read(body, BODY_BYTES_MAX, app.intake.limits().body_timeout).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
+    body::object(&bytes).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
-/// Who acts: the caller, unless nobody was asked; then as they say.
+/// Who acts: the caller, unless nobody was asked, or only this machine; then as they say.
 pub(super) fn by_whom(caller: &Caller, by: Option<String>) -> Result<String, Problem> {
-    if caller.how != How::Anonymous {
+    if !caller.how.says_who() {
         return Ok(caller.name.to_string());
     }
     let by = by.filter(|by| !by.is_empty()).unwrap_or_else(|| OPERATOR.to_owned());

@@ -16,10 +16,6 @@ struct Asset {
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// Nothing but our own origin, no inline script or style, and no page around ours.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; \
-     form-action 'self'; frame-ancestors 'none'";
-
 /// The answer to `GET /{path}`.
 pub fn serve(path: &str, accept_encoding: Option<&str>, if_none_match: Option<&str>) -> Response {
     let path = if path.is_empty() { "index.html" } else { path };
@@ -47,9 +43,6 @@ pub fn serve(path: &str, accept_encoding: Option<&str>, if_none_match: Option<&s
         header::CACHE_CONTROL,
         if immutable { "public, max-age=31536000, immutable" } else { "no-cache" },
     );
-    set(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
     response
 }
 

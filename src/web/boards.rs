@@ -223,9 +223,12 @@ fn checked_id(id: String) -> Result<String, Problem> {
 }
 
 fn check_document(text: &[u8]) -> Result<(), Problem> {
-    let Document { name, .. } = serde_json::from_slice(text).map_err(|error| {
+    let wrong = |error: &dyn std::error::Error| {
         Problem::bad_request(format!("a board is a JSON object with name and panels: {error}"))
-    })?;
+    };
+    // What the daemon does not understand must be JSON that others can read, too.
+    serde_json::from_slice::<Json>(text).map_err(|error| wrong(&error))?;
+    let Document { name, .. } = body::object(text).map_err(|error| wrong(&error))?;
     if name.trim().is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(Problem::bad_request(format!(
             "a board's name has 1 to {NAME_BYTES_MAX} bytes"
@@ -431,9 +434,18 @@ mod tests {
     #[test]
     fn a_document_has_a_name_and_panels() {
         assert!(check_document(ONE).is_ok());
-        for text in ["", "[]", "{}", r#"{"name":"","panels":[]}"#, r#"{"name":"x","panels":{}}"#] {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"["x",[]]"#,
+            r#"{"name":"","panels":[]}"#,
+            r#"{"name":"x","panels":{}}"#,
+        ] {
             assert!(check_document(text.as_bytes()).is_err(), "{text}");
         }
+        let no_text = b"{\"name\":\"x\",\"panels\":[],\"note\":\"\xff\"}";
+        assert!(check_document(no_text).is_err());
         let long = format!(r#"{{"name":"{}","panels":[]}}"#, "x".repeat(NAME_BYTES_MAX + 1));
         assert!(check_document(long.as_bytes()).is_err());
     }

@@ -3,6 +3,7 @@
 use super::body;
 use super::problem::Problem;
 use super::state::App;
+use super::trail::saying;
 use crate::sinks::influx::Wish;
 use bytes::Buf;
 use futures_util::Stream;
@@ -28,6 +29,16 @@ enum Action {
     Release,
 }
 
+impl Action {
+    fn name(&self) -> &'static str {
+        match self {
+            Action::Hold => "hold",
+            Action::Probe => "probe",
+            Action::Release => "release",
+        }
+    }
+}
+
 /// Grants the wish and answers with the sink as it is then. A wish that changes nothing is granted.
 pub async fn set(
     app: Arc<App>,
@@ -36,18 +47,18 @@ pub async fn set(
 ) -> Result<Response, Problem> {
     let limits = app.intake.limits();
     let body = body::read(body, limits.wire.message_bytes, limits.body_timeout).await?;
-    let asked: Asked = serde_json::from_slice(&body).map_err(|_| {
+    let asked: Asked = body::object(&body).map_err(|_| {
         Problem::bad_request("the body is {\"action\":\"hold\"}, \"probe\" or \"release\"")
     })?;
     if name == "history" {
         let detail = "the history is a file of the daemon's own: it has no breaker to set";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let Some(sink) = app.influx.iter().find(|sink| sink.name() == name) else {
+    let Some(sink) = app.influx.find(&name) else {
         let detail = format!("there is no sink {name}; see sinks in /api/v1/status");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };
-    sink.wish(match asked.action {
+    sink.wish(match &asked.action {
         Action::Hold => Wish::Hold,
         Action::Probe => Wish::Probe,
         Action::Release => Wish::Release,
@@ -55,5 +66,5 @@ pub async fn set(
     let status: Json = serde_json::from_str(&app.status.status()).unwrap_or_default();
     let sinks = status["sinks"].as_array().into_iter().flatten();
     let told = sinks.into_iter().find(|sink| sink["name"] == name.as_str());
-    Ok(warp::reply::json(&told).into_response())
+    Ok(saying(warp::reply::json(&told).into_response(), format!("{name}: {}", asked.action.name())))
 }

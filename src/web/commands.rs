@@ -6,7 +6,8 @@ use super::history::Parameters;
 use super::problem::Problem;
 use super::routes::{self, answer, caller, reading};
 use super::state::App;
-use crate::auth::{Caller, How};
+use super::trail::saying;
+use crate::auth::Caller;
 use crate::commands::{Command, CommandsError, Delivery, Wish};
 use crate::model::check_name;
 use bytes::Buf;
@@ -104,12 +105,13 @@ async fn create(
 ) -> Result<Response, Problem> {
     let device = routes::device(device, caller.clone())?;
     let body = read(&app, body).await?;
-    let asked: Asked<'_> = serde_json::from_slice(&body).map_err(|error| {
+    let asked: Asked<'_> = body::object(&body).map_err(|error| {
         let detail = "the body is {\"name\":…, and if need be \"arguments\", \"ttl_s\", \"delivery\", \"by\"}";
         Problem::bad_request(format!("{detail}: {error}"))
     })?;
     check_name(&asked.name, NAME_BYTES_MAX)
         .map_err(|error| Problem::bad_request(format!("name: {error}")))?;
+    asked.arguments.map_or(Ok(()), |json| body::readable("arguments", json))?;
     let arguments = asked.arguments.map(RawValue::get).filter(|json| *json != "null");
     if arguments.is_some_and(|json| json.len() > ARGUMENTS_BYTES_MAX) {
         let detail = format!("arguments may have {ARGUMENTS_BYTES_MAX} bytes");
@@ -137,7 +139,8 @@ async fn create(
     };
     let command = app.commands.create(wish).await.map_err(problem)?;
     let reply = warp::reply::json(&told(&command));
-    Ok(warp::reply::with_status(reply, StatusCode::ACCEPTED).into_response())
+    let reply = warp::reply::with_status(reply, StatusCode::ACCEPTED).into_response();
+    Ok(saying(reply, words(&command)))
 }
 
 async fn list(
@@ -201,7 +204,12 @@ async fn cancel(
     };
     reached(&app, &caller, id).await?;
     let command = app.commands.cancel(id, by(&caller, who.by)?).await.map_err(problem)?;
-    Ok(warp::reply::json(&told(&command)).into_response())
+    Ok(saying(warp::reply::json(&told(&command)).into_response(), words(&command)))
+}
+
+/// For the trail.
+fn words(command: &Command) -> String {
+    format!("{}: {} (command {})", command.device, command.name, command.id)
 }
 
 /// A command as the API tells it.
@@ -236,12 +244,12 @@ pub(super) async fn read(
 }
 
 fn understood<T: DeserializeOwned>(body: &[u8], shape: &str) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
+    body::object(body).map_err(|error| Problem::bad_request(format!("{shape}: {error}")))
 }
 
-/// Who does it: the caller, unless nobody was asked; then as they say.
+/// Who does it: the caller, unless nobody was asked, or only this machine; then as they say.
 pub(super) fn by(caller: &Caller, name: Option<String>) -> Result<String, Problem> {
-    if caller.how != How::Anonymous {
+    if !caller.how.says_who() {
         return Ok(caller.name.to_string());
     }
     let name = name.unwrap_or_else(|| "operator".to_owned());

@@ -163,8 +163,11 @@ async fn which(
 fn parse(body: &[u8]) -> Result<Which, Problem> {
     let wrong =
         || Problem::bad_request("the body is {\"ids\":[…]}, {\"sink\":\"…\"} or {\"all\":true}");
-    match serde_json::from_slice(body).map_err(|_| wrong())? {
-        Meant { ids: Some(ids), sink: None, all: None } => Ok(Which::Ids(ids)),
+    match body::object(body).map_err(|_| wrong())? {
+        Meant { ids: Some(ids), sink: None, all: None } => {
+            body::few(&ids)?;
+            Ok(Which::Ids(ids))
+        }
         Meant { ids: None, sink: Some(sink), all: None } => Ok(Which::Sink(sink)),
         Meant { ids: None, sink: None, all: Some(true) } => Ok(Which::All),
         _ => Err(wrong()),

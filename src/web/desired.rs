@@ -1,5 +1,6 @@
 //! What a device should be set to, and what it says that it is.
 
+use super::body;
 use super::commands::{by, problem, read};
 use super::problem::Problem;
 use super::routes;
@@ -33,13 +34,14 @@ pub async fn set(
 ) -> Result<Response, Problem> {
     let device = routes::device(device, caller.clone())?;
     let body = read(&app, body).await?;
-    let asked: Asked<'_> = serde_json::from_slice(&body).map_err(|error| {
+    let asked: Asked<'_> = body::object(&body).map_err(|error| {
         Problem::bad_request(format!("the body is {{\"document\":{{…}},\"by\":…}}: {error}"))
     })?;
     let document = asked.document.get();
     if !document.starts_with('{') {
         return Err(Problem::bad_request("document: a JSON object"));
     }
+    body::readable("document", asked.document)?;
     if document.len() > DOCUMENT_BYTES_MAX {
         let detail = format!("document: {DOCUMENT_BYTES_MAX} bytes at most");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));

@@ -5,6 +5,7 @@ use super::history::{Asked, Parameters, series_json};
 use super::problem::Problem;
 use super::routes::unreached;
 use super::state::App;
+use super::trail::saying;
 use crate::auth::Caller;
 use crate::live::{Amendment, ClockPolicy, DeviceDetail, DeviceState};
 use crate::model::{Timestamp, check_name};
@@ -12,7 +13,7 @@ use bytes::Buf;
 use futures_util::Stream;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use warp::Reply;
@@ -21,8 +22,6 @@ use warp::reply::Response;
 
 /// Labels that an operator gives one device.
 const LABELS_MAX: usize = 32;
-/// Devices that are named in one request.
-const IDS_MAX: usize = 10_000;
 /// Nobody waits longer for a reading.
 const EXPECTED_MAX_S: f64 = 366.0 * 86_400.0;
 
@@ -110,7 +109,7 @@ pub async fn patch(
 ) -> Result<Response, Problem> {
     let limits = app.intake.limits();
     let body = body::read(body, limits.wire.message_bytes, limits.body_timeout).await?;
-    let patch: Patch = serde_json::from_slice(&body).map_err(|error| {
+    let patch: Patch = body::object(&body).map_err(|error| {
         Problem::bad_request(format!(
             "the body may have known, expected_s, labels and clock_policy: {error}"
         ))
@@ -134,25 +133,23 @@ pub async fn know(
 ) -> Result<Response, Problem> {
     let limits = app.intake.limits();
     let body = body::read(body, limits.wire.message_bytes, limits.body_timeout).await?;
-    let Known { ids, known } = serde_json::from_slice(&body)
+    let Known { ids, known } = body::object(&body)
         .map_err(|_| Problem::bad_request("the body is {\"ids\":[\"pump-7\"]}"))?;
-    if ids.len() > IDS_MAX {
-        let detail = format!("{} devices are named, {IDS_MAX} may be", ids.len());
-        return Err(Problem::bad_request(detail));
-    }
+    body::few(&ids)?;
     let amendment = Amendment { known: Some(known), ..Amendment::default() };
     if let Some(device) = ids.iter().find(|id| !caller.reach.allows(id)) {
         return Err(unreached(&caller, device));
     }
     let amended = app.live.amend(ids.clone(), amendment).await;
-    let amended: Vec<_> = amended.into_iter().map(|device| device.id).collect();
+    let amended: BTreeSet<_> = amended.into_iter().map(|device| device.id).collect();
     let not: Vec<_> = ids
         .iter()
-        .filter(|id| !amended.contains(id))
+        .filter(|id| !amended.contains(*id))
         .map(|id| json!({ "id": id, "why": "it was never seen" }))
         .collect();
     let body = json!({ "known": amended, "not": not });
-    Ok(warp::reply::json(&body).into_response())
+    let named = Vec::from_iter(amended).join(", ");
+    Ok(saying(warp::reply::json(&body).into_response(), named))
 }
 
 fn amendment(patch: Patch) -> Result<Amendment, Problem> {

@@ -101,7 +101,7 @@ async fn sinks(app: &Arc<App>) -> Result<Vec<Sink>, Problem> {
     let read = read.await.map_err(|error| problem(&error))?;
     let (_, lines) = read.map_err(|error| problem(&error))?;
     let mut sinks = vec![Sink::new(history::NAME.to_owned(), lines)];
-    let names: Vec<_> = app.influx.iter().map(|sink| sink.name().to_owned()).collect();
+    let names: Vec<_> = app.influx.all().iter().map(|sink| sink.name().to_owned()).collect();
     let told = app.dead_letters.clone().with(move |book| {
         let told = names.into_iter().map(|name| Ok((book.outcomes(&name)?, name)));
         told.collect::<Result<Vec<_>, _>>()

@@ -16,19 +16,25 @@ mod devices;
 mod entry;
 mod history;
 mod ingest;
+mod keys;
 mod ledger;
 mod live;
 mod notifications;
+mod openapi;
+mod places;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;
 mod routes;
 mod rules;
 mod server;
+mod session;
 mod silences;
 mod state;
 mod surface;
+mod trail;
 mod upgrade;
+mod wary;
 
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;

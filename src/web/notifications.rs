@@ -114,8 +114,10 @@ async fn ids(
 ) -> Result<Vec<String>, Problem> {
     let limits = app.intake.limits();
     let body = body::read(body, limits.wire.message_bytes, limits.body_timeout).await?;
-    let meant = serde_json::from_slice::<Meant>(&body);
-    meant.map(|meant| meant.ids).map_err(|_| Problem::bad_request("the body is {\"ids\":[\"…\"]}"))
+    let Meant { ids } =
+        body::object(&body).map_err(|_| Problem::bad_request("the body is {\"ids\":[\"…\"]}"))?;
+    body::few(&ids)?;
+    Ok(ids)
 }
 
 fn changed(letters: Result<u64, BookError>) -> Result<Response, Problem> {

@@ -216,8 +216,11 @@ fn parse(body: &[u8]) -> Result<Which, Problem> {
                       or {\"all\":true}";
         Problem::bad_request(detail)
     };
-    match serde_json::from_slice(body).map_err(|_| wrong())? {
-        Meant { ids: Some(ids), bridge: None, topic: None, all: None } => Ok(Which::Ids(ids)),
+    match body::object(body).map_err(|_| wrong())? {
+        Meant { ids: Some(ids), bridge: None, topic: None, all: None } => {
+            body::few(&ids)?;
+            Ok(Which::Ids(ids))
+        }
         Meant { ids: None, bridge: None, topic: None, all: Some(true) } => {
             Ok(Which::Fitting(Filter::default()))
         }

@@ -7,8 +7,8 @@ use super::quarantine;
 use super::server::Peer;
 use super::state::App;
 use super::{
-    alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, ledger, live,
-    notifications,
+    alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, keys, ledger, live,
+    notifications, openapi, session, trail,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -81,6 +81,9 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let status = get("api/v1/status")
         .and(with())
         .map(|app: Arc<App>| typed(app.status.status(), "application/json"));
+    let document = get("api/v1/openapi.json")
+        .map(|| typed(openapi::document().to_owned(), "application/json"))
+        .boxed();
     let health = get("healthz").map(|| typed("alive\n".to_owned(), "text/plain; charset=utf-8"));
     let ready = get("readyz").and(with()).map(|app: Arc<App>| match app.status.not_ready() {
         None => typed("ready\n".to_owned(), "text/plain; charset=utf-8"),
@@ -102,15 +105,20 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         alerts::routes(app.clone()),
         boards::routes(app.clone()),
         commands::routes(app.clone()),
-        notifications::routes(app),
+        notifications::routes(app.clone()),
+        session::routes(app.clone()),
+        keys::routes(app.clone()),
+        trail::routes(app.clone()),
+        document,
         status.or(health).unify().or(ready).unify().or(metrics).unify().boxed(),
     ];
-    others
+    let all = others
         .into_iter()
         .fold(post_ingest, |one, other| one.or(other).unify().boxed())
         .recover(rejected)
         .map(Reply::into_response)
-        .boxed()
+        .boxed();
+    trail::noted(app, all)
 }
 
 /// The files of the dashboard.
@@ -292,12 +300,16 @@ pub(super) fn decoded(segment: &str) -> Result<String, Problem> {
 
 /// What no route took: as a problem document, like every other error.
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    let problem = if rejection.is_not_found() {
-        Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
-    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know that method")
-    } else if rejection.find::<warp::reject::InvalidQuery>().is_some() {
+    // What the route of the path says goes before what all others say: that it is not theirs.
+    let problem = if rejection.find::<warp::reject::InvalidQuery>().is_some() {
         Problem::bad_request("the query string can't be read, or names an unknown parameter")
+    } else if rejection.find::<warp::reject::InvalidHeader>().is_some() {
+        Problem::bad_request("a header can't be read")
+    } else if rejection.is_not_found()
+        || rejection.find::<warp::reject::MethodNotAllowed>().is_some()
+    {
+        // That the path knows the method, the entry has seen: there is no number where one stands.
+        Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
     } else {
         Problem::bad_request(format!("the request can't be read: {rejection:?}"))
     };

@@ -3,6 +3,7 @@
 use super::alerts::{a_note, by_whom, parsed, refused};
 use super::problem::Problem;
 use super::state::App;
+use super::trail::saying;
 use crate::alerts::Silence;
 use crate::auth::Caller;
 use crate::clock;
@@ -72,7 +73,8 @@ pub async fn post(
     let silence = checked(wanted, &caller, clock::now())?;
     let silence = app.alerts.silence(silence).await.map_err(refused)?;
     let body = warp::reply::json(&told(&silence));
-    Ok(warp::reply::with_status(body, StatusCode::CREATED).into_response())
+    let reply = warp::reply::with_status(body, StatusCode::CREATED).into_response();
+    Ok(saying(reply, silence.id.to_string()))
 }
 
 /// `DELETE /api/v1/silences/{id}`.

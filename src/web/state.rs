@@ -12,7 +12,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::notify::Notify;
 use crate::sinks::history::Reader;
-use crate::sinks::influx::Influx;
+use crate::sinks::influx::Sinks;
 use crate::spool::Spool;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ pub struct App {
     /// The past.
     pub history: Reader,
     /// The sinks beside it.
-    pub influx: Vec<Influx>,
+    pub influx: Sinks,
     /// What rules found.
     pub alerts: Alerts,
     /// What sinks could not store.

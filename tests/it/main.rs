@@ -1,9 +1,13 @@
 //! Stories about the whole daemon: the real binary, real sockets, real files, real signals.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
+mod abuse;
+mod abuse_content;
+mod access;
 mod alerts;
 mod alerts_trouble;
 mod audit;
+mod authorisation;
 mod bad_input;
 mod boards;
 mod client;
@@ -47,11 +51,17 @@ mod notify;
 #[cfg(feature = "mqtt")]
 mod notify_mail;
 mod operator;
+mod plant;
 mod presence;
+mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;
 mod receiver;
 mod reload;
+#[cfg(feature = "mqtt")]
+mod reload_mqtt;
+mod reload_sinks;
+mod session;
 mod shutdown;
 mod sink_breaker;
 mod sink_crash;
@@ -66,6 +76,7 @@ mod small_spool;
 #[cfg(feature = "mqtt")]
 mod sparkplug_nodes;
 mod store;
+mod tls;
 mod trouble;
 mod upgrade;
 mod victoria;

@@ -2,18 +2,24 @@
 //! everything stays as it was.
 
 use crate::client::{Client, reading};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+use tidegate::clock;
+use tidegate::model::{Batch, BatchBuilder};
+use tidegate::wire::RefusalCode;
 
 /// A daemon with this configuration file.
-fn started(toml: &str) -> Daemon {
+pub fn started(toml: &str) -> Daemon {
     let state_dir = tempfile::tempdir().unwrap();
     std::fs::write(state_dir.path().join("tidegate.toml"), toml).unwrap();
     Daemon::start_in(state_dir, &[])
 }
 
 /// Whether one line has all of these.
-fn says(log: &[String], texts: &[&str]) -> bool {
+pub fn says(log: &[String], texts: &[&str]) -> bool {
     log.iter().any(|line| texts.iter().all(|text| line.contains(text)))
 }
 
@@ -82,4 +88,103 @@ fn rules_come_change_and_go_and_with_a_mistake_nothing_does() {
     let log = daemon.reload(&format!("{fresh}[spool]\ntail_memory = \"1 MiB\"\n"));
     assert!(says(&log, &["event=reloaded", "applied=nothing"]), "{log:#?}");
     assert!(says(&log, &["event=restart-needed", "keys=spool.tail_memory"]), "{log:#?}");
+}
+
+/// Two readings of one series.
+fn two(device: &str) -> Batch {
+    let mut builder = BatchBuilder::new();
+    let now = clock::now().0;
+    builder.table(device, &mut [], [now - 1_000_000, now]).unwrap();
+    builder.floats("heat", "", [1.0, 2.0], &[]).unwrap();
+    builder.finish()
+}
+
+/// Sends until it is taken: what was refused for later comes again.
+fn until_taken(client: &mut Client, seq: u64, batch: &Batch) {
+    let deadline = clock::monotonic() + PATIENCE;
+    client.batch(seq, batch);
+    while client.acked_or_refused(seq).is_err() {
+        assert!(clock::monotonic() < deadline, "batch {seq} is never taken");
+        std::thread::sleep(Duration::from_millis(50));
+        client.batch(seq, batch);
+    }
+}
+
+#[test]
+fn rates_hold_for_all_at_once_and_other_limits_for_who_comes_then() {
+    let daemon = started(
+        "[limits]\nbatches_per_second = 1\nnew_series_per_minute = 3\n[live]\nviewers_max = 0\n",
+    );
+    let (mut old, welcome) = Client::greet(&daemon, "old", 1);
+    let rows = welcome.limits.rows;
+    // Ten at once, as many as come in ten seconds.
+    let mut seq = 0;
+    let refused = loop {
+        seq += 1;
+        old.batch(seq, &two("old"));
+        if let Err((_, code, _)) = old.acked_or_refused(seq) {
+            break code;
+        }
+        assert!(seq < 1000, "no rate holds");
+    };
+    assert_eq!(refused, RefusalCode::RateLimited);
+    let (mut greedy, _) = Client::greet(&daemon, "greedy", 1);
+    for device in 0..2 {
+        greedy.batch(device + 1, &reading(&format!("greedy-{device}"), "heat", 1.0));
+        greedy.acked(device + 1);
+    }
+    greedy.batch(3, &reading("greedy-2", "heat", 1.0));
+    assert_eq!(greedy.refused_for_later().1, RefusalCode::TooManySeries);
+    assert_eq!(daemon.get("/api/v1/live/poll?wait_s=0").0, 503);
+
+    let fresh = "[limits]\nbatches_per_second = 1000\nnew_series_per_minute = 100000\nrows = 1\n\
+                 series_max = 7\n[live]\nviewers_max = 9\n";
+    let log = daemon.reload(fresh);
+    let applied = "applied=\"limits.batches_per_second, limits.new_series_per_minute, limits.rows, \
+                   live.viewers_max\"";
+    assert!(says(&log, &["event=reloaded", applied]), "{log:#?}");
+    assert!(says(&log, &["event=restart-needed", "keys=limits.series_max"]), "{log:#?}");
+    assert_eq!(daemon.get("/api/v1/live/poll?wait_s=0").0, 200);
+    until_taken(&mut greedy, 3, &reading("greedy-2", "heat", 1.0));
+    // The same connection: more than ten, at the rate of now, with as many rows as it was told.
+    until_taken(&mut old, seq, &two("old"));
+    for seq in seq + 1..seq + 50 {
+        old.batch(seq, &two("old"));
+        old.acked(seq);
+    }
+    // Who comes now is told the limits of now.
+    let (mut new, welcome) = Client::greet(&daemon, "new", 1);
+    assert_eq!((rows, welcome.limits.rows), (65_536, 1));
+    new.batch(1, &two("old"));
+    assert_eq!(new.refused().1, RefusalCode::LimitExceeded);
+
+    // Slower again, and at once.
+    daemon.reload("[limits]\nbatches_per_second = 1\n");
+    let slow = (seq + 50..seq + 100).find_map(|seq| {
+        old.batch(seq, &two("old"));
+        old.acked_or_refused(seq).err()
+    });
+    assert_eq!(slow.unwrap().1, RefusalCode::RateLimited);
+}
+
+#[test]
+fn there_is_room_for_more_connections_and_for_fewer_nobody_is_sent_away() {
+    let daemon = started("[limits]\nconnections_max = 2\n");
+    let (mut first, _) = Client::greet(&daemon, "first", 1);
+    let (mut second, _) = Client::greet(&daemon, "second", 1);
+    // It waits in the kernel's queue.
+    let mut third = TcpStream::connect(daemon.address).unwrap();
+    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    third.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(third.read(&mut [0]).is_err(), "there were two places");
+    daemon.reload("[limits]\nconnections_max = 3\n");
+    third.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    third.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    daemon.reload("[limits]\nconnections_max = 1\n");
+    for (name, client) in [("first", &mut first), ("second", &mut second)] {
+        client.batch(1, &reading(name, "heat", 1.0));
+        client.acked(1);
+    }
 }

@@ -17,20 +17,29 @@ export const freePort = () =>
     });
   });
 
-/** A demo daemon that can be killed and started again on the same state and address. */
+/** A daemon that can be killed and started again on the same state and address; with a simulated plant, unless it is told otherwise. */
 export class Daemon {
-  static async start(...flags) {
+  /** `demo` has a plant and asks nobody who they are; `run` has neither. */
+  command = 'demo';
+
+  static start(...flags) {
+    return Daemon.prepared(() => undefined, ...flags);
+  }
+
+  /** `prepare` is given the daemon before its first start: its state directory is there. */
+  static async prepared(prepare, ...flags) {
     const daemon = new Daemon();
     daemon.port = await freePort();
     daemon.url = `http://127.0.0.1:${daemon.port}`;
     daemon.state = mkdtempSync(join(tmpdir(), 'tidegate-web-'));
     daemon.flags = flags;
+    prepare(daemon);
     await daemon.restart();
     return daemon;
   }
 
   async restart() {
-    const flags = ['demo', '--listen', `127.0.0.1:${this.port}`, '--state-dir', this.state, ...this.flags];
+    const flags = [this.command, '--listen', `127.0.0.1:${this.port}`, '--state-dir', this.state, ...this.flags];
     this.process = spawn(BINARY, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
     for (let tries = 0; tries < 200; tries += 1) {
       const ready = await fetch(`${this.url}/readyz`).then((answer) => answer.ok, () => false);
@@ -52,8 +61,13 @@ export class Daemon {
     rmSync(this.state, { recursive: true, force: true });
   }
 
+  /** What a request shows of who it is from: the story's own key, where one is asked for. */
+  get headers() {
+    return this.key === undefined ? {} : { Authorization: `Bearer ${this.key}` };
+  }
+
   async json(path) {
-    const answer = await fetch(this.url + path);
+    const answer = await fetch(this.url + path, { headers: this.headers });
     return answer.json();
   }
 }

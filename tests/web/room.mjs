@@ -29,7 +29,8 @@ export async function open(browser, daemon, hash = '', options = {}) {
     if (!url.startsWith(daemon.url) && !/^(data|blob):/.test(url)) faults.push(`external request ${url}`);
   });
   await page.goto(`${daemon.url}/${hash}`);
-  await page.waitForSelector('[data-link="live"]');
+  // Where a login is asked for there is no link before it.
+  await page.waitForSelector('[data-link="live"], .login-form');
   return { page, faults, context, close: () => context.close() };
 }
 
@@ -37,14 +38,14 @@ export async function open(browser, daemon, hash = '', options = {}) {
 export async function reading(daemon, device, values) {
   const answer = await fetch(`${daemon.url}/api/v1/ingest`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/x-ndjson' },
+    headers: { 'Content-Type': 'application/x-ndjson', ...daemon.headers },
     body: JSON.stringify({ device, values }),
   });
   assert.ok(answer.ok, `${answer.status} ${await answer.text()}`);
 }
 
 export async function api(daemon, method, path, body) {
-  const request = { method, headers: { 'Content-Type': 'application/json', Origin: daemon.url } };
+  const request = { method, headers: { 'Content-Type': 'application/json', Origin: daemon.url, ...daemon.headers } };
   const answer = await fetch(`${daemon.url}/api/v1/${path}`, { ...request, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
   const text = await answer.text();
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);

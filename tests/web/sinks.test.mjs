@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { BUSY_MS, Daemon, launch } from './daemon.mjs';
+import { open as openPage } from './room.mjs';
 import { Influx2, VictoriaMetrics, WORDS } from './store.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -41,17 +42,7 @@ after(async () => {
   await picky?.end();
 });
 
-async function open(at, hash = '', options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(BUSY_MS);
-  const faults = [];
-  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-  page.on('pageerror', (error) => faults.push(String(error)));
-  await page.goto(`${at.url}/${hash}`);
-  await page.waitForSelector('[data-link="live"]');
-  return { page, faults, close: () => context.close() };
-}
+const open = (at, hash = '', options = {}) => openPage(browser, at, hash, { viewport: { width: 1280, height: 800 }, ...options });
 
 const breaker = (page, state) => page.waitForSelector(`${SINK}[data-breaker="${state}"]`, { timeout: 2 * BUSY_MS });
 
@@ -117,6 +108,32 @@ test('a store that dies turns its lamp and says why, and the page goes on moving
   assert.equal(await page.locator(`${SINK} .why`).count(), 0);
   const sink = await sinkOf(daemon);
   assert.deepEqual([sink.imbalance, sink.dead_letters.letters], [0, 0]);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('the pipeline shows an open breaker as a lamp, says what is wrong and what to do, and all is well when it is over', async () => {
+  const { page, faults, close } = await open(daemon, '#/pipeline');
+  await page.locator('.all-well').waitFor({ timeout: 2 * BUSY_MS });
+  const lamp = () => page.locator('[data-part="sink influx"] .lamp').first().getAttribute('d');
+  const closed = await lamp();
+  await store.kill();
+  // All of it at the same time, between two probes.
+  await page.waitForFunction(
+    () => {
+      const part = document.querySelector('[data-part="sink influx"]');
+      const told = document.querySelector('[data-trouble="sink influx"]')?.innerText ?? '';
+      return part.matches('.bad') && /^influx is cut off.*: .+\. Its samples wait in the spool.*“Probe now” tries at once\.$/.test(told.replace(/\s+/g, ' ').trim());
+    },
+    null,
+    { timeout: 2 * BUSY_MS },
+  );
+  assert.notEqual(await lamp(), closed, 'not by colour alone');
+  assert.equal(await page.locator('.all-well').count(), 0);
+  assert.match(await page.locator('.drawing').getAttribute('aria-label'), /influx: [^.]*(open|probed)/i);
+  await store.restart();
+  await page.locator('.all-well').waitFor({ timeout: 4 * BUSY_MS });
+  assert.equal(await lamp(), closed);
   assert.deepEqual(faults, []);
   await close();
 });

@@ -1,7 +1,11 @@
 // Plain HTTP questions and orders: addresses relative to the page's own, answers in JSON, refusals in words.
 
 import { signal } from '@preact/signals';
+import { admissions, isOut, turnedAway } from '../state/standing';
 import { say } from '../text/say';
+
+/** Where sessions begin and end: the one address that is asked while nobody is logged in. */
+export const SESSION = 'api/v1/session';
 
 /** The daemon answered, but not with what was asked. The message is for people. */
 export class ApiError extends Error {
@@ -10,14 +14,15 @@ export class ApiError extends Error {
     message: string,
     /** What is wrong with single fields of what was sent, by their names. */
     readonly fields: Readonly<Record<string, string>> = {},
+    /** When it may be asked again, if the daemon says so. */
+    readonly retry_s: number | null = null,
   ) {
     super(message);
   }
 }
 
-export type Denial = 'login' | 'right';
-/** Set while the daemon does not tell this viewer what it asks for: `login`: it does not know who asks. */
-export const denied = signal<Denial | null>(null);
+/** True while the daemon does not let this viewer see what it asks for. */
+export const denied = signal(false);
 
 export const address = (path: string): string => new URL(path, document.baseURI).href;
 
@@ -40,14 +45,22 @@ async function order<Answer>(method: string, path: string, body: object): Promis
 }
 
 export async function asked(path: string, request: RequestInit): Promise<Response> {
+  // Who is not logged in is told so without being asked for: each question would count as a failure.
+  if (path !== SESSION && isOut()) throw new ApiError(401, say('access.no_login'));
+  const admission = admissions.peek();
   const headers = { Accept: 'application/json', ...request.headers };
   const response = await reached(address(path), { ...request, headers });
+  const looks = request.method === undefined;
   if (response.ok) {
-    if (denied.peek() === 'login' || request.method === undefined) denied.value = null;
+    if (looks && path !== SESSION) denied.value = false;
     return response;
   }
+  const { status } = response;
   const { message, fields } = await problem(response);
-  throw new ApiError(response.status, denial(response.status, request.method, message), fields);
+  if (path === SESSION) throw new ApiError(status, message, fields, retryAfter(response));
+  if (status === 401) turnedAway(admission);
+  if (status === 403 && looks) denied.value = true;
+  throw new ApiError(status, refusal(status, message), fields, retryAfter(response));
 }
 
 /** Browsers say that nobody answered in words of their own, each in others. */
@@ -60,15 +73,16 @@ async function reached(url: string, request: RequestInit): Promise<Response> {
   }
 }
 
-/** Puts a refusal to this viewer into words; that it may not even look concerns the whole page. */
-function denial(status: number, method: string | undefined, message: string): string {
-  if (status === 401) {
-    denied.value = 'login';
-    return say('page.no_login');
-  }
-  if (status !== 403) return message;
-  if (method === undefined) denied.value = 'right';
-  return say('page.no_right', { why: message });
+/** Puts a refusal to this viewer into words. */
+function refusal(status: number, message: string): string {
+  if (status === 401) return say('access.no_login');
+  return status === 403 ? say('access.no_right', { why: message }) : message;
+}
+
+/** In seconds; null where there is none that can be read. */
+function retryAfter(response: Response): number | null {
+  const seconds = Number(response.headers.get('Retry-After') ?? NaN);
+  return Number.isFinite(seconds) ? seconds : null;
 }
 
 interface Problem {

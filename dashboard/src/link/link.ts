@@ -14,7 +14,9 @@ export type LinkState =
   /** Lost; the next attempt is at `retryAt` on the page's own clock. */
   | { kind: 'waiting'; retryAt: number }
   /** The tab has been hidden for long; the link is closed until somebody looks. */
-  | { kind: 'asleep' };
+  | { kind: 'asleep' }
+  /** Nobody is logged in: it is closed until somebody is. */
+  | { kind: 'barred' };
 
 export interface Subscription {
   device: string[];
@@ -48,8 +50,18 @@ const PROTOCOL = 'tidegate.live.v1';
 const OPEN_TIMEOUT_MS = 5000;
 /** `status` comes every second. After this long without a word the link may be open, but what is shown is stale. */
 export const STALE_S = 3;
-/** A silence this long means a dead connection that nobody closed. */
+/** The daemon closes with this code what a viewer may not see any longer. */
+const POLICY = 1008;
+/** It is not asked again soon after that: whether anybody is logged in is found out meanwhile. */
+const UNWELCOME_MS = 5000;
+/** A silence this long means a dead connection that nobody closed; or a message so long that it is still under way. */
 const SILENCE_MAX_MS = 10_000;
+/** So each connection that was given up for its silence gives the next ones twice the time, up to so many times; */
+const PATIENCE_MAX = 8;
+/** for so long. Otherwise a slow network would never bring a whole message. */
+const PATIENCE_LASTS_MS = 120_000;
+/** No two clocks run as fast as each other; by so much the daemon's may be slower than what is known of it. */
+const CLOCK_DRIFT = 2e-4;
 const KNOWN = new Set(['snapshot', 'rollups', 'device', 'status', 'degraded', 'alert']);
 
 export class Link {
@@ -60,6 +72,10 @@ export class Link {
   lastFrameAt: number | null = null;
   /** The daemon's clock minus the page's, by the least delayed frame of this connection. */
   private clockOffset: number | null = null;
+  /** How much longer the last frame was on its way than the quickest one, in ms. */
+  private delay = 0;
+  private patience = 1;
+  private lostPatienceAt = 0;
   private socket: WebSocket | null = null;
   private attempt = 0;
   private timer = 0;
@@ -101,6 +117,11 @@ export class Link {
     };
   }
 
+  /** Whether this subscription is open still. */
+  has(sub: number): boolean {
+    return this.open.has(sub);
+  }
+
   /** The daemon's time now, in ms since 1970; null before its first frame. */
   daemonNow(): number | null {
     return this.clockOffset === null ? null : this.clockOffset + performance.now();
@@ -109,6 +130,12 @@ export class Link {
   /** Seconds since the last frame; null before the first. */
   silence_s(): number | null {
     return this.lastFrameAt === null ? null : (performance.now() - this.lastFrameAt) / 1000;
+  }
+
+  /** The age of what was told last: since it came, and what it waited on a slow way before; null before the first. */
+  age_s(): number | null {
+    const silence = this.silence_s();
+    return silence === null ? null : silence + this.delay / 1000;
   }
 
   /** For how many seconds there has been no link worth the name; null while all is fresh, or before the first frame. */
@@ -124,8 +151,8 @@ export class Link {
   }
 
   sleep(): void {
-    if (this.state.value.kind === 'asleep') return;
-    window.clearTimeout(this.timer);
+    const { kind } = this.state.value;
+    if (kind === 'asleep' || kind === 'barred') return;
     this.state.value = { kind: 'asleep' };
     this.abandon();
   }
@@ -134,26 +161,38 @@ export class Link {
     if (this.state.value.kind === 'asleep') this.connect();
   }
 
+  /** Nobody is logged in: each attempt would only be refused. */
+  bar(): void {
+    if (this.state.value.kind === 'barred') return;
+    this.state.value = { kind: 'barred' };
+    this.abandon();
+  }
+
+  unbar(): void {
+    if (this.state.value.kind === 'barred') this.connect();
+  }
+
   private connect(): void {
     this.abandon();
     this.state.value = { kind: 'connecting' };
     const socket = new WebSocket(this.url, PROTOCOL);
     this.socket = socket;
-    this.timer = window.setTimeout(() => this.lost(socket), OPEN_TIMEOUT_MS);
+    this.timer = window.setTimeout(() => this.lost(socket), OPEN_TIMEOUT_MS * this.patience);
     socket.onopen = () => {
       window.clearTimeout(this.timer);
-      this.clockOffset = null;
+      // What was quick before tells how slow a slow way is now; otherwise the daemon's clock may be another one.
+      if (this.patience === 1) this.clockOffset = null;
       this.lastFrameAt ??= performance.now();
       for (const open of this.open.values()) this.ask(open);
     };
     socket.onmessage = (event) => this.receive(socket, String(event.data));
-    socket.onclose = () => this.lost(socket);
+    socket.onclose = ({ code }) => this.lost(socket, code);
   }
 
-  private lost(socket: WebSocket): void {
+  private lost(socket: WebSocket, code = 0): void {
     if (socket !== this.socket) return;
     this.abandon();
-    const wait = backoff(this.attempt, Math.random());
+    const wait = code === POLICY ? UNWELCOME_MS : backoff(this.attempt, Math.random());
     this.attempt += 1;
     this.state.value = { kind: 'waiting', retryAt: performance.now() + wait };
     this.timer = window.setTimeout(() => this.connect(), wait);
@@ -172,7 +211,10 @@ export class Link {
   private checkSilence(): void {
     const socket = this.socket;
     if (socket === null || this.state.value.kind !== 'live') return;
-    if ((this.silence_s() ?? 0) * 1000 > SILENCE_MAX_MS) this.lost(socket);
+    if ((this.silence_s() ?? 0) * 1000 <= SILENCE_MAX_MS * this.patience) return;
+    this.patience = Math.min(PATIENCE_MAX, this.patience * 2);
+    this.lostPatienceAt = performance.now();
+    this.lost(socket);
   }
 
   private ask(open: Open): void {
@@ -206,9 +248,12 @@ export class Link {
 
   private arrived(frame: Frame): void {
     const now = performance.now();
+    const known = this.clockOffset === null ? -Infinity : this.clockOffset - (now - (this.lastFrameAt ?? now)) * CLOCK_DRIFT;
     this.lastFrameAt = now;
-    this.clockOffset = Math.max(this.clockOffset ?? -Infinity, frame.time - now);
+    this.clockOffset = Math.max(known, frame.time - now);
+    this.delay = this.clockOffset + now - frame.time;
     this.attempt = 0;
+    if (now - this.lostPatienceAt > PATIENCE_LASTS_MS) this.patience = 1;
     if (this.state.value.kind !== 'live') this.state.value = { kind: 'live' };
     if (frame.type === 'status' || frame.type === 'degraded') {
       this.everywhere(frame, true);

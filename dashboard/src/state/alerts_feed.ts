@@ -1,17 +1,21 @@
 // Keeps the open alerts known: what the live subscriptions tell, and the list where those do not tell of all.
 //
-// A subscription to all devices tells everything. On a page whose subscription is to one device, the list is asked
-// for now and then, so that the count in the navigation is right there, too.
+// A subscription to all devices tells everything. On a page whose subscription is to one device, the daemon's status says
+// every second how many are open: if that is not what is known here, the list is asked for.
 
 import type { AlertFrame } from '../wire';
+import type { AlertCounts } from '../wire_alerts';
 import { ALL_ALERTS } from '../route';
 import * as api from '../link/alerts_api';
 import type { Alerts } from './alerts';
+import { isOut } from './standing';
 
-/** How often the list is asked for: while no subscription tells of all alerts; while one does; and of a daemon without alerts. */
+/** How often the list is asked for: while nothing tells of changes; while something does; and of a daemon without alerts. */
 const ALONE_MS = 5000;
 const BESIDE_MS = 60_000;
 const ABSENT_MS = 300_000;
+/** It is not asked for more often than this, however often counts differ. */
+const AT_MOST_MS = 1000;
 /** How much of the list is asked for. */
 const LIST_MAX = 500;
 
@@ -23,6 +27,8 @@ export class AlertsFeed {
   absent = false;
   /** A subscription tells of every change. */
   whole = false;
+  /** The daemon's status tells how many are open. */
+  private counted = false;
   private asking = false;
 
   constructor(
@@ -46,6 +52,17 @@ export class AlertsFeed {
     this.changed();
   }
 
+  /** How many are open, as the daemon's status tells; older daemons tell nothing. */
+  count(told: AlertCounts | undefined): void {
+    if (told === undefined) return;
+    this.counted = true;
+    const { firing, pending, acknowledged } = this.alerts.counts();
+    const same = firing === told.firing && pending === told.pending && acknowledged === told.acknowledged;
+    // Where the list holds not all of them, its counts are others anyway.
+    if (same || this.whole || this.alerts.more > 0 || isOut()) return;
+    if (performance.now() - (this.at ?? -Infinity) >= AT_MOST_MS) void this.ask();
+  }
+
   /** The subscription to all devices ended. */
   uncovered(): void {
     this.whole = false;
@@ -61,7 +78,8 @@ export class AlertsFeed {
       this.absent = false;
     } catch (error) {
       this.alerts.failed();
-      this.fault = (error as Error).message;
+      // Want of a login is told over the whole page.
+      this.fault = isOut() ? null : (error as Error).message;
       this.absent = (error as { status?: number }).status === 404;
     }
     this.at = performance.now();
@@ -71,6 +89,6 @@ export class AlertsFeed {
 
   private due(): boolean {
     const age = performance.now() - (this.at ?? -Infinity);
-    return !document.hidden && age > (this.absent ? ABSENT_MS : this.whole ? BESIDE_MS : ALONE_MS);
+    return !document.hidden && !isOut() && age > (this.absent ? ABSENT_MS : this.whole || (this.counted && this.alerts.more === 0) ? BESIDE_MS : ALONE_MS);
   }
 }

@@ -96,6 +96,23 @@ async function joined(): Promise<void> {
 }
 
 describe('a feed', () => {
+  it('draws coarser points while a slow viewer gets coarser windows, and finer ones again after it', async () => {
+    await joined();
+    const at = Math.floor(NOW / 10_000) * 10_000;
+    frame('e-2', 'snapshot', [rollup(at, 3)], { window: '10s' });
+    await settle();
+    expect(asked.at(-1)).toMatchObject({ after: 'e-2', bucket_ms: 10_000 });
+    await asked.at(-1)!.answer(5);
+    expect(feed.bucket_ms).toBe(10_000);
+    expect(trace().joined.start.slice(-2)).toEqual([at - 10_000, at]);
+    expect(trace().joined.avg.slice(-2)).toEqual([5, 3]);
+    frame('e-3', 'snapshot', [rollup(NOW - 1000, 4)], { window: '1s' });
+    await settle();
+    expect(asked.at(-1)).toMatchObject({ after: 'e-3', bucket_ms: 1000 });
+    await asked.at(-1)!.answer(6);
+    expect(trace().joined.start.slice(-2)).toEqual([NOW - 2000, NOW - 1000]);
+  });
+
   it('asks for history by the id of the first frame, and lays live over it', async () => {
     feed.open(live, 640);
     await settle();

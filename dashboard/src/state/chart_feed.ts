@@ -7,12 +7,13 @@
 import { stir } from '../beat';
 import * as api from '../link/api';
 import type { Handle, Link } from '../link/link';
-import type { DeviceInfo, DeviceRollups, Frame, MetricInfo, Tags } from '../wire';
+import type { DeviceInfo, DeviceRollups, Frame, MetricInfo, SnapshotFrame, Tags } from '../wire';
 import { isText, seriesName } from '../wire';
 import { say } from '../text/say';
 import { keyOf } from './board';
-import { bucketFor, liveBucket, type Plan, planFor, rangeNamed, refreshOf } from './range';
+import { bucketFor, liveBucket, type Plan, planFor, rangeNamed, refreshOf, windowWidth } from './range';
 import { lacks, questionFor, type Span, widthOf } from './span';
+import { isOut } from './standing';
 import { Trace } from './trace';
 import type { Units } from './units';
 import { type ChartView, COMPARED_MS, DEFAULT_CHARTS, spanAt } from './view';
@@ -51,6 +52,8 @@ export class ChartFeed {
   protected view: ChartView = DEFAULT_CHARTS;
   private pixels = 800;
   private plan: Plan;
+  /** Width of the windows that live tells, if they are coarser than those that were asked for: this viewer is slow. */
+  private coarse_ms = 0;
   private handle: Handle | null = null;
   /** History was last asked for all up to this frame; what live told since lies over it. */
   private joinedAt: string | null = null;
@@ -86,7 +89,7 @@ export class ChartFeed {
         stir();
       },
     });
-    this.tickTimer = window.setInterval(() => document.hidden || this.tick(), TICK_MS);
+    this.tickTimer = window.setInterval(() => document.hidden || isOut() || this.tick(), TICK_MS);
     if (view.past !== null) void this.load(null);
   }
 
@@ -120,6 +123,12 @@ export class ChartFeed {
     void this.load(this.view.past === null ? this.joinedAt : null);
   }
 
+  /** Asks for what could not be had while nobody was logged in. */
+  mend(): void {
+    const failed = this.ordered().some((trace) => trace.history === 'failed');
+    if (failed || this.lookup === 'asking') this.retry();
+  }
+
   ordered(): Trace[] {
     return [...this.traces.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
@@ -137,6 +146,11 @@ export class ChartFeed {
     return { device: devices.map(globOf), metric: metrics === null ? ['*'] : metrics.map(globOf), window: this.plan.window };
   }
 
+  private liveWidth(): number {
+    const wanted = liveBucket(rangeNamed(this.view.range), this.plan, this.pixels);
+    return this.plan.drawn ? Math.max(wanted, this.coarse_ms) : wanted;
+  }
+
   private lookBack(past: Span): void {
     const { asked } = this;
     const bucket_ms = bucketFor(widthOf(past), this.pixels);
@@ -152,7 +166,8 @@ export class ChartFeed {
     const plan = planFor(range, this.windows);
     const same = plan.window === this.plan.window;
     this.plan = plan;
-    this.bucket_ms = liveBucket(range, plan, this.pixels);
+    if (!same) this.coarse_ms = 0;
+    this.bucket_ms = this.liveWidth();
     for (const trace of this.traces.values()) {
       trace.expect(this.bucket_ms);
       trace.loaded = null;
@@ -179,16 +194,19 @@ export class ChartFeed {
   }
 
   private receive(frame: Frame): void {
-    if (frame.type === 'snapshot') this.snapshot(frame.id, frame.data.devices, frame.data.resumed);
+    if (frame.type === 'snapshot') this.snapshot(frame.id, frame.data);
     else if (frame.type === 'rollups') this.rollups(frame.id, frame.data.devices, frame.time);
     else if (frame.type === 'device') this.inform(frame.data.devices);
     stir();
   }
 
   /** A snapshot that stands alone begins everything anew; one that resumes only goes on. */
-  private snapshot(id: string, devices: DeviceRollups[], resumed: boolean): void {
+  private snapshot(id: string, { devices, resumed, window }: SnapshotFrame['data']): void {
     this.refusal = null;
-    const whole = resumed && this.joinedAt !== null;
+    const coarse_ms = window === this.plan.window ? 0 : windowWidth(window);
+    // Windows of another width are other points: all of them are asked for anew, as wide as they come now.
+    const whole = resumed && this.joinedAt !== null && coarse_ms === this.coarse_ms;
+    this.coarse_ms = coarse_ms;
     const past = this.view.past !== null;
     if (!whole && !past) for (const trace of this.traces.values()) trace.restart();
     this.apply(devices, null);
@@ -256,10 +274,7 @@ export class ChartFeed {
     this.abort = new AbortController();
     const { signal } = this.abort;
     const { past } = this.view;
-    this.bucket_ms =
-      past === null
-        ? liveBucket(rangeNamed(this.view.range), this.plan, this.pixels)
-        : bucketFor(widthOf(past), this.pixels);
+    this.bucket_ms = past === null ? this.liveWidth() : bucketFor(widthOf(past), this.pixels);
     this.askedAt = performance.now();
     this.asked = past === null ? null : { question: this.question(), bucket_ms: this.bucket_ms, compare: this.view.compare };
     if (this.lookup !== 'known') await this.lookUp(signal);

@@ -6,6 +6,7 @@ import type { DeadLetters, Which } from '../wire';
 import { scope } from '../text/sinks';
 import { say } from '../text/say';
 import { Asking } from './asking';
+import { isOut } from './standing';
 
 /** Letters on a page. */
 export const PAGE_LETTERS = 50;
@@ -66,7 +67,7 @@ export class DeadLettersFeed {
       const here = new Set(this.page.letters.map((letter) => letter.id));
       for (const id of this.chosen) if (!here.has(id)) this.chosen.delete(id);
     } catch (error) {
-      this.fault = (error as Error).message;
+      if (!isOut()) this.fault = (error as Error).message;
     }
   }
 }

@@ -1,6 +1,7 @@
 // One answer of the daemon, asked for again and again while a page shows it: with its age, and why it is old.
 
 import { Asking } from './asking';
+import { isOut } from './standing';
 
 export class Feed<Answer> {
   value: Answer | null = null;
@@ -37,6 +38,8 @@ export class Feed<Answer> {
       this.fault = null;
       this.missing = false;
     } catch (error) {
+      // Told over the whole page, which stays as it is.
+      if (isOut()) return;
       this.fault = (error as Error).message;
       this.missing = (error as { status?: number }).status === 404;
     }

@@ -6,6 +6,7 @@ import * as api from '../link/api';
 import type { Handle, Link } from '../link/link';
 import type { Frame } from '../wire';
 import type { Fleet } from './fleet';
+import { windowWidth } from './range';
 
 /** Beyond this many live series only the metrics that the table shows are asked for. */
 const SERIES_FOR_ALL_METRICS = 16_000;
@@ -63,7 +64,10 @@ export class FleetFeed {
     if (frame.type === 'snapshot') {
       this.refusal = null;
       this.filled = true;
-      if (!frame.data.resumed) this.fleet.forget();
+      // Windows of another width, because this viewer is slow or is so no longer, make another curve.
+      const width = windowWidth(frame.data.window);
+      if (!frame.data.resumed || width !== this.fleet.window_ms) this.fleet.forget();
+      this.fleet.window_ms = width;
       this.fleet.apply(frame.data.devices, null);
       this.listSoon();
       this.narrow();

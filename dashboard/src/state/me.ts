@@ -1,6 +1,8 @@
-// The name under which somebody acts here: typed once, kept by the browser. The daemon believes it.
+// The name under which somebody acts here: the one that the daemon knows them by; of somebody whom it does not ask, what
+// they typed once, which is kept by the browser and believed by the daemon.
 
 import { signal } from '@preact/signals';
+import { known } from './standing';
 
 const KEPT_AS = 'tidegate.name';
 /** The daemon's limit, in bytes; names are cut by characters, which are no more than bytes. */
@@ -18,7 +20,7 @@ export function rename(name: string): void {
 }
 
 /** As it is sent: nobody is "operator". */
-export const actor = (): string => myName.value.trim() || 'operator';
+export const actor = (): string => known()?.name ?? (myName.value.trim() || 'operator');
 
 function kept(): string {
   try {

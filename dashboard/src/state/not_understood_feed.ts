@@ -5,6 +5,7 @@ import { outcomeText, scope } from '../text/brokers';
 import { say } from '../text/say';
 import type { PuzzlingTopics, WhichMessages } from '../wire';
 import { Asking } from './asking';
+import { isOut } from './standing';
 
 /** Topics that are shown; those seen last come first. */
 export const TOPICS_SHOWN = 200;
@@ -48,7 +49,7 @@ export class NotUnderstoodFeed {
       this.at = performance.now();
       this.fault = null;
     } catch (error) {
-      this.fault = (error as Error).message;
+      if (!isOut()) this.fault = (error as Error).message;
     }
   }
 }

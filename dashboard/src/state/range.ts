@@ -83,6 +83,13 @@ export function pixelsOf(width: number): number {
   return PIXELS.findLast((step) => step <= width) ?? PIXELS[0]!;
 }
 
+/** The width of a live window by its name: `10s` → 10 000. */
+export function windowWidth(name: string): number {
+  const match = /^(\d+)(ms|s|m|h)$/.exec(name);
+  const unit = { ms: 1, s: SECOND, m: MINUTE, h: HOUR }[match?.[2] ?? 's'] ?? SECOND;
+  return Number(match?.[1] ?? 1) * unit;
+}
+
 /** A width as the query takes it: 1000 → `1s`. */
 export function widthText(ms: number): string {
   if (ms % MINUTE === 0) return `${ms / MINUTE}m`;

@@ -13,7 +13,7 @@ import { digitsOf } from '../text/precision';
 import { say } from '../text/say';
 import type { Alert, AlertEvent, FullAlert } from '../wire_alerts';
 import { Acknowledge, shortClock } from './alerts';
-import { ageOf, Fault, type Outcome, OutcomeLine, PageHead, useFeed, When } from './kit';
+import { ageOf, Fault, type Outcome, OutcomeLine, PageHead, ReadOnly, taking, useFeed, When } from './kit';
 import { Measure, Severity, stateText } from './severity';
 import { MakeSilence } from './silences';
 
@@ -50,18 +50,19 @@ export function AlertPage({ id }: { id: number }) {
           <p class={`alert-text ${it.severity}`}>{it.text || it.rule}</p>
           <div class="orders">
             {it.state === 'firing' && (
-              <button type="button" class="act" onClick={() => (asking.value = 'acknowledge')}>
+              <button type="button" class="act" onClick={() => (asking.value = 'acknowledge')} {...taking('command')}>
                 {say('alerts.acknowledge')}
               </button>
             )}
             {it.state !== 'resolved' && (
-              <button type="button" onClick={() => (asking.value = 'silence')}>
+              <button type="button" onClick={() => (asking.value = 'silence')} {...taking('command', 'all')}>
                 {say('alerts.silence_this')}
               </button>
             )}
             {it.device !== null && <a href={chartHash(it)}>{say('alerts.chart')}</a>}
             <a href={alertHistoryHash({ ...ALL_ALERTS, rule: it.rule })}>{say('alerts.same_rule')}</a>
           </div>
+          {it.state !== 'resolved' && <ReadOnly scope="command" />}
           <OutcomeLine of={outcome.value} />
           <Facts it={it} />
           <Events it={it} />

@@ -5,14 +5,15 @@ import { useState } from 'preact/hooks';
 import { alerts, alertsFeed, link } from '../app';
 import { beat } from '../beat';
 import { acknowledge } from '../link/alerts_api';
-import { ALL_ALERTS, alertHash, alertHistoryHash, type AlertFilter, alertsHash, deviceHash, rulesHash } from '../route';
+import { ALL_ALERTS, alertHash, alertHistoryHash, type AlertFilter, alertsHash, deviceHash, type Route, rulesHash, WHOLE } from '../route';
 import { ordered, SEVERITIES, since } from '../state/alerts';
 import { actor } from '../state/me';
+import { outOfReach } from '../state/standing';
 import { clock } from '../text/format';
 import { type PlainKey, say } from '../text/say';
 import type { Alert } from '../wire_alerts';
 import { Dialog } from './dialog';
-import { Field, NameField, type Outcome, OutcomeLine, PageHead, useOrder, When } from './kit';
+import { Field, NameField, type Outcome, OutcomeLine, PageHead, ReadOnly, taking, useOrder, When } from './kit';
 import { alertName, Measure, Severity, severityText, stateText } from './severity';
 
 /** Rows that are drawn before somebody asks for more. */
@@ -51,11 +52,13 @@ export function AlertsPage({ filter }: { filter: AlertFilter }) {
             type="button"
             class="act"
             onClick={() => (asking.value = picked.length > 0 ? picked : able)}
+            {...taking('command')}
           >
             {say('alerts.acknowledge_n', { n: picked.length > 0 ? picked.length : able.length })}
           </button>
         )}
       </div>
+      {able.length > 0 && <ReadOnly scope="command" />}
       <OutcomeLine of={outcome} />
       {shown.length === 0 ? (
         <Empty filter={filter} />
@@ -113,7 +116,7 @@ function openAge(): number | null {
   return alertsFeed.at === null ? null : (performance.now() - alertsFeed.at) / 1000;
 }
 
-const TABS: readonly [page: string, href: string, name: PlainKey][] = [
+const TABS: readonly [page: Route['page'], href: string, name: PlainKey][] = [
   ['alerts', alertsHash(), 'alerts.tab_open'],
   ['alert-history', alertHistoryHash(), 'alerts.tab_history'],
   ['rules', rulesHash(), 'alerts.tab_rules'],
@@ -124,7 +127,7 @@ const TABS: readonly [page: string, href: string, name: PlainKey][] = [
 export function AlertTabs({ shown }: { shown: string }) {
   return (
     <nav class="tabs" aria-label={say('alerts.tabs')}>
-      {TABS.map(([page, href, name]) => (
+      {TABS.filter(([page]) => page === shown || !WHOLE.has(page) || outOfReach() === null).map(([page, href, name]) => (
         <a key={page} href={href} {...(page === shown ? { 'aria-current': 'page' } : {})}>
           {say(name)}
         </a>
@@ -241,7 +244,7 @@ function Row({ alert, on, choose, ask }: RowProps) {
       <td role="cell" class="since">
         <When at={since(alert)} />
         {firing && (
-          <button type="button" class="small" aria-label={say('alerts.acknowledge_this', { name: alertName(alert) })} onClick={ask}>
+          <button type="button" class="small" aria-label={say('alerts.acknowledge_this', { name: alertName(alert) })} onClick={ask} {...taking('command')}>
             {say('alerts.acknowledge')}
           </button>
         )}

@@ -11,6 +11,7 @@ import { type Board, type Fault, nameFor, type Panel, SIZES, withPanel } from '.
 import { feedsFor, refsOf } from '../state/board_feed';
 import { refKey } from '../state/board';
 import { pixelsOf } from '../state/range';
+import { admissions } from '../state/standing';
 import { DEFAULT_CHARTS, sameView, spanAt } from '../state/view';
 import { say } from '../text/say';
 import { BoardGrid } from './board_grid';
@@ -20,6 +21,7 @@ import { Said } from './chart';
 import { change, chartView, crosshair, spanNow } from './charting';
 import { Choice } from './choice';
 import { saveCsv, savePicture } from './export';
+import { taking } from './kit';
 import { TimeBar } from './time_bar';
 import { useTitle } from './title';
 
@@ -42,6 +44,10 @@ export function BoardPage({ id }: { id: string }) {
     void load();
     return () => (crosshair.value = null);
   }, [id]);
+  useEffect(() => {
+    const now = loaded.peek();
+    if (typeof now === 'object' && 'failed' in now) void load();
+  }, [admissions.value]);
   const draft = drafts.value.get(id) ?? null;
   const it = loaded.value;
   if (draft !== null) return <Shown id={id} kept={draft} editing load={load} />;
@@ -196,7 +202,7 @@ function Shown({ id, kept, editing, load }: ShownProps) {
               </button>
             </>
           ) : (
-            <button type="button" onClick={() => keepDraft(id, kept)}>
+            <button type="button" onClick={() => keepDraft(id, kept)} {...taking('command', 'all')}>
               {say('charts.edit')}
             </button>
           )}

@@ -7,11 +7,13 @@ import { link } from '../app';
 import { beat } from '../beat';
 import { boardHash } from '../route';
 import { emptyBoard, nameFor, readBoardText } from '../state/board';
+import { admissions, whyNot } from '../state/standing';
 import { span } from '../text/format';
 import { say } from '../text/say';
 import { faultText, keepDraft, readKept, reasonOf, saveNew } from './board_store';
 import { Confirm } from './confirm';
 import { saveFile } from './export';
+import { ReadOnly, taking } from './kit';
 import { useTitle } from './title';
 
 export function Boards() {
@@ -32,7 +34,7 @@ export function Boards() {
   useTitle(say('charts.boards'));
   useEffect(() => {
     void ask();
-  }, []);
+  }, [admissions.value]);
 
   const attempt = async (work: () => Promise<void>): Promise<void> => {
     try {
@@ -72,9 +74,14 @@ export function Boards() {
     <div class="boards-page">
       <header class="page-head">
         <h1>{say('charts.boards')}</h1>
-        <NewBoard fault={fault} />
-        <Import take={(file) => void take(file)} />
+        {whyNot('command', 'all') === null && (
+          <>
+            <NewBoard fault={fault} />
+            <Import take={(file) => void take(file)} />
+          </>
+        )}
       </header>
+      <ReadOnly scope="command" about="all" />
       {fault.value !== '' && (
         <p class="fault" role="alert">
           {fault.value}
@@ -105,6 +112,7 @@ export function Boards() {
                 type="button"
                 aria-label={say('charts.delete_board', { name: entry.name })}
                 onClick={() => (doomed.value = entry)}
+                {...taking('command', 'all')}
               >
                 {say('common.delete')}
               </button>

@@ -8,6 +8,7 @@ import { actionDoes, actionsOf, actionWord, holdConsequence } from '../text/sink
 import { say } from '../text/say';
 import type { BreakerAction, SinkStatus } from '../wire';
 import { Confirm } from './confirm';
+import { taking } from './kit';
 
 export function BreakerControls({ sink }: { sink: SinkStatus }) {
   const asking = useSignal(false);
@@ -38,6 +39,7 @@ export function BreakerControls({ sink }: { sink: SinkStatus }) {
             aria-label={say('sinks.action_of', { action: actionWord(action), sink: sink.name })}
             title={say('sinks.action_title', { action: actionWord(action), does: actionDoes(action) })}
             onClick={() => (action === 'hold' ? (asking.value = true) : void act(action))}
+            {...taking('admin', 'all')}
           >
             {actionWord(action)}
           </button>

@@ -6,13 +6,14 @@ import { beat } from '../beat';
 import { cancel, commands as askCommands, send } from '../link/devices_api';
 import { EXAMPLE, typedJson } from '../state/documents';
 import { actor } from '../state/me';
+import { whyNot } from '../state/standing';
 import { COMMAND_LEVELS, isOpen } from '../text/devices';
 import { say } from '../text/say';
 import type { Command, Delivery } from '../wire_devices';
 import { Heads } from './alerts';
 import { DesiredConfiguration } from './desired';
 import { Lamp } from './instruments';
-import { Age, ageOf, Fault, Field, NameField, OutcomeLine, useFeed, useOrder, When } from './kit';
+import { Age, ageOf, Fault, Field, NameField, OutcomeLine, ReadOnly, taking, useFeed, useKept, useOrder, When } from './kit';
 import { Told } from './told';
 
 const SHOWN = 20;
@@ -44,10 +45,13 @@ function Sent({ id }: { id: string }) {
         <h2 id="commands">{say('devices.commands')}</h2>
         <Age age_s={ageOf(feed)} />
       </header>
-      <details class="make">
-        <summary>{say('devices.command_new')}</summary>
-        <Make id={id} known={[...new Set((page?.commands ?? []).map(({ name }) => name))]} sent={() => setOpen(true)} />
-      </details>
+      <ReadOnly scope="command" />
+      {whyNot('command') === null && (
+        <details class="make">
+          <summary>{say('devices.command_new')}</summary>
+          <Make id={id} known={[...new Set((page?.commands ?? []).map(({ name }) => name))]} sent={() => setOpen(true)} />
+        </details>
+      )}
       <Fault of={feed} />
       <OutcomeLine of={outcome} />
       {page !== null && page.commands.length === 0 && <p class="empty">{say('devices.commands_none')}</p>}
@@ -96,13 +100,6 @@ function Sent({ id }: { id: string }) {
   );
 }
 
-/** What was last known of the same thing, while it is asked for anew. */
-function useKept<Answer>(value: Answer | null, about: string): Answer | null {
-  const [kept] = useState<{ about: string; value: Answer | null }>(() => ({ about, value }));
-  if (value !== null || kept.about !== about) Object.assign(kept, { about, value });
-  return kept.value;
-}
-
 function Row({ command, busy, cancel: stop }: { command: Command; busy: boolean; cancel: () => void }) {
   const open = isOpen(command.state);
   return (
@@ -136,7 +133,7 @@ function Row({ command, busy, cancel: stop }: { command: Command; busy: boolean;
       </td>
       <td role="cell" class="end">
         {open && (
-          <button type="button" class="small" aria-disabled={busy} aria-label={say('devices.command_cancel_this', { name: command.name })} onClick={stop}>
+          <button type="button" class="small" aria-disabled={busy} aria-label={say('devices.command_cancel_this', { name: command.name })} onClick={stop} {...taking('command')}>
             {say('devices.command_cancel')}
           </button>
         )}

@@ -2,11 +2,13 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { link } from '../app';
-import { beat } from '../beat';
+import { beat, stir } from '../beat';
 import { ApiError, deadLetterText, replayOrDrop } from '../link/api';
 import { deadLettersHash, deviceHash } from '../route';
+import { Asking } from '../state/asking';
 import { outcomeText } from '../state/dead_letters_feed';
 import { exactClock, type FullLetter, letterOf, type Reading, type Written } from '../state/readings';
+import { isOut } from '../state/standing';
 import { clock } from '../text/format';
 import { samplesText } from '../text/sinks';
 import { say } from '../text/say';
@@ -15,7 +17,6 @@ import { useTitle } from './title';
 
 /** Readings that are shown; more would only be scrolled past. */
 const READINGS_SHOWN = 500;
-const INTERVAL_MS = 2000;
 
 type Known =
   | { kind: 'asking' }
@@ -27,18 +28,12 @@ type Known =
 function useLetter(id: number): Known {
   const [known, setKnown] = useState<Known>({ kind: 'asking' });
   useEffect(() => {
-    let closed = false;
-    const ask = async (): Promise<void> => {
-      const found = await look(id);
-      if (!closed) setKnown(found);
-    };
     setKnown({ kind: 'asking' });
-    void ask();
-    const timer = window.setInterval(() => document.hidden || void ask(), INTERVAL_MS);
-    return () => {
-      closed = true;
-      window.clearInterval(timer);
-    };
+    const asking = new Asking(async () => {
+      const found = await look(id);
+      setKnown((before) => (isOut() && before.kind === 'here' ? before : found));
+    }, stir);
+    return () => asking.close();
   }, [id]);
   return known;
 }

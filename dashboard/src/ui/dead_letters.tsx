@@ -12,7 +12,7 @@ import { scope, totalsText } from '../text/sinks';
 import { say } from '../text/say';
 import type { DeadLetter, DeadLetters as Page, Which } from '../wire';
 import { Confirm } from './confirm';
-import { Age, ageOf } from './kit';
+import { Age, ageOf, ReadOnly, taking } from './kit';
 import { useTitle } from './title';
 
 export function DeadLetters({ sink, after }: { sink: string | null; after: number | null }) {
@@ -50,6 +50,7 @@ export function DeadLetters({ sink, after }: { sink: string | null; after: numbe
       {feed !== null && page !== null && (
         <>
           {page.totals.letters > 0 && <Orders feed={feed} held={page.totals.letters} />}
+          {page.totals.letters > 0 && <ReadOnly scope="admin" about="all" />}
           <Outcome feed={feed} />
           {page.letters.length === 0 ? <Empty sink={sink} after={after} /> : <Table feed={feed} page={page} />}
           <Paging page={page} sink={sink} after={after} />
@@ -112,10 +113,10 @@ export function OrderButtons({ which, held, order }: OrderButtonsProps) {
   };
   return (
     <>
-      <button type="button" aria-disabled={busy.value} title={say('letters.replay_title')} onClick={() => void give('replay')}>
+      <button type="button" aria-disabled={busy.value} title={say('letters.replay_title')} onClick={() => void give('replay')} {...taking('admin', 'all')}>
         {say('letters.replay', { what })}
       </button>
-      <button type="button" aria-disabled={busy.value} title={say('letters.drop_title')} onClick={() => (asking.value = true)}>
+      <button type="button" aria-disabled={busy.value} title={say('letters.drop_title')} onClick={() => (asking.value = true)} {...taking('admin', 'all')}>
         {say('letters.drop', { what })}
       </button>
       {asking.value && (

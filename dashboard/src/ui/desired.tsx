@@ -9,7 +9,7 @@ import { say } from '../text/say';
 import type { Desired } from '../wire_devices';
 import { Dialog } from './dialog';
 import { Lamp } from './instruments';
-import { Age, ageOf, Fault, Field, NameField, OutcomeLine, useFeed, useOrder, When } from './kit';
+import { Age, ageOf, Fault, Field, NameField, OutcomeLine, taking, useFeed, useOrder, When } from './kit';
 
 const EVERY_MS = 5000;
 
@@ -25,7 +25,7 @@ export function DesiredConfiguration({ id }: { id: string }) {
       <header>
         <h2 id="desired">{say('devices.desired')}</h2>
         {feed?.missing !== true && <Age age_s={ageOf(feed)} />}
-        <button type="button" class="small" aria-label={say('devices.desired_edit_this')} onClick={() => (editing.value = true)}>
+        <button type="button" class="small" aria-label={say('devices.desired_edit_this')} onClick={() => (editing.value = true)} {...taking('command')}>
           {say('devices.desired_edit')}
         </button>
       </header>

@@ -22,6 +22,7 @@ import { Said } from './chart';
 import { chartView, crosshair, spanNow } from './charting';
 import { saveCsv, savePicture } from './export';
 import { Lamp } from './instruments';
+import { taking } from './kit';
 import { Panel, useWide } from './panel';
 import { TimeBar } from './time_bar';
 import { useTitle } from './title';
@@ -79,7 +80,7 @@ function SaveAsBoard({ id, feed }: { id: string; feed: DeviceFeed | null }) {
   };
   return (
     <>
-      <button type="button" class="choice" disabled={feed === null || feed.traces.size === 0} onClick={() => void save()}>
+      <button type="button" class="choice" disabled={feed === null || feed.traces.size === 0} onClick={() => void save()} {...taking('command', 'all')}>
         {say('charts.save_board')}
       </button>
       {fault.value !== '' && (

@@ -18,7 +18,7 @@ import { Fact } from './alert';
 import { shortClock } from './alerts';
 import { Dialog } from './dialog';
 import { Lamp } from './instruments';
-import { Age, ageOf, Fault, Field, type Outcome, OutcomeLine, useFeed, useOrder, When } from './kit';
+import { Age, ageOf, Fault, Field, type Outcome, OutcomeLine, taking, useFeed, useOrder, When } from './kit';
 import { drawCurve } from './sparkline';
 
 const EVERY_MS = 5000;
@@ -37,7 +37,7 @@ export function DeviceFacts({ id }: { id: string }) {
       <header>
         <h2 id="facts">{say('devices.facts')}</h2>
         <Age age_s={ageOf(feed)} />
-        <button type="button" class="small" aria-label={say('devices.edit_this', { name: id })} onClick={() => (editing.value = true)}>
+        <button type="button" class="small" aria-label={say('devices.edit_this', { name: id })} onClick={() => (editing.value = true)} {...taking('command')}>
           {say('devices.edit')}
         </button>
       </header>
@@ -57,6 +57,7 @@ export function DeviceFacts({ id }: { id: string }) {
                 return say('devices.accepted', { n: 1 });
               })
             }
+            {...taking('command')}
           >
             {say('devices.accept')}
           </button>

@@ -10,7 +10,7 @@ import { say } from '../text/say';
 import type { DeviceInfo } from '../wire';
 import { Heads, Tick } from './alerts';
 import { Lamp } from './instruments';
-import { ageOf, Fault, OutcomeLine, PageHead, useFeed, useOrder, When } from './kit';
+import { ageOf, Fault, OutcomeLine, PageHead, ReadOnly, taking, useFeed, useOrder, When } from './kit';
 
 const EVERY_MS = 5000;
 /** Rows that are drawn before somebody asks for more. */
@@ -46,11 +46,12 @@ export function Inbox() {
       <div class="toolbar">
         <p class="said">{say('devices.inbox_means')}</p>
         {all.length > 0 && (
-          <button type="button" class="act" aria-disabled={busy} onClick={() => take(which)}>
+          <button type="button" class="act" aria-disabled={busy} onClick={() => take(which)} {...taking('command')}>
             {say('devices.accept_n', { n: which.length })}
           </button>
         )}
       </div>
+      <ReadOnly scope="command" />
       <OutcomeLine of={outcome} />
       {feed?.value != null && all.length === 0 && <p class="empty">{say('devices.inbox_none')}</p>}
       {all.length > 0 && (
@@ -123,7 +124,7 @@ function Row({ device, on, choose, take }: RowProps) {
       <td role="cell" data-name={say('devices.protocol')}>{device.protocol ?? UNKNOWN}</td>
       <td role="cell" data-name={say('devices.series')}>{count(device.series)}</td>
       <td role="cell" class="end">
-        <button type="button" class="small" aria-label={say('devices.accept_this', { name: device.id })} onClick={take}>
+        <button type="button" class="small" aria-label={say('devices.accept_this', { name: device.id })} onClick={take} {...taking('command')}>
           {say('devices.accept')}
         </button>
       </td>

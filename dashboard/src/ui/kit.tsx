@@ -6,8 +6,11 @@ import { link } from '../app';
 import { stir } from '../beat';
 import { Feed } from '../state/feed';
 import { myName, NAME_MAX, rename } from '../state/me';
+import { type About, known, whyNot } from '../state/standing';
 import { clock, span } from '../text/format';
 import { say } from '../text/say';
+import type { Scope } from '../wire_access';
+import { Lamp } from './instruments';
 import { useTitle } from './title';
 
 /** A question that is asked again and again while the component is shown; `about` begins it anew. */
@@ -101,8 +104,10 @@ export function Field({ name, hint, error, wide, children }: FieldProps) {
   );
 }
 
-/** Who acts. */
+/** Who acts: as they are known to the daemon, or as they say. */
 export function NameField() {
+  const session = known();
+  if (session !== null) return <p class="field said">{say('access.you_act', { name: session.name })}</p>;
   return (
     <Field name={say('common.your_name')} hint={say('common.your_name_hint')}>
       {(tie) => (
@@ -118,6 +123,30 @@ export function NameField() {
       )}
     </Field>
   );
+}
+
+/** For a button that takes a right: who lacks it cannot press it, and reads why. */
+export function taking(scope: Scope, about?: About): { disabled?: true; title?: string } {
+  const why = whyNot(scope, about);
+  return why === null ? {} : { disabled: true, title: why };
+}
+
+/** Says that there is nothing to be done here by who looks, and why. */
+export function ReadOnly({ scope, about }: { scope: Scope; about?: About }) {
+  const why = whyNot(scope, about);
+  if (why === null) return null;
+  return (
+    <p class="read-only said">
+      <Lamp level="off" /> <strong>{say('access.read_only')}</strong> {why}
+    </p>
+  );
+}
+
+/** What was last known of the same thing, while it is asked for anew. */
+export function useKept<Answer>(value: Answer | null, about: string): Answer | null {
+  const [kept] = useState<{ about: string; value: Answer | null }>(() => ({ about, value }));
+  if (value !== null || kept.about !== about) Object.assign(kept, { about, value });
+  return kept.value;
 }
 
 export interface Outcome {

@@ -6,6 +6,7 @@ import { beat, stir } from '../beat';
 import { ApiError, quarantined } from '../link/api';
 import { notUnderstoodHash } from '../route';
 import { Asking } from '../state/asking';
+import { isOut } from '../state/standing';
 import { ordered } from '../state/not_understood_feed';
 import { hexLines } from '../text/brokers';
 import { bytes, clock } from '../text/format';
@@ -29,7 +30,10 @@ function useMessage(id: number): Known {
   const [known, setKnown] = useState<Known>({ kind: 'asking' });
   useEffect(() => {
     setKnown({ kind: 'asking' });
-    const asking = new Asking(async () => setKnown(await look(id)), stir);
+    const asking = new Asking(async () => {
+      const found = await look(id);
+      setKnown((before) => (isOut() && before.kind === 'here' ? before : found));
+    }, stir);
     return () => asking.close();
   }, [id]);
   return known;

@@ -3,7 +3,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { alerts, route } from '../app';
 import { beat } from '../beat';
-import { alertsHash, deadLettersHash, DEFAULT_VIEW, fleetHash, notUnderstoodHash, type Route } from '../route';
+import { alertsHash, deadLettersHash, DEFAULT_VIEW, fleetHash, notUnderstoodHash, type Route, WHOLE } from '../route';
+import { outOfReach } from '../state/standing';
 import { count } from '../text/format';
 import { type PlainKey, say } from '../text/say';
 import { Lamp } from './instruments';
@@ -12,7 +13,7 @@ interface Entry {
   name: PlainKey;
   href: string;
   /** The pages that it stands for. */
-  pages: readonly string[];
+  pages: readonly Route['page'][];
 }
 
 const ENTRIES: readonly Entry[] = [
@@ -33,7 +34,7 @@ export function Nav() {
   }, [shown]);
   return (
     <nav ref={bar} class="nav" aria-label={say('page.nav')}>
-      {ENTRIES.map(({ name, href, pages }) => (
+      {ENTRIES.filter(({ pages }) => outOfReach() === null || !pages.every((page) => WHOLE.has(page))).map(({ name, href, pages }) => (
         <a key={name} href={href} {...(pages.includes(shown) ? { 'aria-current': 'page' } : {})}>
           {say(name)}
           {name === 'page.alerts' && <AlertsBadge />}

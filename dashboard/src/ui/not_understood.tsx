@@ -13,7 +13,7 @@ import { say } from '../text/say';
 import type { PuzzlingTopic, WhichMessages } from '../wire';
 import { Confirm } from './confirm';
 import { Copyable } from './copy';
-import { Age, ageOf } from './kit';
+import { Age, ageOf, ReadOnly, taking } from './kit';
 import { useTitle } from './title';
 
 export function NotUnderstood({ bridge }: { bridge: string | null }) {
@@ -59,6 +59,7 @@ export function NotUnderstood({ bridge }: { bridge: string | null }) {
               />
             </div>
           )}
+          {known.topics.length > 0 && <ReadOnly scope="admin" about="all" />}
           <p class={`outcome ${feed.outcome?.ok === false ? 'fault' : ''}`} role="status">
             {feed.outcome?.text}
           </p>
@@ -123,10 +124,11 @@ export function MessageOrders({ which, held, order }: MessageOrdersProps) {
         aria-disabled={busy.value || held === 0}
         title={say('puzzles.replay_title')}
         onClick={() => void (held > 0 && give('replay'))}
+        {...taking('admin', 'all')}
       >
         {say('puzzles.replay', { what })}
       </button>
-      <button type="button" aria-disabled={busy.value} title={say('puzzles.drop_title')} onClick={() => (asking.value = true)}>
+      <button type="button" aria-disabled={busy.value} title={say('puzzles.drop_title')} onClick={() => (asking.value = true)} {...taking('admin', 'all')}>
         {say('puzzles.drop', { what })}
       </button>
       {asking.value && (

@@ -11,7 +11,7 @@ import { AlertTabs, Heads, shortClock, Tick } from './alerts';
 import { Confirm } from './confirm';
 import { Lamp } from './instruments';
 import { Told } from './told';
-import { ageOf, Fault, OutcomeLine, PageHead, useFeed, useOrder, When } from './kit';
+import { ageOf, Fault, OutcomeLine, PageHead, ReadOnly, taking, useFeed, useOrder, When } from './kit';
 
 export function Notifications() {
   beat.value;
@@ -24,6 +24,7 @@ export function Notifications() {
         <AlertTabs shown="notifications" />
       </PageHead>
       <Fault of={feed} />
+      <ReadOnly scope="admin" about="all" />
       <OutcomeLine of={outcome} />
       {told !== null && (
         <>
@@ -117,7 +118,7 @@ function ChannelRow({ channel, busy, test }: { channel: Channel; busy: boolean; 
         {channel.last_sent_at === null ? say('alerts.channel_never') : <When at={channel.last_sent_at} />}
       </td>
       <td role="cell" class="end">
-        <button type="button" class="small" aria-disabled={busy} aria-label={say('alerts.channel_test_this', { name: channel.name })} onClick={test}>
+        <button type="button" class="small" aria-disabled={busy} aria-label={say('alerts.channel_test_this', { name: channel.name })} onClick={test} {...taking('admin', 'all')}>
           {say('alerts.channel_test')}
         </button>
       </td>
@@ -142,10 +143,10 @@ function Lost({ letters, order }: LostProps) {
   return (
     <>
       <div class="orders">
-        <button type="button" onClick={() => void give('retry')}>
+        <button type="button" onClick={() => void give('retry')} {...taking('admin', 'all')}>
           {say('alerts.lost_retry_n', { n })}
         </button>
-        <button type="button" onClick={() => (dropping.value = true)}>
+        <button type="button" onClick={() => (dropping.value = true)} {...taking('admin', 'all')}>
           {say('alerts.lost_drop_n', { n })}
         </button>
       </div>

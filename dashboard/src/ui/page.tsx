@@ -2,10 +2,11 @@
 // page itself.
 
 import { useEffect } from 'preact/hooks';
-import { link, route } from '../app';
+import { begun, link, route } from '../app';
 import { beat } from '../beat';
-import type { Route } from '../route';
+import { type Route, WHOLE } from '../route';
 import { denied } from '../link/http';
+import { outOfReach } from '../state/standing';
 import { languageTag } from '../text/language';
 import { say } from '../text/say';
 import { AlertPage } from './alert';
@@ -17,6 +18,8 @@ import { DeadLetterPage } from './dead_letter';
 import { DeadLetters } from './dead_letters';
 import { Device } from './device';
 import { Inbox } from './inbox';
+import { PageHead } from './kit';
+import { Ended, Threshold } from './login';
 import { MessagePage } from './message';
 import { Nav } from './nav';
 import { NotUnderstood } from './not_understood';
@@ -35,6 +38,7 @@ export function Page() {
   useEffect(() => {
     document.documentElement.lang = tag;
   }, [tag]);
+  if (!begun.value) return <Threshold />;
   return (
     <>
       <a class="skip" href="#main" onClick={focusMain}>
@@ -44,10 +48,20 @@ export function Page() {
       <Nav />
       <Outdated />
       <Denied />
+      <Ended />
       <main id="main" tabIndex={to.page === 'pipeline' ? 0 : -1} class={link.lost_s() === null ? '' : 'aged'}>
-        <Shown to={to} />
+        {WHOLE.has(to.page) && outOfReach() !== null ? <OutOfReach /> : <Shown to={to} />}
       </main>
     </>
+  );
+}
+
+function OutOfReach() {
+  return (
+    <div class="out-of-reach">
+      <PageHead title={say('access.out_of_reach')} age_s={0} />
+      <p class="empty">{outOfReach()}</p>
+    </div>
   );
 }
 
@@ -112,11 +126,10 @@ function Outdated() {
 
 /** The daemon does not tell this viewer what it asks for: what is shown may be old, and stays so. */
 function Denied() {
-  const why = denied.value;
-  if (why === null) return null;
+  if (!denied.value) return null;
   return (
-    <div class="banner" role="alert" data-denied={why}>
-      <strong>{why === 'login' ? say('page.denied_login') : say('page.denied_right')}</strong>
+    <div class="banner" role="alert" data-denied>
+      <strong>{say('page.denied_right')}</strong>
       <span>{say('page.denied_stale')}</span>
       <button type="button" onClick={() => location.reload()}>
         {say('page.reload')}

@@ -9,13 +9,14 @@ import { ALL_ALERTS, alertsHash, rulesHash } from '../route';
 import { SEVERITIES } from '../state/alerts';
 import { faultsOf } from '../state/faults';
 import { bodyOf, conditionOf, type Draft, draftOf, type FieldName, fieldsOf, KINDS, NotANumber, RULE_FIELDS, SHAPES, TROUBLES } from '../state/rule_draft';
+import { whyNot } from '../state/standing';
 import { count } from '../text/format';
 import { isKey, type PlainKey, say } from '../text/say';
 import type { DaemonTrouble, Rule, RuleBody, RuleKind } from '../wire_alerts';
 import { AlertTabs, Heads } from './alerts';
 import { Confirm } from './confirm';
 import { Dialog } from './dialog';
-import { ageOf, Fault, Field, OutcomeLine, PageHead, useFeed, useOrder } from './kit';
+import { ageOf, Fault, Field, OutcomeLine, PageHead, ReadOnly, taking, useFeed, useOrder } from './kit';
 import { Severity, severityText } from './severity';
 
 const EVERY_MS = 5000;
@@ -36,10 +37,11 @@ export function Rules({ edit }: { edit: string | null }) {
       <Fault of={feed} />
       <div class="toolbar">
         <OutcomeLine of={outcome} />
-        <a class="act" href={rulesHash('')}>
+        <button type="button" class="act" onClick={() => (location.hash = rulesHash(''))} {...taking('admin', 'all')}>
           {say('rules.new')}
-        </a>
+        </button>
       </div>
+      <ReadOnly scope="admin" about="all" />
       {list !== null && list.length === 0 && <p class="empty">{say('rules.none')}</p>}
       {list !== null && list.length > 0 && (
         <table class="grid rules" role="table">
@@ -119,7 +121,7 @@ function Row({ rule, drop }: { rule: Rule; drop: () => void }) {
       <td role="cell" data-name={say('rules.source')}>{say(`rules.source_${rule.source}`)}</td>
       <td role="cell" class="end">
         {own && (
-          <button type="button" class="small" aria-label={say('rules.delete_this', { name: rule.name })} onClick={drop}>
+          <button type="button" class="small" aria-label={say('rules.delete_this', { name: rule.name })} onClick={drop} {...taking('admin', 'all')}>
             {say('rules.delete')}
           </button>
         )}
@@ -145,7 +147,8 @@ function Editor({ rule, taken, leave, save }: EditorProps) {
   const [faults, setFaults] = useState<Record<string, string>>({});
   const { busy, outcome, give } = useOrder();
   const isNew = rule.name === '';
-  const fixed = rule.source !== 'page';
+  const own = rule.source === 'page';
+  const fixed = !own || whyNot('admin', 'all') !== null;
   const set = (change: Partial<Draft>): void => setDraft({ ...draft, ...change });
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -166,7 +169,8 @@ function Editor({ rule, taken, leave, save }: EditorProps) {
   };
   return (
     <Dialog title={isNew ? say('rules.new') : say('rules.edit', { name: rule.name })} leave={leave} wide>
-      {fixed && <p class="said">{say(`rules.read_only_${rule.source as 'file' | 'built-in'}`)}</p>}
+      {!own && <p class="said">{say(`rules.read_only_${rule.source as 'file' | 'built-in'}`)}</p>}
+      {own && <ReadOnly scope="admin" about="all" />}
       <form class="fields" onSubmit={(event) => void submit(event)}>
         <Field name={say('rules.name')} hint={say('rules.name_hint')} error={faults['name']}>
           {(tie) => (

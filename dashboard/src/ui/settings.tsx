@@ -9,8 +9,12 @@ import { rollups } from '../text/sinks';
 import { rereadTheme } from '../theme';
 import { chooseTheme, THEME_CHOICES, type ThemeChoice, themeChoice } from '../theme_choice';
 import type { Status } from '../wire';
+import { known, whyNot } from '../state/standing';
 import { Fact } from './alert';
-import { Field, NameField, PageHead } from './kit';
+import { shortClock } from './alerts';
+import { howText, Keys, Trail } from './keys';
+import { Field, NameField, PageHead, When } from './kit';
+import { LogOut } from './login';
 
 export function Settings() {
   beat.value;
@@ -49,6 +53,7 @@ export function Settings() {
             <NameField />
           </div>
         </section>
+        <You />
         <section class="card" aria-labelledby="docs">
           <h2 id="docs">{say('settings.docs')}</h2>
           <p class="said">{say('settings.docs_hint')}</p>
@@ -61,8 +66,34 @@ export function Settings() {
           </dl>
         </section>
         {now !== null && <Daemon now={now} />}
+        {known() !== null && whyNot('admin', 'all') === null && (
+          <>
+            <Keys />
+            <Trail />
+          </>
+        )}
       </div>
     </div>
+  );
+}
+
+/** Who the daemon takes this page for; nothing where nobody is asked. */
+function You() {
+  const session = known();
+  if (session === null) return null;
+  const { name, scopes, devices, how, expires_at } = session;
+  return (
+    <section class="card you" aria-labelledby="you">
+      <h2 id="you">{say('access.you')}</h2>
+      <dl class="facts">
+        <Fact name={say('access.name')}>{name}</Fact>
+        <Fact name={say('access.scopes')}>{scopes.join(', ')}</Fact>
+        <Fact name={say('access.devices')}>{devices.join(', ')}</Fact>
+        <Fact name={say('access.how_known')}>{howText(how)}</Fact>
+        <Fact name={say('access.until')}>{expires_at === null ? say('access.no_end') : <>{shortClock(expires_at)} (<When at={expires_at} />)</>}</Fact>
+      </dl>
+      {how === 'session' && <LogOut />}
+    </section>
   );
 }
 
@@ -75,6 +106,7 @@ function wearTheme(choice: ThemeChoice): void {
 const DOCS: readonly [path: string, about: PlainKey][] = [
   ['README.md', 'settings.doc_readme'],
   ['docs/dashboard.md', 'settings.doc_dashboard'],
+  ['docs/access.md', 'settings.doc_access'],
   ['docs/alerts.md', 'settings.doc_alerts'],
   ['docs/devices.md', 'settings.doc_devices'],
   ['docs/http.md', 'settings.doc_http'],

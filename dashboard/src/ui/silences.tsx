@@ -13,7 +13,7 @@ import { say } from '../text/say';
 import type { Severity, Silence } from '../wire_alerts';
 import { AlertTabs, Heads, shortClock } from './alerts';
 import { Dialog } from './dialog';
-import { ageOf, Fault, Field, NameField, type Outcome, OutcomeLine, PageHead, useFeed, useOrder } from './kit';
+import { ageOf, Fault, Field, NameField, type Outcome, OutcomeLine, PageHead, ReadOnly, taking, useFeed, useOrder } from './kit';
 import { severityText } from './severity';
 
 export function Silences() {
@@ -32,10 +32,11 @@ export function Silences() {
       <Fault of={feed} />
       <div class="toolbar">
         <p class="said">{say('alerts.silences_mean')}</p>
-        <button type="button" class="act" onClick={() => (making.value = true)}>
+        <button type="button" class="act" onClick={() => (making.value = true)} {...taking('command', 'all')}>
           {say('alerts.silence_new')}
         </button>
       </div>
+      <ReadOnly scope="command" about="all" />
       <OutcomeLine of={outcome ?? made.value} />
       {feed?.value != null && list.length === 0 && <p class="empty">{say('alerts.silence_none')}</p>}
       {list.length > 0 && (
@@ -70,6 +71,7 @@ export function Silences() {
                         return say('alerts.silence_ended');
                       })
                     }
+                    {...taking('command', 'all')}
                   >
                     {say('alerts.silence_end')}
                   </button>

@@ -18,7 +18,7 @@ export function Strip() {
   beat.value;
   const open = useSignal(false);
   const now = status.value;
-  const silence = link.silence_s();
+  const age = link.age_s();
   const state = link.state.value;
   const lost = link.lost_s();
   const verdict = judge.verdict(now, lost);
@@ -30,7 +30,7 @@ export function Strip() {
         </svg>
         <span>Tidegate</span>
       </a>
-      <LinkLamp state={state} silence={silence} />
+      <LinkLamp state={state} told={age} />
       <p class={`verdict ${verdict.level}`} role="status" title={titleOf(now)}>
         <Lamp level={verdict.level} />
         <span>{verdict.text}</span>
@@ -58,18 +58,18 @@ function titleOf(now: Status | null): string {
 }
 
 /** The state of the link in a word, and the age of the data, ticking. */
-function LinkLamp({ state, silence }: { state: LinkState; silence: number | null }) {
-  const [level, word] = linkWord(state, silence);
+function LinkLamp({ state, told }: { state: LinkState; told: number | null }) {
+  const [level, word] = linkWord(state, told);
   const behind = status.value?.live.lag_s ?? 0;
-  const age = silence === null ? null : silence + behind;
+  const age = told === null ? null : told + behind;
   return (
-    <div class={`link ${level}`} data-link={state.kind}>
+    <div class={`link ${level}`} data-link={state.kind} data-slowed={slowed()}>
       <Lamp level={level} />
       <div>
         <strong>{word}</strong>
         <span class="age" title={say('strip.data_title')}>
           {say('strip.data_old', { span: age === null ? UNKNOWN : span(age) })}
-          {slowed.value > 1 && say('strip.slowed', { n: slowed.value })}
+          {slowed() > 1 && say('strip.slowed', { n: slowed() })}
         </span>
       </div>
       {state.kind === 'waiting' && (
@@ -81,18 +81,20 @@ function LinkLamp({ state, silence }: { state: LinkState; silence: number | null
   );
 }
 
-function linkWord(state: LinkState, silence: number | null): [Level | 'off', string] {
+function linkWord(state: LinkState, age: number | null): [Level | 'off', string] {
   switch (state.kind) {
     case 'live':
-      return (silence ?? 0) < STALE_S ? ['well', say('strip.link_live')] : ['watch', say('strip.link_stale')];
+      return (age ?? 0) < STALE_S ? ['well', say('strip.link_live')] : ['watch', say('strip.link_stale')];
     case 'connecting':
-      return silence === null ? ['off', say('strip.link_connecting')] : ['bad', say('strip.link_reconnecting')];
+      return age === null ? ['off', say('strip.link_connecting')] : ['bad', say('strip.link_reconnecting')];
     case 'waiting': {
       const seconds = Math.ceil((state.retryAt - performance.now()) / 1000);
       return ['bad', seconds > 0 ? say('strip.link_reconnecting_in', { n: seconds }) : say('strip.link_reconnecting')];
     }
     case 'asleep':
       return ['off', say('strip.link_asleep')];
+    case 'barred':
+      return ['bad', say('strip.link_barred')];
   }
 }
 

@@ -37,9 +37,9 @@ pub(super) enum Said {
 
 impl Device {
     /// Connects and greets.
-    pub async fn connect(url: &str) -> Result<Device, String> {
+    pub async fn connect(url: &str, token: Option<&str>) -> Result<Device, String> {
         let name = format!("tidegate-drill-{:08x}", rand::random::<u32>());
-        let socket = connect(url).await.map_err(|error| format!("{url}: {error}"))?;
+        let socket = connect(url, token).await.map_err(|error| format!("{url}: {error}"))?;
         let mut device = Device { name, socket, seq: 0, sent: Vec::new() };
         let hello = encode_hello(&Hello {
             client: device.name.clone(),

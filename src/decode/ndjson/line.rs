@@ -1,7 +1,7 @@
 //! One line: its JSON.
 
-use super::LineFaultKind;
 use crate::decode::fault::{Counted, FaultKind};
+use crate::decode::lines::LineFaultKind;
 use crate::decode::{Content, Reading, Stamp, Value};
 use crate::model::Keep;
 use crate::wire::Limits;
@@ -17,6 +17,11 @@ pub(super) fn reading<'a>(
     limits: &Limits,
     stamp: &Stamp<'a>,
 ) -> Result<Reading<'a>, LineFaultKind> {
+    // An array would be taken for the fields in their order.
+    if line.trim_ascii_start().starts_with(b"[") {
+        let what = "a line is an object".to_owned();
+        return Err(LineFaultKind::Json { column: 1, what });
+    }
     let Line { device, time, tags, values, units } =
         serde_json::from_slice(line).map_err(|error| json_fault(&error))?;
     let count = |what, count: usize, max| match count <= max {

@@ -1,13 +1,14 @@
 use super::*;
-use crate::decode::{Upstream, batch, encode, upstream};
-use crate::model::{Timestamp, Values};
+use crate::decode::{LINE_FAULTS_MAX, Upstream, batch, encode, upstream};
+use crate::model::{Reach, Timestamp, Values};
+use crate::wire::RefusalCode;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_800_000_000_000_000_000;
 const STAMP: Stamp<'_> = Stamp { received_at: Timestamp(NOW), booted_at: None, client: "client" };
 
 fn read(body: &str) -> Lines {
-    ndjson(body.as_bytes(), &Limits::default(), &STAMP)
+    ndjson(body.as_bytes(), &Limits::default(), &STAMP, &Reach::all())
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn each_fault_of_a_line_is_told_and_the_others_enter() {
         assert_eq!((fault.line, fault.kind.code()), (2, code), "{bad}: {}", fault.kind);
         assert!(fault.kind.to_string().contains(message), "{bad}: {}", fault.kind);
     }
-    let lines = ndjson(b"{\"values\":{\"\xff\":1}}", &Limits::default(), &STAMP);
+    let lines = ndjson(b"{\"values\":{\"\xff\":1}}", &Limits::default(), &STAMP, &Reach::all());
     assert_eq!(lines.faults[0].kind.code(), Malformed);
 }
 
@@ -89,7 +90,7 @@ fn limits_apply_line_by_line() {
         ..Limits::default()
     };
     let check = |body: &str, accepted: usize, code: Option<RefusalCode>| {
-        let lines = ndjson(body.as_bytes(), &limits, &STAMP);
+        let lines = ndjson(body.as_bytes(), &limits, &STAMP, &Reach::all());
         assert_eq!(lines.accepted, accepted, "{body}");
         assert_eq!(lines.faults.first().map(|fault| fault.kind.code()), code, "{body}");
         assert!(lines.batch.tables().all(|table| table.times().len() <= 2));
@@ -126,7 +127,7 @@ fn lines_survive_the_canonical_encoding() {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let lines = ndjson(&body, &Limits::default(), &STAMP);
+        let lines = ndjson(&body, &Limits::default(), &STAMP, &Reach::all());
         prop_assert_eq!(lines.faults.len(), lines.refused.min(LINE_FAULTS_MAX));
     }
 
@@ -134,7 +135,16 @@ proptest! {
     fn json_like_bytes_never_panic(
         body in r#"(\{|\}|"|:|,|\[|\]|values|device|time|tags|units|a|1|\.5|e9|null|true|\\u00|\n){0,60}"#,
     ) {
-        let lines = ndjson(body.as_bytes(), &Limits::default(), &STAMP);
+        let lines = ndjson(body.as_bytes(), &Limits::default(), &STAMP, &Reach::all());
         prop_assert_eq!(lines.accepted == 0, lines.batch.samples() == 0);
     }
+}
+
+#[test]
+fn lines_of_devices_out_of_reach_are_told_and_the_others_enter() {
+    let reach = Reach::new(&["pump-*".to_owned()]).unwrap();
+    let body = b"{\"device\":\"pump-1\",\"values\":{\"t\":1}}\n{\"device\":\"fan-1\",\"values\":{\"t\":1}}";
+    let lines = ndjson(body, &Limits::default(), &STAMP, &reach);
+    assert_eq!((lines.accepted, lines.refused, lines.faults[0].line), (1, 1, 2));
+    assert_eq!(lines.faults[0].kind.code(), RefusalCode::Forbidden);
 }

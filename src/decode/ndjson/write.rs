@@ -142,7 +142,7 @@ mod tests {
                 text.push(b'\n');
             }
             let stamp = Stamp { received_at: Timestamp(0), booted_at: None, client: "nobody" };
-            let lines = ndjson(&text, &Limits::READ_BACK, &stamp);
+            let lines = ndjson(&text, &Limits::READ_BACK, &stamp, &crate::model::Reach::all());
             prop_assert_eq!(lines.refused, 0, "{:?}", lines.faults);
             prop_assert_eq!(samples(&lines.batch), samples(&batch));
         }

@@ -160,6 +160,11 @@ impl Bridge {
         }
     }
 
+    /// The name of its block.
+    pub fn name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
     /// Runs until `stop`; what is under way then is answered and acknowledged first.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
@@ -291,7 +296,7 @@ impl Bridge {
             publisher.connected();
         }
         // Over version 5 that brings nothing that was seen before. Over 3.1.1 it brings what the broker
-        // retains, so it is done when it must be: routes change only with a restart of ours.
+        // retains, so it is done when it must be: other routes come with another bridge.
         let again = self.config.broker.version == MqttVersion::V5 || !self.has_subscribed;
         if !session_present || again {
             let filters = self.config.subscriptions();

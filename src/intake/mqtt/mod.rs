@@ -32,8 +32,9 @@ mod view;
 pub use quarantine::{Quarantine, Replays};
 pub use view::{BridgeView, RouteView, State};
 
+use super::Caps;
 use crate::commands::Commands;
-use crate::config::{Config, MqttConfig};
+use crate::config::MqttConfig;
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -43,76 +44,110 @@ use errands::Errands;
 use offers::Desk;
 use publish::Publisher;
 use spark::Spark;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use view::Shown;
 
-/// All bridges of a daemon, before they run.
-pub struct Bridges(Vec<Bridge>);
+/// All bridges of a daemon: each runs by itself, and may come, change and go.
+pub struct Bridges {
+    means: Means,
+    views: Views,
+    /// Made, and not started yet.
+    made: Vec<Bridge>,
+    running: Vec<Running>,
+}
 
-/// Looks at bridges; cheap to clone.
+/// What bridges work with.
+#[derive(Clone)]
+pub struct Means {
+    /// The limits of messages.
+    pub caps: Caps,
+    /// Where readings go.
+    pub gate: Gate,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Where goes what is not understood.
+    pub quarantine: Quarantine,
+    /// What is published, and who learns of devices.
+    pub live: Live,
+    /// What devices are told.
+    pub commands: Commands,
+}
+
+struct Running {
+    name: Arc<str>,
+    stop: CancellationToken,
+    task: JoinSet<()>,
+}
+
+/// Looks at bridges; cheap to clone: all clones see the same ones.
 #[derive(Debug, Clone, Default)]
-pub struct Views(Vec<Shown>);
+pub struct Views(Arc<Mutex<Vec<Shown>>>);
 
 impl Views {
-    /// How each bridge is, in the order of the configuration.
+    /// How each bridge is.
     #[must_use]
     pub fn views(&self) -> Vec<BridgeView> {
-        self.0.iter().map(Shown::view).collect()
+        self.lock().iter().map(Shown::view).collect()
+    }
+
+    /// What is kept is whole at every point: a panic elsewhere does not matter.
+    fn lock(&self) -> MutexGuard<'_, Vec<Shown>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Bridges {
-    /// One for each `[[intake.mqtt]]`. Reads what is remembered of Sparkplug nodes from the file.
+    /// None yet.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        gate: &Gate,
-        metrics: &Arc<Metrics>,
-        quarantine: &Quarantine,
-        live: &Live,
-        commands: &Commands,
-    ) -> (Bridges, Views) {
-        let mut views = Vec::new();
-        let bridges = config.intake.mqtt.iter().map(|bridge| {
-            let shown =
-                Shown::new(bridge.name.as_str().into(), bridge.broker.url.clone(), &bridge.routes);
-            views.push(shown.clone());
-            let name: Arc<str> = bridge.name.as_str().into();
-            let spark = bridge
-                .sparkplug
-                .clone()
-                .map(|settings| Spark::new(name, settings, quarantine.clone(), live.clone()));
-            let publisher =
-                bridge.publish.clone().map(|publish| Publisher::new(publish, live.clone()));
-            let client = client_of(bridge);
-            let errands = Errands::new(commands.clone(), client.clone(), bridge.commands.clone());
-            let desk = desk(config, bridge, gate, metrics, &client);
-            Bridge::new(Parts {
-                config: bridge.clone(),
-                gate: gate.clone(),
-                client,
-                metrics: metrics.clone(),
-                quarantine: quarantine.clone(),
-                shown,
-                desk,
-                spark,
-                publisher,
-                errands,
-            })
-        });
-        let bridges = bridges.collect();
-        (Bridges(bridges), Views(views))
+    pub fn new(means: Means, views: Views) -> Bridges {
+        Bridges { means, views, made: Vec::new(), running: Vec::new() }
     }
 
-    /// Runs them until `stop`, and until what is under way then is answered.
-    pub async fn run(self, stop: CancellationToken) {
-        let mut running = JoinSet::new();
-        for bridge in self.0 {
-            running.spawn(bridge.run(stop.clone()));
+    /// Makes one; it runs from [`Bridges::start`] on. Reads what is remembered of Sparkplug nodes from
+    /// the file.
+    pub fn add(&mut self, config: &MqttConfig) {
+        let (bridge, shown) = make(config, &self.means);
+        self.views.lock().push(shown);
+        self.made.push(bridge);
+    }
+
+    /// Starts those that were made; each runs until `stop`, and until what is under way then is
+    /// answered.
+    pub fn start(&mut self, stop: &CancellationToken) {
+        for bridge in self.made.drain(..) {
+            let (name, stop) = (bridge.name(), stop.child_token());
+            let mut task = JoinSet::new();
+            task.spawn(bridge.run(stop.clone()));
+            self.running.push(Running { name, stop, task });
         }
-        while let Some(ended) = running.join_next().await {
+    }
+
+    /// Ends one: what is under way is answered, what is not acknowledged the broker keeps. Returns when
+    /// it has left and all that it had to remember is written. Cancelled meanwhile, it still ends.
+    pub async fn remove(&mut self, name: &str) {
+        let found = self.running.iter_mut().enumerate().find(|(_, it)| *it.name == *name);
+        if let Some((at, running)) = found {
+            running.stop.cancel();
+            running.ended().await;
+            self.running.remove(at);
+        }
+        self.means.quarantine.written().await;
+        self.views.lock().retain(|shown| *shown.view().name != *name);
+    }
+
+    /// Waits for all that run, after the end of what they run until.
+    pub async fn end(mut self) {
+        for running in &mut self.running {
+            running.ended().await;
+        }
+    }
+}
+
+impl Running {
+    async fn ended(&mut self) {
+        while let Some(ended) = self.task.join_next().await {
             if let Err(error) = ended {
                 log::error!(error:err = error; "a bridge ended with a bug");
             }
@@ -120,24 +155,37 @@ impl Bridges {
     }
 }
 
+fn make(config: &MqttConfig, means: &Means) -> (Bridge, Shown) {
+    let Means { caps, gate, metrics, quarantine, live, commands } = means.clone();
+    let name: Arc<str> = config.name.as_str().into();
+    let shown = Shown::new(name.clone(), config.broker.url.clone(), &config.routes);
+    let spark = config.sparkplug.clone();
+    let spark = spark.map(|settings| Spark::new(name, settings, quarantine.clone(), live.clone()));
+    let publisher = config.publish.clone().map(|publish| Publisher::new(publish, live));
+    let client = client_of(config);
+    let desk = Desk {
+        gate: gate.clone(),
+        client: client.clone(),
+        routes: config.routes.clone(),
+        caps: caps.follow(),
+        metrics: metrics.clone(),
+    };
+    let bridge = Bridge::new(Parts {
+        config: config.clone(),
+        errands: Errands::new(commands, client.clone(), config.commands.clone()),
+        gate,
+        client,
+        metrics,
+        quarantine,
+        shown: shown.clone(),
+        desk,
+        spark,
+        publisher,
+    });
+    (bridge, shown)
+}
+
 /// What a bridge is called as a client.
 fn client_of(bridge: &MqttConfig) -> ClientId {
     format!("mqtt:{}", bridge.name).as_str().into()
-}
-
-fn desk(
-    config: &Config,
-    bridge: &MqttConfig,
-    gate: &Gate,
-    metrics: &Arc<Metrics>,
-    client: &ClientId,
-) -> Desk {
-    Desk {
-        gate: gate.clone(),
-        client: client.clone(),
-        routes: bridge.routes.clone(),
-        limits: config.limits.wire.clone(),
-        new_series_per_minute: config.limits.new_series_per_minute as usize,
-        metrics: metrics.clone(),
-    }
 }

@@ -16,12 +16,12 @@ use super::group::{Formed, Group, Waiting, Why, fitting, form};
 use crate::admit::Objection;
 use crate::clock;
 use crate::gate::{self, Answer, Gate, Offer, Outcome, Reserved, Reserving, Share};
+use crate::intake::caps::Followed;
 use crate::intake::{Refusal, Retry};
 use crate::metrics::Metrics;
 use crate::model::ClientId;
 use crate::routes::Route;
 use crate::spool::Protocol;
-use crate::wire::Limits;
 use futures_util::future::OptionFuture;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,8 +37,7 @@ pub(super) struct Desk {
     pub gate: Gate,
     pub client: ClientId,
     pub routes: Arc<[Route]>,
-    pub limits: Limits,
-    pub new_series_per_minute: usize,
+    pub caps: Followed,
     pub metrics: Arc<Metrics>,
 }
 
@@ -129,8 +128,10 @@ impl Offers {
     pub fn advance(&mut self) {
         while self.may_offer() {
             let Some(messages) = self.next_messages() else { return };
-            let Desk { routes, limits, client, .. } = &self.desk;
-            let Formed { group, empty, hopeless, rest } = form(routes, limits, client, messages);
+            let caps = self.desk.caps.now().clone();
+            let Desk { routes, client, .. } = &self.desk;
+            let Formed { group, empty, hopeless, rest } =
+                form(routes, &caps.limits.wire, client, messages);
             for waiting in rest.into_iter().rev() {
                 self.waiting.push_front(waiting);
             }
@@ -285,13 +286,17 @@ impl Offers {
         true
     }
 
+    fn new_series_per_minute(&mut self) -> usize {
+        self.desk.caps.now().limits.new_series_per_minute as usize
+    }
+
     /// Whose fault a refusal is.
-    fn blame(&self, refusal: gate::Refusal, messages: usize) -> Blame {
+    fn blame(&mut self, refusal: gate::Refusal, messages: usize) -> Blame {
         let alone = messages <= 1;
         match refusal {
             gate::Refusal::Objection(Objection::NewSeriesTooFast { new, retry_after, .. }) => {
                 match alone {
-                    true if new > self.desk.new_series_per_minute => Blame::This,
+                    true if new > self.new_series_per_minute() => Blame::This,
                     true => Blame::Nobody(retry_after),
                     // Those without new series need not wait; nor must all come in one minute.
                     false => Blame::Somebody(Some(retry_after)),

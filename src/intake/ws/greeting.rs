@@ -1,6 +1,7 @@
 //! The beginning of a conversation: Hello and Welcome.
 
 use super::super::Intake;
+use super::super::caps::InForce;
 use super::super::connections::Registered;
 use super::super::messages::{End, close, next_binary, packed, restart, send, unwelcome};
 use super::super::reading;
@@ -24,6 +25,8 @@ pub(super) struct Greeted {
     /// What its boot times are relative to, if it told its clock.
     pub booted_at: Option<Timestamp>,
     pub accept: Compression,
+    /// The limits that it was told; they hold as long as it is here.
+    pub caps: Arc<InForce>,
     pub place: Registered,
     pub connected: Connected,
     pub credit: crate::gate::Credit,
@@ -43,15 +46,17 @@ impl Intake {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let caps = self.caps.now();
+        let limits = &caps.limits;
         let expected = |problem: String| End::Close(CloseCode::HelloExpected, problem);
         let first = tokio::select! {
-            first = timeout(self.limits.hello_timeout, next_binary(socket)) => first,
+            first = timeout(limits.hello_timeout, next_binary(socket)) => first,
             () = self.stop.cancelled() => return Err(restart()),
             () = pass.ended().cancelled() => return Err(unwelcome()),
         };
         let first = first.map_err(|_| expected("no Hello came in time".to_owned()))??;
         let received_at = clock::now();
-        let hello = reading::hello(&first, &self.limits.wire)
+        let hello = reading::hello(&first, &limits.wire)
             .map_err(|problem| expected(format!("the first message must be a Hello: {problem}")))?;
         let client: ClientId = hello.client.as_str().into();
         if !pass.caller().may_be(&client) {
@@ -68,11 +73,11 @@ impl Intake {
         let settled = greeting.await.map_err(not_greeted)?;
         let share = self.gate.share(&client);
         let terms = share.terms();
-        let credit = terms.borrow().credit(self.limits.credit_batches, self.limits.credit_bytes);
+        let credit = terms.borrow().credit(limits.credit_batches, limits.credit_bytes);
         let welcome = Downstream::Welcome(Welcome {
             last_seq: settled,
             credit: credit.on_wire(),
-            limits: self.limits.wire.clone(),
+            limits: limits.wire.clone(),
             server_time: received_at,
         });
         send(socket, packed(&welcome, hello.accept)).await?;
@@ -81,7 +86,18 @@ impl Intake {
         self.live.client_info(&client, info);
         let connected = self.live.connected(&client, peer.ip());
         let accept = hello.accept;
-        Ok(Greeted { client, session, booted_at, accept, place, connected, credit, share, terms })
+        Ok(Greeted {
+            client,
+            session,
+            booted_at,
+            accept,
+            caps,
+            place,
+            connected,
+            credit,
+            share,
+            terms,
+        })
     }
 }
 

@@ -30,6 +30,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 /// How often the standing is settled, rates are measured and the dead letters looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -64,6 +65,8 @@ pub(super) struct Driver<T> {
     news: News,
     tally: Arc<Tally>,
     backlog_share: f64,
+    /// Cancelled when it is to go, though the log goes on.
+    leave: CancellationToken,
     /// Time that the lanes had of the store lately.
     live_used: Duration,
     backlog_used: Duration,
@@ -85,6 +88,7 @@ enum Turn {
     Live(Option<Taken>),
     Backlog(Option<Taken>),
     Tick,
+    Leave,
 }
 
 impl<T: Transport> Driver<T> {
@@ -94,7 +98,7 @@ impl<T: Transport> Driver<T> {
         courier: Courier<T>,
         account: Account,
         tally: Arc<Tally>,
-        backlog_share: f64,
+        (backlog_share, leave): (f64, CancellationToken),
     ) -> Driver<T> {
         let none = Duration::ZERO;
         let Account { book, standing, outcomes } = account;
@@ -112,6 +116,7 @@ impl<T: Transport> Driver<T> {
             news: News::default(),
             tally,
             backlog_share,
+            leave,
             live_used: none,
             backlog_used: none,
             recount: false,
@@ -144,7 +149,7 @@ impl<T: Transport> Driver<T> {
                 backlog = self.begin_backlog();
             }
             let turn = match self.next_turn(&mut live, backlog.as_mut(), &mut tick).await {
-                Turn::Live(None) => break,
+                Turn::Live(None) | Turn::Leave => break,
                 Turn::Backlog(None) => {
                     self.join(backlog.take().map(|backlog: Backlog| backlog.thread));
                     self.end_backlog();
@@ -161,7 +166,7 @@ impl<T: Transport> Driver<T> {
         self.settle();
         let accepted = self.means.spool.stats().samples;
         let left = accepted.saturating_sub(self.standing.counts.accounted());
-        if left > 0 {
+        if left > 0 && !self.leave.is_cancelled() {
             log::info!(sink = self.name.as_str(), samples = left; "what is not written is in the spool; it is written after the next start");
         }
         // Without receivers the lanes end.
@@ -187,6 +192,7 @@ impl<T: Transport> Driver<T> {
         if self.backlog_used.as_secs_f64() < self.backlog_share * used {
             tokio::select! {
                 biased;
+                () = self.leave.cancelled() => Turn::Leave,
                 _ = tick.tick() => Turn::Tick,
                 taken = of_backlog => Turn::Backlog(taken),
                 taken = live.recv() => Turn::Live(taken),
@@ -194,6 +200,7 @@ impl<T: Transport> Driver<T> {
         } else {
             tokio::select! {
                 biased;
+                () = self.leave.cancelled() => Turn::Leave,
                 _ = tick.tick() => Turn::Tick,
                 taken = live.recv() => Turn::Live(taken),
                 taken = of_backlog => Turn::Backlog(taken),
@@ -434,6 +441,11 @@ impl<T: Transport> Driver<T> {
             log::error!(sink = self.name.as_str(), error:% = error; "{what}");
         }
     }
+}
+
+/// Under this name the log is kept for the backlog lane of a sink.
+pub(super) fn backlog_name(sink: &str) -> String {
+    format!("{sink} backlog")
 }
 
 /// What a lane's round that began then is charged.

@@ -27,13 +27,17 @@ mod letters;
 pub mod lines;
 pub mod names;
 pub mod progress;
+#[cfg(test)]
+mod read_back_tests;
 pub mod round;
+mod running;
 mod shares;
 pub mod target;
 pub mod transport;
 mod valve;
 mod view;
 
+pub use running::Sinks;
 pub use valve::{ValveView, Wish};
 pub use view::View;
 
@@ -143,6 +147,9 @@ pub struct Influx {
     valve: Arc<Valve>,
     tally: Arc<Tally>,
     pulse: Pulse,
+    leave: CancellationToken,
+    /// For its valve.
+    stop: CancellationToken,
 }
 
 /// Finds where the sink was, and has the log keep what it needs from there. A sink that is new begins
@@ -205,6 +212,12 @@ pub fn open(options: Options, spool: &Spool, book: Book) -> Result<Opened, OpenE
     Ok(Opened { options, spool: spool.clone(), account, follower, folding })
 }
 
+/// The log is kept no longer for what a sink of this name, which has ended, has not written.
+pub fn forget(spool: &Spool, name: &str) {
+    spool.forget(name);
+    spool.forget(&driver::backlog_name(name));
+}
+
 /// What a sink gets, for people.
 fn kind(rules: Option<&Rules>) -> String {
     match rules {
@@ -221,7 +234,7 @@ impl Opened {
     }
 
     /// Starts the thread. It ends when the log has ended and all is written; or, after `stop`, as soon
-    /// as the store is not well; at the latest when `hurry` is cancelled. What is not written then is
+    /// as the store is not well; or when it is to [leave](Influx::leave); at the latest when `hurry` is cancelled. What is not written then is
     /// in the spool.
     ///
     /// # Errors
@@ -243,6 +256,8 @@ impl Opened {
             breaker,
             accepted,
         } = options;
+        // It may go alone.
+        let (stop, leave) = (stop.child_token(), CancellationToken::new());
         let valve = Arc::new(Valve::new(&name, breaker, requests_max, stop.clone()));
         let tally = Arc::new(Tally::default());
         let influx = Influx {
@@ -252,6 +267,8 @@ impl Opened {
             valve: valve.clone(),
             tally: tally.clone(),
             pulse: Pulse::new(&name),
+            leave: leave.clone(),
+            stop,
         };
         let request_bytes = AtomicUsize::new(shape.request_bytes);
         let courier = Courier { valve: valve.clone(), transport, request_bytes };
@@ -262,7 +279,8 @@ impl Opened {
         };
         let (shape, gaps) = (Arc::new(shape), Arc::default());
         let means = Means { spool, shape, valve, batch_age, gaps, accepted };
-        let driver = Driver::new(name.clone(), means, courier, account, tally, backlog_share);
+        let driver =
+            Driver::new(name.clone(), means, courier, account, tally, (backlog_share, leave));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (hurry, pulse) = (hurry.clone(), influx.pulse.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -297,6 +315,13 @@ impl Influx {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Goes away: what is on its way is answered, if the store does that soon, and where it is stands in
+    /// the book; then its thread ends. The log is still kept for it.
+    pub fn leave(&self) {
+        self.leave.cancel();
+        self.stop.cancel();
     }
 
     /// What the operator wants of its breaker. Whether that changed anything.

@@ -207,11 +207,15 @@ pub fn csv(answer: &Answer, unit_of_time: TimeUnit) -> String {
     out
 }
 
-/// A text cell: quoted where RFC 4180 needs it, and never a formula to a spreadsheet.
+/// What a spreadsheet may take for the beginning of a formula; the last four are wide letters.
+const FORMULAS: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// A text cell: never a formula, and quoted where RFC 4180 needs it or a spreadsheet may part it.
 fn quoted(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = text.starts_with(FORMULAS);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) {
+    if text.contains([',', ';', '"', '\t', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }
     text
@@ -228,6 +232,13 @@ mod tests {
             ("a,b", "\"a,b\""),
             ("say \"x\"", "\"say \"\"x\"\"\""),
             ("=1+1", "'=1+1"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "\"'\t=1\""),
+            ("\n=1", "\"'\n=1\""),
+            ("\u{ff1d}1", "'\u{ff1d}1"),
+            ("a;=1", "\"a;=1\""),
+            ("a-1", "a-1"),
         ] {
             assert_eq!(quoted(text), expected);
         }

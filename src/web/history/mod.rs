@@ -25,6 +25,9 @@ use warp::reply::Response;
 const SAMPLES_MAX: usize = 1_000_000;
 /// Buckets in one answer.
 const BUCKETS_MAX: usize = 100_000;
+/// Globs of a kind, and the bytes of one: they are compiled for each request.
+const GLOBS_MAX: usize = 100;
+const GLOB_BYTES_MAX: usize = 255;
 /// How long `after` waits for the history to have read that far.
 const AFTER_MAX: Duration = Duration::from_secs(2);
 
@@ -47,6 +50,10 @@ impl<'a> Asked<'a> {
         let wrong = |error| Problem::bad_request(format!("{name}: {error}"));
         let mut set = GlobSetBuilder::new();
         let given: Vec<_> = self.0.iter().filter(|(key, _)| key == name).collect();
+        if given.len() > GLOBS_MAX || given.iter().any(|(_, glob)| glob.len() > GLOB_BYTES_MAX) {
+            let detail = format!("{name}: {GLOBS_MAX} globs of {GLOB_BYTES_MAX} bytes are allowed");
+            return Err(Problem::bad_request(detail));
+        }
         for (_, glob) in &given {
             set.add(Glob::new(glob).map_err(wrong)?);
         }
@@ -185,7 +192,8 @@ fn shape(asked: &Asked<'_>, from: i64, to: i64) -> Result<Shape, Problem> {
 
 /// The log position in the id of a live frame; none if it is of another log.
 fn position_of(app: &App, id: &str) -> Result<Option<Position>, Problem> {
-    let parsed = id.split_once('-').and_then(|(epoch, offset)| {
+    // Of a frame that tells a part, too: it says how far.
+    let parsed = id.strip_suffix('p').unwrap_or(id).split_once('-').and_then(|(epoch, offset)| {
         Some((u64::from_str_radix(epoch, 16).ok()?, offset.parse().ok()?))
     });
     match parsed {

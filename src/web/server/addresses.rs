@@ -3,11 +3,13 @@
 //! A bound on what one guest can take from the others, not a way to tell guests apart: behind one address
 //! there may be a whole site. Of IPv6 a /64 is one address, because whoever has one has all of it.
 
+use super::ServerOptions;
 use crate::clock;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Addresses that are told apart. Beyond, those that come new share what one may have: they can be told
 /// apart again when others are gone.
@@ -19,6 +21,7 @@ const BURST: u32 = 10;
 
 /// What one address may have.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(test, derive(Default))]
 pub struct AddressLimits {
     /// Open connections.
     pub connections: u32,
@@ -44,7 +47,8 @@ pub(super) struct Addresses {
 }
 
 struct Inner {
-    limits: AddressLimits,
+    /// Of this moment.
+    options: watch::Receiver<ServerOptions>,
     known: Mutex<Known>,
 }
 
@@ -80,8 +84,8 @@ pub(super) struct Place {
 }
 
 impl Addresses {
-    pub fn new(limits: AddressLimits) -> Addresses {
-        Addresses { inner: Arc::new(Inner { limits, known: Mutex::default() }) }
+    pub fn new(options: watch::Receiver<ServerOptions>) -> Addresses {
+        Addresses { inner: Arc::new(Inner { options, known: Mutex::default() }) }
     }
 
     /// Takes a place for a connection that came now.
@@ -90,7 +94,7 @@ impl Addresses {
     }
 
     fn connection_at(&self, address: IpAddr, now: Instant) -> Result<Place, TooMany> {
-        let limits = &self.inner.limits;
+        let limits = self.limits();
         let interval = Duration::from_secs(1) / limits.handshakes_per_second.max(1);
         let mut known = self.known();
         let (key, usage) = known.usage(address, now);
@@ -112,12 +116,16 @@ impl Addresses {
     pub fn viewer(&self, address: IpAddr) -> Option<Place> {
         let mut known = self.known();
         let (key, usage) = known.usage(address, clock::monotonic());
-        if usage.viewers >= self.inner.limits.viewers {
+        if usage.viewers >= self.limits().viewers {
             return None;
         }
         usage.viewers += 1;
         drop(known);
         Some(Place { addresses: self.clone(), key, count: |usage| &mut usage.viewers })
+    }
+
+    fn limits(&self) -> AddressLimits {
+        self.inner.options.borrow().per_address
     }
 
     /// A panic elsewhere while it was locked leaves it valid.
@@ -165,7 +173,9 @@ mod tests {
     use super::*;
 
     fn addresses() -> Addresses {
-        Addresses::new(AddressLimits { connections: 3, handshakes_per_second: 10, viewers: 1 })
+        let per_address = AddressLimits { connections: 3, handshakes_per_second: 10, viewers: 1 };
+        let options = ServerOptions { per_address, ..ServerOptions::default() };
+        Addresses::new(watch::Sender::new(options).subscribe())
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -80,8 +80,12 @@ impl<S> Server<S> {
         mut socket: TcpStream,
         address: SocketAddr,
     ) -> Result<Arrived, Refused> {
-        let proxies = &self.options.proxies;
-        let told = if proxies.has_header && proxies.is_trusted(address.ip()) {
+        let (has_header, tls) = {
+            let options = self.options.borrow();
+            let is_trusted = options.proxies.is_trusted(address.ip());
+            (options.proxies.has_header && is_trusted, options.tls.clone())
+        };
+        let told = if has_header {
             read_proxy_header(&mut socket).await?
         } else {
             Told { source: None, is_tls: false }
@@ -102,16 +106,18 @@ impl<S> Server<S> {
             }
         };
         let mut peer = Peer {
-            address: told.source.unwrap_or(address),
+            address: plain(told.source.unwrap_or(address)),
             certificate: None,
             is_forwarded: told.source.is_some(),
             is_tls: told.is_tls,
         };
-        let Some(tls) = &self.options.tls else {
+        let Some(tls) = tls else {
             return Ok(Arrived { stream: Either::Left(socket), is_http2: false, peer, place });
         };
         let mut first = [0];
-        socket.peek(&mut first).await?;
+        if socket.peek(&mut first).await? == 0 {
+            return Err(Refused::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+        }
         if first[0] != TLS_HANDSHAKE {
             return Err(answer_plainly(socket, first[0]).await);
         }
@@ -123,8 +129,13 @@ impl<S> Server<S> {
 
     /// Whether what comes from there directly is not counted: this machine, and proxies, which stand for many.
     pub(super) fn is_exempt(&self, address: IpAddr) -> bool {
-        address.to_canonical().is_loopback() || self.options.proxies.is_trusted(address)
+        address.to_canonical().is_loopback() || self.options.borrow().proxies.is_trusted(address)
     }
+}
+
+/// As it is written elsewhere: a listener on [::] sees 192.0.2.1 as ::ffff:192.0.2.1.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 async fn read_proxy_header(socket: &mut TcpStream) -> Result<Told, Refused> {

@@ -69,7 +69,7 @@ mod tests {
     use crate::config::{Sources, load};
 
     fn proxies() -> ProxyConfig {
-        let flags = vec![("proxy.trusted".to_owned(), "[\"10.0.0.0/8\", \"::1\"]".to_owned())];
+        let flags = vec![("proxy.trusted".to_owned(), "10.0.0.0/8,::1".to_owned())];
         load(&Sources { flags, ..Sources::default() }).unwrap().0.proxy
     }
 

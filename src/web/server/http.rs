@@ -8,9 +8,10 @@ use crate::web::entry::{self, Entered};
 use crate::web::problem::Problem;
 use crate::web::routes;
 use crate::web::upgrade::{self, Endpoint};
+use crate::web::wary;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -19,8 +20,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,7 +75,7 @@ pub(super) async fn serve<S>(
 {
     let (address, asked) = (peer.address, CancellationToken::new());
     let (stop, tasks) = (server.stop.clone(), server.tasks.clone());
-    let header_timeout = server.options.header_timeout;
+    let header_timeout = server.options.borrow().header_timeout;
     let connection = Arc::new(Connection { server, peer, held, asked: asked.clone() });
     let service = service_fn(move |request| {
         let connection = connection.clone();
@@ -206,7 +208,7 @@ where
         }
         let from = self.peer.address.ip();
         let Forwarded { address, is_tls, host } =
-            forwarded::read(headers, from, &self.server.options.proxies);
+            forwarded::read(headers, from, &self.server.options.borrow().proxies);
         // With HTTP/2 it stands in the address.
         let named = || {
             let authority =
@@ -234,7 +236,7 @@ where
         let place = self.server.addresses.viewer(address);
         if place.is_none() {
             self.server.app.metrics.listener.refused("viewers_per_address");
-            let max = self.server.options.per_address.viewers;
+            let max = self.server.options.borrow().per_address.viewers;
             let detail = format!(
                 "{address} has {max} viewers, no more are taken (live.viewers_per_address)"
             );
@@ -245,18 +247,43 @@ where
     }
 }
 
-/// The viewer's place is held for as long as the body is read.
+/// The answer as it goes out.
 fn boxed<B>(response: Response<B>, viewer: Option<Place>) -> Response<Body>
 where
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    response.map(|body| {
-        let body = body.map_err(Into::into);
-        body.map_frame(move |frame| {
-            let _held = &viewer;
-            frame
-        })
-        .boxed_unsync()
+    wary::guarded(response).map(|body| {
+        let body = body.map_err(Into::into).boxed_unsync();
+        match viewer {
+            None => body,
+            Some(place) => Seated { body, _place: place }.boxed_unsync(),
+        }
     })
+}
+
+/// What a viewer reads: their place is held for as long as they do.
+struct Seated {
+    body: Body,
+    _place: Place,
+}
+
+impl hyper::body::Body for Seated {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -16,6 +16,7 @@ mod proxy_header;
 mod severable;
 mod tls;
 
+use super::places::Places;
 use super::routes;
 use super::state::App;
 use crate::config::ProxyConfig;
@@ -31,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +58,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How connections are served.
 #[derive(Debug, Clone)]
+#[cfg_attr(test, derive(Default))]
 pub struct ServerOptions {
     /// Open connections at a time.
     pub connections_max: usize,
@@ -75,43 +77,45 @@ pub struct ServerOptions {
 /// What all connections share.
 struct Server<S> {
     app: Arc<App>,
-    options: ServerOptions,
+    /// Of this moment.
+    options: watch::Receiver<ServerOptions>,
     routes: S,
     addresses: Addresses,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// Serves until `stop`, then lets every connection finish its request; returns when all are closed.
+/// Serves until `stop`, new connections by the options of that moment; then lets every connection finish its request; returns when all are closed.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
-    options: ServerOptions,
+    options: watch::Receiver<ServerOptions>,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(options.connections_max));
+    let mut places = Places::new(options.clone());
+    let tls = options.borrow().tls.clone();
     let server = Arc::new(Server {
         routes: warp::service(routes::routes(app.clone())),
-        addresses: Addresses::new(options.per_address),
+        addresses: Addresses::new(options.clone()),
         app,
         options,
         stop: stop.clone(),
         tasks: TaskTracker::new(),
     });
-    if let Some(tls) = server.options.tls.clone() {
+    if let Some(tls) = tls {
         server.tasks.spawn(tls.watch(server.app.metrics.clone(), stop.clone()));
     }
     loop {
         // The permit first: a client too many waits in the kernel's queue, and costs nothing here.
         let accepted = async {
-            let permit = permits.clone().acquire_owned().await;
+            let permit = places.take().await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
             accepted = accepted => accepted,
             () = stop.cancelled() => break,
         };
-        let (Ok(permit), Ok((socket, address))) = (permit, accepted) else {
+        let Ok((socket, address)) = accepted else {
             // Out of file descriptors, or the peer left before it was accepted.
             server.app.metrics.accept_failed();
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -180,8 +184,9 @@ where
 {
     async fn connection(self: Arc<Self>, socket: TcpStream, address: SocketAddr, mut open: Open) {
         prepare(&socket);
+        let hello_timeout = self.options.borrow().hello_timeout;
         let arrived = tokio::select! {
-            arrived = timeout(self.options.hello_timeout, self.arrive(socket, address)) => arrived,
+            arrived = timeout(hello_timeout, self.arrive(socket, address)) => arrived,
             () = grace(&self.stop) => return,
         };
         let Arrived { stream, is_http2, peer, place } =

@@ -1,5 +1,6 @@
 // The tables of all rooms of the page, joined. A key begins with the name of its table, so none hides another.
 
+import { access } from './access';
 import { alerts } from './alerts';
 import { brokers } from './brokers';
 import { charts } from './charts';
@@ -18,6 +19,7 @@ import { strip } from './strip';
 import { verdict } from './verdict';
 
 export const tables = {
+  access,
   alerts,
   brokers,
   charts,
@@ -36,6 +38,7 @@ export const tables = {
   verdict,
 } as const;
 export const words = {
+  ...access,
   ...alerts,
   ...brokers,
   ...charts,

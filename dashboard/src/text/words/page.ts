@@ -19,15 +19,6 @@ export const page = {
   'page.settings': ['Settings', 'Definições'],
   'page.inbox': ['Inbox', 'Recém-chegados'],
   'page.no_answer': ['the daemon does not answer', 'o serviço não responde'],
-  'page.no_login': [
-    'your login has expired, or there is none: log in again',
-    'a sua sessão expirou ou não existe: inicie sessão de novo',
-  ],
-  'page.no_right': ['you are not allowed to do this: {why}', 'não tem autorização para isto: {why}'],
-  'page.denied_login': [
-    'The daemon does not know who you are: your login has expired, or there is none.',
-    'O serviço não sabe quem é: a sua sessão expirou ou não existe.',
-  ],
   'page.denied_right': ['The daemon does not let you see this.', 'O serviço não lhe permite ver isto.'],
   'page.denied_stale': ['What is shown is what was known before.', 'O que se vê é o que se sabia antes.'],
   'page.badge': ['{n} firing, {critical} of them critical', '{n} ativos, {critical} dos quais críticos'],

@@ -34,6 +34,7 @@ export const settings = {
   'settings.docs_hint': ['These come with the daemon.', 'Vêm com o serviço.'],
   'settings.doc_readme': ['how it is installed and run', 'como se instala e se põe a funcionar'],
   'settings.doc_dashboard': ['what this page shows', 'o que esta página mostra'],
+  'settings.doc_access': ['who may come, keys, the trail', 'quem pode entrar, chaves, o registo'],
   'settings.doc_alerts': ['rules, silences, notifications', 'regras, silêncios, notificações'],
   'settings.doc_devices': ['how devices send and are heard', 'como os dispositivos enviam e são ouvidos'],
   'settings.doc_http': ['every address of the daemon', 'todos os endereços do serviço'],

@@ -16,6 +16,7 @@ export const strip = {
   'strip.link_connecting': ['connecting', 'a ligar'],
   'strip.link_reconnecting': ['reconnecting', 'a religar'],
   'strip.link_reconnecting_in': ['reconnecting in {n} s', 'a religar em {n} s'],
+  'strip.link_barred': ['logged out', 'sem sessão'],
   'strip.link_asleep': ['asleep', 'a dormir'],
   'strip.samples': ['Samples', 'Amostras'],
   'strip.samples_title': ['Samples received per second', 'Amostras recebidas por segundo'],

@@ -119,6 +119,14 @@ impl Quarantine {
         Replays(receiver)
     }
 
+    /// Returns when all that was put or remembered before is written, or could not be. Cancel-safe.
+    pub async fn written(&self) {
+        let (sender, mut written) = mpsc::channel::<()>(1);
+        self.0.0.change(|pending| pending.waiting.push(sender));
+        // Nothing is sent: the thread drops it.
+        written.recv().await;
+    }
+
     /// Tells what became of a message of [`Replays`]; untold, it is tried again after a restart.
     pub fn replayed(&self, id: u64, outcome: Outcome) {
         self.0.0.change(|pending| pending.replayed.push((id, outcome)));

@@ -29,6 +29,8 @@ pub(super) struct Pending {
     remember: HashMap<(Arc<str>, String), Option<Vec<u8>>>,
     birth_bytes: usize,
     pub(super) listeners: Vec<(Arc<str>, mpsc::Sender<Message>)>,
+    /// Dropped when what is here is written.
+    pub(super) waiting: Vec<mpsc::Sender<()>>,
     pub(super) ended: bool,
 }
 
@@ -52,7 +54,8 @@ impl Pending {
         let now = self.ended
             || !self.remember.is_empty()
             || !self.replayed.is_empty()
-            || !self.listeners.is_empty();
+            || !self.listeners.is_empty()
+            || !self.waiting.is_empty();
         match now {
             true => Urgency::Now,
             false if self.topics > 0 || !self.others.is_empty() => Urgency::Soon,
@@ -102,12 +105,13 @@ impl Pending {
         self.birth_bytes += length(now);
     }
 
-    /// Takes out all that is to be written; who listens stays.
+    /// Takes out all that is to be written; who listens, or waits for that, stays.
     pub(super) fn take(&mut self) -> Pending {
         let listeners = std::mem::take(&mut self.listeners);
+        let waiting = std::mem::take(&mut self.waiting);
         let ended = self.ended;
         let taken = std::mem::replace(self, Pending { ended, ..Pending::default() });
-        self.listeners = listeners;
+        (self.listeners, self.waiting) = (listeners, waiting);
         taken
     }
 

@@ -87,6 +87,7 @@ impl Writer {
 
     fn turn(&mut self) {
         let came = std::mem::take(&mut self.desk.lock().listeners);
+        let waiting = std::mem::take(&mut self.desk.lock().waiting);
         self.look |= !came.is_empty();
         self.listeners.extend(came.into_iter().map(|(bridge, sender)| Listener {
             bridge,
@@ -95,6 +96,7 @@ impl Writer {
         }));
         self.listeners.retain(|listener| !listener.sender.is_closed());
         let done = self.write().and_then(|()| self.hand_out());
+        drop(waiting);
         let failed = std::mem::replace(&mut self.failing, done.is_err());
         match done {
             Err(error) if !failed => log::warn!(

@@ -91,7 +91,7 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(super) fn backlog_name(&self) -> String {
-        format!("{} backlog", self.name)
+        super::backlog_name(&self.name)
     }
 
     /// Waits for a lane that has nothing more to do.

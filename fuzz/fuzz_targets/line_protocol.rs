@@ -1,0 +1,27 @@
+//! Any bytes as line protocol. What is accepted must survive the canonical encoding.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tidegate::decode::{self, LINE_FAULTS_MAX, Limits, LineNaming, Stamp, Upstream};
+use tidegate::model::{Reach, Timestamp};
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000_000);
+
+fuzz_target!(|bytes: &[u8]| {
+    let stamp = Stamp { received_at: NOW, booted_at: None, client: "client" };
+    let device_tags = ["device".to_owned(), "host".to_owned()];
+    let naming =
+        LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit: 1 };
+    let limits = Limits::default();
+    let lines = decode::line_protocol(bytes, &naming, &limits, &stamp, &Reach::all());
+    assert_eq!(lines.faults.len(), lines.refused.min(LINE_FAULTS_MAX));
+    assert_eq!(lines.accepted == 0, lines.batch.samples() == 0);
+    if lines.accepted > 0 {
+        let encoded = decode::encode(&lines.batch, 1);
+        let Ok(Upstream::Batch(message)) = decode::upstream(&encoded) else {
+            panic!("the canonical encoding is no batch")
+        };
+        let again = decode::batch(message, &Limits::READ_BACK, &stamp).expect("read back");
+        assert_eq!(again.batch, lines.batch);
+    }
+});

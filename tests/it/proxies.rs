@@ -1,0 +1,377 @@
+//! Behind proxies: the settings of docs/tls.md in real ones, and who is believed about where they are.
+
+use crate::daemon::{Daemon, PATIENCE, parsed};
+use crate::plant::{Plant, blocks, eventually};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+/// A proxy that was started, at its address.
+struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    /// What it was started from.
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Proxy {
+    fn start(
+        program: &str,
+        arguments: &[&str],
+        address: SocketAddr,
+        directory: tempfile::TempDir,
+    ) -> Proxy {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}; tests/setup installs it"));
+        eventually("the proxy listens", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{program} ended: {ended:?}");
+            TcpStream::connect(address).is_ok()
+        });
+        Proxy { child, address, _directory: directory }
+    }
+
+    /// nginx with the manual's settings.
+    fn nginx(plant: &Plant, daemon: &Daemon) -> Proxy {
+        let (address, directory) = (free(), tempfile::tempdir().unwrap());
+        let [site] = &blocks("nginx")[..] else { panic!("one block for nginx") };
+        let site = replaced(site, "listen 443 ssl", &format!("listen {address} ssl"));
+        let site = replaced(&site, "127.0.0.1:8080", &daemon.address.to_string());
+        let site = replaced(&site, "/etc/tidegate/", &plant.path(""));
+        let at = directory.path().display();
+        let configuration = format!(
+            "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\n\
+             events {{}}\nhttp {{\naccess_log off;\nclient_body_temp_path {at}/a;\nproxy_temp_path {at}/b;\n\
+             fastcgi_temp_path {at}/c;\nuwsgi_temp_path {at}/d;\nscgi_temp_path {at}/e;\n{site}}}\n"
+        );
+        let file = directory.path().join("nginx.conf");
+        std::fs::write(&file, configuration).unwrap();
+        let arguments = ["-e", "stderr", "-c", &file.display().to_string()];
+        Proxy::start("nginx", &arguments, address, directory)
+    }
+
+    /// HAProxy with the manual's settings, the first or the second.
+    fn haproxy(which: usize, plant: &Plant, daemon: &Daemon) -> Proxy {
+        let (address, directory) = (free(), tempfile::tempdir().unwrap());
+        plant.shell("cat server.pem server.key > server-and-key.pem");
+        let settings = blocks("haproxy").swap_remove(which);
+        let settings = replaced(&settings, "bind :443", &format!("bind {address}"));
+        let settings = replaced(&settings, "127.0.0.1:8080", &daemon.address.to_string());
+        let settings = settings.replace("/etc/tidegate/", &plant.path(""));
+        let file = directory.path().join("haproxy.cfg");
+        std::fs::write(&file, settings).unwrap();
+        Proxy::start("haproxy", &["-db", "-f", &file.display().to_string()], address, directory)
+    }
+
+    /// Page, API, both ways to send, and to view, over TLS at the proxy.
+    fn carries_everything(
+        &self,
+        plant: &Plant,
+        daemon: &Daemon,
+        ask: &dyn Fn(&str) -> (u16, String),
+    ) {
+        let url = |path: &str| format!("https://localhost:{}{path}", self.address.port());
+        let origin = format!("origin: {}", url(""));
+        for how in ["--http2", "--http1.1"] {
+            let page = plant.curl(&[how, "-w", "\n%{http_code}", &url("/")]);
+            assert!(page.contains("<html") && page.ends_with("\n200"), "{how}: {page}");
+            let sent = plant.curl(&[
+                how,
+                "-w",
+                "\n%{http_code}",
+                "-H",
+                &origin,
+                "-H",
+                "content-type: application/x-ndjson",
+                "--data-binary",
+                "{\"device\":\"d\",\"values\":{\"t\":1.5}}\n",
+                &url("/api/v1/ingest?client=c"),
+            ]);
+            assert!(sent.ends_with("\n200"), "{how}: {sent}");
+            let mut viewer = Command::new("curl")
+                .args(["-sSN", how, "--cacert", &plant.path("ca.pem"), &url("/api/v1/live")])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut events = std::io::BufReader::new(viewer.stdout.take().unwrap());
+            let mut seen = String::new();
+            // Frames come one by one, not when a buffer is full.
+            while !seen.contains("event: status") {
+                let read = std::io::BufRead::read_line(&mut events, &mut seen).unwrap();
+                assert!(read > 0, "{how}: it ended after {seen}");
+            }
+            assert!(seen.contains("event: snapshot"), "{how}: {seen}");
+            viewer.kill().and_then(|()| viewer.wait()).unwrap();
+        }
+        let root = env!("CARGO_MANIFEST_DIR");
+        let mut device = Command::new(format!("{root}/.venv/bin/python"))
+            .arg(format!("{root}/examples/smallest_client.py"))
+            .args([&format!("wss://{}/api/v1/ingest/ws", self.address), "my-sensor"])
+            .env("PYTHONPATH", format!("{root}/.venv/generated"))
+            .env("SSL_CERT_FILE", plant.path("ca.pem"))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("two readings", || {
+            let (status, body) = ask("/api/v1/query?device=my-sensor&metric=temperature&from=-1h");
+            let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+            status == 200 && answer["value"].as_array().is_some_and(|values| values.len() >= 2)
+        });
+        device.kill().and_then(|()| device.wait()).unwrap();
+        // A page of another host, by way of the proxy.
+        let socket = TcpStream::connect(self.address).unwrap();
+        let mut other = plant.secure(socket, None, &[]).unwrap();
+        other.ask("POST /api/v1/ingest HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.example\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(other.answer().unwrap().0, 403);
+        assert_eq!(ask("/readyz").0, 200, "{}", daemon.address);
+    }
+}
+
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from:?} is not in {text}");
+    text.replace(from, to)
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+const TRUSTED: &str = "proxy.trusted=127.0.0.1";
+const ANYBODY: &str = "auth.anonymous=anywhere";
+
+#[test]
+fn nginx_with_the_manuals_settings_carries_everything() {
+    let plant = Plant::new();
+    let daemon = Daemon::start(&[TRUSTED, ANYBODY]);
+    let nginx = Proxy::nginx(&plant, &daemon);
+    nginx.carries_everything(&plant, &daemon, &|path| daemon.get(path));
+}
+
+#[test]
+fn haproxy_with_the_manuals_settings_carries_everything() {
+    let plant = Plant::new();
+    let daemon = Daemon::start(&[TRUSTED, ANYBODY]);
+    let haproxy = Proxy::haproxy(0, &plant, &daemon);
+    haproxy.carries_everything(&plant, &daemon, &|path| daemon.get(path));
+}
+
+#[test]
+fn haproxy_that_passes_bytes_on_says_where_they_come_from() {
+    let plant = Plant::new();
+    let daemon =
+        plant.daemon(&[TRUSTED, ANYBODY, "proxy.protocol=v2", "live.viewers_per_address=2"]);
+    let haproxy = Proxy::haproxy(1, &plant, &daemon);
+    let ask = |path: &str| plant.get_at(haproxy.address, path);
+    haproxy.carries_everything(&plant, &daemon, &ask);
+    // Without a header, from where there must be one, is nobody.
+    assert!(plant.connect(daemon.address).is_err());
+    // What comes with a header counts by the address in it, here this machine's own.
+    let view = || {
+        let mut viewer = plant.connect(haproxy.address).unwrap();
+        viewer.ask("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n");
+        viewer
+    };
+    eventually("two viewers", || {
+        let (mut first, mut second, mut third) = (view(), view(), view());
+        first.until("HTTP/1.1 ").contains("200")
+            && second.until("HTTP/1.1 ").contains("200")
+            && third.until("\r\n\r\n").contains("429")
+    });
+}
+
+/// A PROXY header of version 2, for TCP over IPv4.
+pub fn proxy_header(client: [u8; 4]) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    header.extend(client);
+    header.extend([127, 0, 0, 1, 0xc7, 0x38, 0x1f, 0x90]);
+    header
+}
+
+/// The first part of what the daemon answers, with the connection that it came over.
+fn view_by(daemon: &Daemon, beginning: &[u8], headers: &str) -> (u16, TcpStream) {
+    let mut socket = TcpStream::connect(daemon.address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(beginning).unwrap();
+    let request = format!("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut piece = [0; 4096];
+    let read = socket.read(&mut piece).unwrap_or(0);
+    (parsed(&piece[..read]).0, socket)
+}
+
+#[test]
+fn only_trusted_proxies_are_believed_about_where_a_viewer_is() {
+    let limit = "live.viewers_per_address=1";
+    let trusting = Daemon::start(&[TRUSTED, ANYBODY, limit]);
+    let by = |daemon: &Daemon, address: &str| {
+        view_by(daemon, b"", &format!("x-forwarded-for: {address}\r\n"))
+    };
+    let (first, held) = by(&trusting, "198.51.100.7");
+    assert_eq!(first, 200);
+    assert_eq!(by(&trusting, "198.51.100.7").0, 429, "one more of the same");
+    assert_eq!(by(&trusting, "203.0.113.9, 198.51.100.7").0, 429, "whatever it says itself");
+    let (second, _held_too) = by(&trusting, "198.51.100.8");
+    assert_eq!(second, 200, "of another");
+    let (_, metrics) = trusting.get("/metrics");
+    assert!(metrics.contains("connections_refused_total{reason=\"viewers_per_address\"} 2"));
+    drop(held);
+    eventually("a place is given back", || by(&trusting, "198.51.100.7").0 == 200);
+    // The daemon's own machine is not counted, and not believed.
+    let wary = Daemon::start(&[ANYBODY, limit]);
+    let all: Vec<_> = (0..3).map(|_| by(&wary, "198.51.100.7")).collect();
+    assert!(all.iter().all(|(status, _)| *status == 200));
+}
+
+#[test]
+fn only_trusted_proxies_are_believed_about_the_pages_host() {
+    for (settings, status) in [(&[TRUSTED, ANYBODY][..], 200), (&[ANYBODY], 403)] {
+        let daemon = Daemon::start(settings);
+        let headers = [
+            ("origin", "https://plant.example"),
+            ("x-forwarded-host", "plant.example"),
+            ("x-forwarded-proto", "https"),
+            ("content-type", "application/x-ndjson"),
+        ];
+        let body = b"{\"device\":\"d\",\"values\":{\"t\":1.5}}\n";
+        let (answered, _) = daemon.request("POST", "/api/v1/ingest?client=c", &headers, body);
+        assert_eq!(answered, status, "{settings:?}");
+    }
+}
+
+#[test]
+fn a_proxy_header_comes_from_trusted_proxies_and_is_whole() {
+    let settings = [TRUSTED, ANYBODY, "proxy.protocol=v2", "limits.hello_timeout=500 ms"];
+    let daemon = Daemon::start(&settings);
+    let ask = |beginning: &[u8]| {
+        let mut socket = TcpStream::connect(daemon.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(beginning).unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        socket.write_all(request).unwrap_or_default();
+        let mut answer = Vec::new();
+        let late = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!socket.read_to_end(&mut answer).is_err_and(late), "{beginning:?} is waited for");
+        parsed(&answer).0
+    };
+    let good = proxy_header([198, 51, 100, 7]);
+    assert_eq!(ask(&good), 200);
+    let mut local = good.clone();
+    local[12] = 0x20;
+    assert_eq!(ask(&local), 200, "the proxy looks after us");
+    let mut long = good.clone();
+    long[15] += 90;
+    long.extend([0; 90]);
+    assert_eq!(ask(&long), 200, "with more in it");
+    for wrong in [
+        &b""[..],
+        b"PROXY TCP4 198.51.100.7 127.0.0.1 51000 80\r\n",
+        &good[..20],
+        &[good.clone(), good.clone()].concat(),
+    ] {
+        let status = ask(wrong);
+        assert!(status == 0 || status == 400, "{wrong:?}: {status}");
+    }
+    // Nobody else has it believed.
+    let wary = Daemon::start(&["proxy.trusted=198.51.100.0/24", "proxy.protocol=v2"]);
+    assert_eq!(wary.get("/healthz").0, 200);
+    let (status, _) = view_by(&wary, &good, "");
+    assert_ne!(status, 200);
+}
+
+#[test]
+fn an_address_has_so_many_connections_and_new_ones_per_second() {
+    let settings = [
+        TRUSTED,
+        ANYBODY,
+        "proxy.protocol=v2",
+        "limits.connections_per_address=20",
+        "limits.handshakes_per_second=10",
+    ];
+    let daemon = Daemon::start(&settings);
+    let connect = |client: [u8; 4]| {
+        let mut socket = TcpStream::connect(daemon.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(&proxy_header(client)).unwrap();
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap_or_default();
+        let read = socket.read(&mut [0; 1024]);
+        read.is_ok_and(|read| read > 0).then_some(socket)
+    };
+    let noisy: Vec<_> = (0..60).map(|_| connect([198, 51, 100, 7])).collect();
+    assert_eq!(noisy.iter().flatten().count(), 20, "as many as it may have");
+    assert!(connect([198, 51, 100, 8]).is_some(), "others have theirs");
+    drop(noisy);
+    // It has come 60 times, and may 40 times more at once; ten a second are added.
+    let since = tidegate::clock::monotonic();
+    let mut taken = 0;
+    for _ in 0..400 {
+        taken += usize::from(connect([198, 51, 100, 7]).is_some());
+    }
+    let most = 40 + 10 * (since.elapsed().as_secs() as usize + 8);
+    assert!((20..=most).contains(&taken), "{taken}, and not more than {most}");
+    assert!(connect([198, 51, 100, 8]).is_some(), "others have theirs");
+    let local = {
+        let mut header = proxy_header([0; 4]);
+        header[12] = 0x20;
+        header
+    };
+    let mut own = TcpStream::connect(daemon.address).unwrap();
+    own.write_all(&local).unwrap();
+    own.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut metrics = String::new();
+    own.read_to_string(&mut metrics).unwrap();
+    let refused = |reason: &str| {
+        let name = format!("tidegate_connections_refused_total{{reason=\"{reason}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<usize>().ok())
+    };
+    assert!(refused("connections_per_address") >= Some(40), "{metrics}");
+    assert_eq!(refused("handshakes_per_second").map(|count| count + taken >= 400), Some(true));
+}
+
+#[test]
+fn cookies_are_for_tls_only_where_the_page_is_seen_over_tls() {
+    let plant = Plant::new();
+    let (plain, secured) = (Daemon::start(&[TRUSTED]), plant.daemon(&[]));
+    let login = |daemon: &Daemon| {
+        let mut issue = daemon.command("token");
+        let issued = issue.args(["issue", "--name", "ana", "--scope", "view"]).output().unwrap();
+        assert!(issued.status.success(), "{issued:?}");
+        serde_json::json!({ "token": String::from_utf8(issued.stdout).unwrap().trim() }).to_string()
+    };
+    let (to_plain, to_secured) = (login(&plain), login(&secured));
+    let json = ("content-type", "application/json");
+    for (proto, for_tls) in [("https", true), ("http", false), ("", false)] {
+        eventually("a login", || {
+            let headers = [json, ("x-forwarded-proto", proto)];
+            let (status, head, _) =
+                plain.exchange("POST", "/api/v1/session", &headers, to_plain.as_bytes());
+            assert_eq!(
+                head.contains("; secure") && head.contains("__host-"),
+                for_tls && status == 200
+            );
+            status == 200
+        });
+    }
+    eventually("a login over TLS", || {
+        let mut connection = plant.connect(secured.address).unwrap();
+        connection.ask(&format!(
+            "POST /api/v1/session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{to_secured}",
+            to_secured.len()
+        ));
+        let head = connection.until("\r\n\r\n").to_ascii_lowercase();
+        head.starts_with("http/1.1 200") && head.contains("; secure") && head.contains("__host-")
+    });
+}
