@@ -174,7 +174,8 @@ impl Checker<'_> {
             let problem = "must be a glob of the names that are meant, like \"gateway-*\"";
             self.wrong(&format!("{path}.name"), problem.to_owned());
         }
-        let names = self.fitting(&format!("{path}.name"), Globs::new(&[file.name.clone()]));
+        let names =
+            self.fitting(&format!("{path}.name"), Globs::new(std::slice::from_ref(&file.name)));
         let reach = self.fitting(&format!("{path}.devices"), Reach::new(&file.devices));
         if self.mistakes() > before {
             return None;

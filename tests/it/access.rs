@@ -79,9 +79,8 @@ fn closed(mut client: Client) -> u16 {
     let deadline = clock::monotonic() + PATIENCE;
     loop {
         assert!(clock::monotonic() < deadline, "it stays open");
-        match client.socket.read().unwrap() {
-            Message::Close(frame) => return frame.unwrap().code.into(),
-            _ => {}
+        if let Message::Close(frame) = client.socket.read().unwrap() {
+            return frame.unwrap().code.into();
         }
     }
 }

@@ -90,7 +90,8 @@ proptest! {
         let lines = line_protocol(body.bytes(), &naming, &Limits::default(), &stamp, &Reach::all());
         prop_assert_eq!(&lines.faults, &vec![]);
         let (mut written, mut again) = (samples(&batch), samples(&lines.batch));
-        (written.sort(), again.sort());
+        written.sort();
+        again.sort();
         prop_assert_eq!(written, again);
     }
 }
