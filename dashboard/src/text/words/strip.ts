@@ -9,7 +9,7 @@ export const strip = {
     'Tempo desde a última mensagem, e quanto o direto está atrás do que foi recebido',
   ],
   'strip.data_old': ['data {span} old', 'dados com {span}'],
-  'strip.slowed': [', every {n}th update', ', uma em cada {n} atualizações'],
+  'strip.slowed': [', one update in {n}', ', uma em cada {n} atualizações'],
   'strip.now': ['Now', 'Já'],
   'strip.link_live': ['live', 'em direto'],
   'strip.link_stale': ['stale', 'parado'],
