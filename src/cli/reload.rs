@@ -23,6 +23,7 @@ const APPLIED: &[&str] = &[
     "limits",
     "live.viewers_max",
     "live.viewers_per_address",
+    "commands",
     "intake.mqtt",
     "sinks.influx",
 ];

@@ -74,6 +74,11 @@ impl Desk {
         }
     }
 
+    /// These hold from now on; what there is more of stays.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Whether there is room for one more.
     ///
     /// # Errors

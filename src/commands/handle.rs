@@ -95,7 +95,8 @@ pub struct Commands {
     requests: mpsc::Sender<Request>,
     lines: Lines,
     stats: Arc<Mutex<Stats>>,
-    settings: Arc<Settings>,
+    /// The worker's are the same.
+    settings: Arc<Mutex<Arc<Settings>>>,
 }
 
 /// Looks at how it stands; does not keep the thread from ending. Cheap to clone.
@@ -146,6 +147,7 @@ pub fn open(
     let thread = std::thread::Builder::new()
         .name("commands".into())
         .spawn(move || runtime.block_on(worker.run(inbox)))?;
+    let settings = Arc::new(Mutex::new(settings));
     Ok((Commands { requests, lines, stats, settings }, thread))
 }
 
@@ -225,10 +227,20 @@ impl Commands {
         View { lines: self.lines.clone(), stats: self.stats.clone() }
     }
 
-    /// As it was set up.
+    /// As it is set up.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on with other settings; the file stays. Of what there is nothing goes because of that.
+    ///
+    /// # Errors
+    /// [`CommandsError::Ended`].
+    pub async fn configure(&self, settings: Settings) -> Result<(), CommandsError> {
+        let settings = Arc::new(settings);
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings.clone();
+        self.ask(|answer| Request::Configure(settings, answer)).await
     }
 
     async fn ask<T>(

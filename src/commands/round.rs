@@ -61,6 +61,11 @@ impl<'w> Round<'w> {
         let store = |error: BookError| CommandsError::Store(error.to_string());
         match request {
             Request::Create(wish, answer) => self.create(wish, answer),
+            Request::Configure(settings, answer) => {
+                self.worker.configure(settings);
+                // Who asked may have gone.
+                answer.send(()).unwrap_or_default();
+            }
             // Who asked may have gone, here and below.
             Request::Get(id, answer) => {
                 let found = self.find(id);

@@ -41,6 +41,7 @@ pub(super) type Answered<T> = oneshot::Sender<Result<T, CommandsError>>;
 /// What the web asks for.
 pub(super) enum Request {
     Create(Wish, Answered<Command>),
+    Configure(Arc<Settings>, oneshot::Sender<()>),
     Get(u64, Answered<Option<Command>>),
     List { device: String, before: u64, limit: usize, answer: Answered<Vec<Command>> },
     Cancel { id: u64, by: String, answer: Answered<Command> },
@@ -92,12 +93,7 @@ impl Worker {
         metrics: Arc<Metrics>,
         stats: Arc<Mutex<Stats>>,
     ) -> Result<Worker, BookError> {
-        let mut desk = Desk::new(Bounds {
-            per_device: settings.per_device_max,
-            open: settings.open_max,
-            bytes: settings.open_bytes_max,
-            resend: settings.resend,
-        });
+        let mut desk = Desk::new(bounds(&settings));
         for command in book.open_commands()? {
             if let (State::Sent, Some(carrier)) = (command.state, &command.carrier) {
                 lines.await_answer(command.id, carrier.clone());
@@ -221,6 +217,12 @@ impl Worker {
         }
     }
 
+    pub fn configure(&mut self, settings: Arc<Settings>) {
+        self.desk.set_bounds(bounds(&settings));
+        self.settings = settings;
+        self.tidy_at = clock::monotonic();
+    }
+
     fn tidy(&mut self, now: Timestamp) {
         let now_here = clock::monotonic();
         if now_here < self.tidy_at {
@@ -246,6 +248,11 @@ impl Worker {
         let stats = Stats { queued, sent, lines: 0, desired_pending, unwritten };
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
+}
+
+fn bounds(settings: &Settings) -> Bounds {
+    let &Settings { per_device_max, open_max, open_bytes_max, resend, .. } = settings;
+    Bounds { per_device: per_device_max, open: open_max, bytes: open_bytes_max, resend }
 }
 
 /// Returns when something was left on the lines, not before `from`. Cancel-safe.

@@ -15,8 +15,17 @@ pub(super) fn open(
     live: &Live,
     metrics: &Arc<Metrics>,
 ) -> Result<(Commands, Thread), DaemonError> {
+    let settings = settings(config);
+    let seen = Seen(live.clone());
+    let (commands, thread) =
+        crate::commands::open(settings, seen, metrics).map_err(DaemonError::Commands)?;
+    Ok((commands, ("commands".to_owned(), thread)))
+}
+
+/// As configured.
+pub(super) fn settings(config: &Config) -> Settings {
     let commands = &config.commands;
-    let settings = Settings {
+    Settings {
         path: config.state_dir.join("commands.db"),
         keep: commands.keep,
         keep_max: commands.keep_max,
@@ -25,11 +34,7 @@ pub(super) fn open(
         open_max: commands.open_max,
         open_bytes_max: commands.open_memory,
         resend: commands.resend,
-    };
-    let seen = Seen(live.clone());
-    let (commands, thread) =
-        crate::commands::open(settings, seen, metrics).map_err(DaemonError::Commands)?;
-    Ok((commands, ("commands".to_owned(), thread)))
+    }
 }
 
 /// Of more devices than this all are asked for at once.

@@ -285,6 +285,7 @@ pub async fn start_as(
         gate,
         caps,
         live: app.live.clone(),
+        commands: app.commands.clone(),
         bridging,
         sinking,
         watched,

@@ -9,8 +9,9 @@
 use super::mqtt::Bridging;
 use super::onlooker::OfSinks;
 use super::sinks::Sinking;
-use super::{Thread, alerts, listener};
+use super::{Thread, alerts, commands, listener};
 use crate::alerts::Alerts;
+use crate::commands::Commands;
 use crate::config::{Config, InfluxConfig, LimitsConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
@@ -91,6 +92,7 @@ pub(super) struct Changed {
     pub gate: Gate,
     pub caps: Caps,
     pub live: Live,
+    pub commands: Commands,
     pub bridging: Bridging,
     pub sinking: Sinking,
     pub watched: OfSinks,
@@ -144,6 +146,7 @@ impl Changeable {
         let mut failed = Vec::new();
         failed.extend(self.alerts(&fresh).await);
         failed.extend(self.limits(&fresh));
+        failed.extend(self.commands(&fresh).await);
         failed.extend(self.bridges(&fresh, stop).await);
         failed.extend(self.sinks(&fresh, stop).await);
         failed
@@ -161,6 +164,15 @@ impl Changeable {
         in_force.rules.clone_from(&is.rules);
         (in_force.keep, in_force.events_max) = (is.keep, is.events_max);
         Vec::new()
+    }
+
+    async fn commands(&mut self, fresh: &Fresh) -> Option<Failed> {
+        if !fresh.has(&["commands"]) {
+            return None;
+        }
+        self.config.commands = fresh.config.commands.clone();
+        let done = self.rooms.commands.configure(commands::settings(&self.config)).await;
+        done.err().map(|error| Failed::new(&["commands"], error))
     }
 
     async fn bridges(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {

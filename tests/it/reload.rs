@@ -2,8 +2,9 @@
 //! everything stays as it was.
 
 use crate::client::{Client, reading};
+use crate::commands::{ask, command};
 use crate::daemon::{Daemon, PATIENCE};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -187,4 +188,24 @@ fn there_is_room_for_more_connections_and_for_fewer_nobody_is_sent_away() {
         client.batch(1, &reading(name, "heat", 1.0));
         client.acked(1);
     }
+}
+
+#[test]
+fn as_many_commands_are_taken_as_the_configuration_says_now() {
+    let daemon = started("[commands]\nper_device_max = 1\nttl_max = \"1 h\"\n");
+    let path = "/api/v1/devices/kiln/commands";
+    let wish = json!({"name": "stop", "ttl_s": 7200});
+    let (status, answer) = ask(&daemon, "POST", path, &wish);
+    assert_eq!(status, 400, "longer than the longest: {answer}");
+    let wish = json!({"name": "stop", "ttl_s": 60});
+    let first = command(&daemon, "kiln", &wish);
+    assert_eq!(ask(&daemon, "POST", path, &wish).0, 429);
+    let log = daemon.reload("[commands]\nper_device_max = 2\nttl_max = \"3 h\"\n");
+    let applied = "applied=\"commands.per_device_max, commands.ttl_max\"";
+    assert!(says(&log, &["event=reloaded", applied]), "{log:#?}");
+    command(&daemon, "kiln", &json!({"name": "stop", "ttl_s": 7200}));
+    // Fewer than there are: they stay.
+    daemon.reload("[commands]\nper_device_max = 1\n");
+    assert_eq!(daemon.json(&format!("/api/v1/commands/{first}"))["state"], "queued");
+    assert_eq!(ask(&daemon, "POST", path, &wish).0, 429);
 }
