@@ -255,14 +255,16 @@ fn thousands_of_half_open_connections_cost_little_and_end() {
     });
     // And what connections that are through cost.
     let before = daemon.memory_mib("VmRSS");
-    let open: Vec<_> = (0..500)
+    let mut open: Vec<_> = (0..500)
         .map(|_| {
             let mut connection = neighbours.connect(address).unwrap();
             connection.ask("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n");
-            connection.until("snapshot");
             connection
         })
         .collect();
+    for connection in &mut open {
+        connection.until("snapshot");
+    }
     let after = daemon.memory_mib("VmRSS");
     println!("{} viewers over TLS: {before} MiB before, {after} MiB with them", open.len());
 }
@@ -361,7 +363,9 @@ fn floods_of_http2_end_their_connection_only() {
         let mut all = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         all.extend(frame(SETTINGS, 0, 0, &[]));
         all.extend::<Vec<u8>>(flood);
-        for _ in 0..20 {
+        // For a second each, so that the neighbour feels it if there is anything to feel.
+        let since = clock::monotonic();
+        while since.elapsed() < Duration::from_secs(1) {
             let mut connection = plant.secure(connect(address), None, &[b"h2"]).unwrap();
             // It ends while we write.
             connection.0.write_all(&all).unwrap_or_default();

@@ -315,6 +315,9 @@ fn certificates_of_clients_are_taken_or_refused_with_the_alert_that_says_why() {
         let (certificate, key) = (format!("{client}.pem"), format!("{client}.key"));
         plant.s_client(daemon, &[version, "-cert", &certificate, "-key", &key])
     };
+    eventually("the last second of a certificate is over", || {
+        !show(&required, "gateway-0", "-tls1_3").contains(ANSWERED)
+    });
     for daemon in [&required, &optional] {
         for version in ["-tls1_2", "-tls1_3"] {
             let said = show(daemon, "gateway-7", version);

@@ -215,7 +215,8 @@ impl Tls {
         let expires_at = certificate::expires_at(&chain[0]).unwrap_or(Timestamp(0));
         loop {
             if !current.borrow_and_update().takes(&chain) {
-                log::info!(client:? = certificate::name(&chain[0]); "a client's certificate is no longer good: its connection ends");
+                let name = certificate::name(&chain[0]);
+                log::info!(client = name.as_deref().unwrap_or_default(); "a client's certificate is no longer good: its connection ends");
                 return above.severed.cancel();
             }
             let left = u64::try_from(expires_at.0 - clock::now().0)
