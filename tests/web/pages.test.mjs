@@ -222,6 +222,14 @@ test('a network of 50 KB/s is slow, not wrong: the page says how old its data is
   await page.waitForFunction(() => window.__tidegate.devices() >= 60);
   const stop = noise();
   await page.waitForFunction(() => window.__tidegate.devices() >= 210);
+  // All that the strip says of being slow, however short.
+  await page.evaluate(() => {
+    window.told = [];
+    const strip = document.querySelector('.link');
+    new MutationObserver(() => {
+      if (strip.dataset.slowed !== '1') window.told.push(strip.querySelector('.age').textContent);
+    }).observe(strip, { attributes: true, subtree: true, characterData: true, childList: true });
+  });
   const cdp = await page.context().newCDPSession(page);
   await cdp.send('Network.enable');
   const throttle = (bytes) =>
@@ -234,9 +242,6 @@ test('a network of 50 KB/s is slow, not wrong: the page says how old its data is
   t.diagnostic(`old data is told after ${since()}`);
   await until('the daemon to know of a slow viewer', async () => (await api(daemon, 'GET', 'status')).viewers.degraded >= 1, 6 * BUSY_MS);
   t.diagnostic(`the daemon sends less after ${since()}`);
-  await page.waitForFunction(() => Number(document.querySelector('.link').dataset.slowed) > 1, null, { timeout: 12 * BUSY_MS });
-  assert.match(await page.locator('.link .age').innerText(), /one update in \d+/);
-  t.diagnostic(`the page is told so after ${since()}`);
   assert.equal(await page.evaluate(() => window.__tidegate.link()), 'live', 'slow is not lost');
   await throttle(-1);
   await page.waitForFunction(
@@ -245,8 +250,10 @@ test('a network of 50 KB/s is slow, not wrong: the page says how old its data is
     { timeout: 12 * BUSY_MS },
   );
   t.diagnostic(`restored after ${since()}`);
+  const told = await page.evaluate(() => window.told);
+  assert.ok(told.some((text) => /one update in \d+/.test(text)), 'the page was told that it gets fewer');
   await stop();
-  assert.equal((await api(daemon, 'GET', 'status')).viewers.degraded, 0);
+  await until('nobody to be slow', async () => (await api(daemon, 'GET', 'status')).viewers.degraded === 0);
   await close();
 });
 
