@@ -45,8 +45,9 @@ pub struct Shown<'a> {
     pub certificate: Option<&'a str>,
     /// Where it comes from.
     pub address: IpAddr,
-    /// It came through a proxy that says so.
-    pub is_forwarded: bool,
+    /// It does not say that it comes straight to this machine: a proxy stands between, or it asks for the
+    /// host by a name that anybody could have pointed here.
+    pub is_indirect: bool,
 }
 
 /// Why somebody is not let in. For them to mend, or for the administrator.
@@ -60,10 +61,10 @@ pub enum Denied {
     NotGood(&'static str),
     /// Nobody is asked yet, but only where they come straight to this machine.
     #[error(
-        "this comes through a proxy, which takes a token, and none is set up: \
+        "this comes through a proxy, or by a name other than localhost; that takes a token, and none is set up: \
          `tidegate token issue --name NAME --scope view`"
     )]
-    ThroughProxy,
+    Indirect,
     /// Too much that was not good came from this address.
     #[error("too many wrong tokens came from this address; come back later")]
     TooManyFailures {
@@ -259,8 +260,8 @@ impl Door {
         match self.inner.anonymous {
             Anonymous::Anywhere => Ok(Arc::new(Caller::anonymous())),
             Anonymous::Loopback if !asks && shown.address.to_canonical().is_loopback() => {
-                match shown.is_forwarded {
-                    true => Err(Denied::ThroughProxy),
+                match shown.is_indirect {
+                    true => Err(Denied::Indirect),
                     false => Ok(Arc::new(Caller::anonymous())),
                 }
             }
@@ -465,7 +466,7 @@ impl Denied {
             Denied::NotGood(REVOKED) => "revoked",
             Denied::NotGood(SESSION_OVER) => "session_over",
             Denied::NotGood(_) => "wrong",
-            Denied::ThroughProxy => "through_proxy",
+            Denied::Indirect => "indirect",
             Denied::TooManyFailures { .. } => "too_many_failures",
         }
     }

@@ -45,7 +45,7 @@ impl Place {
 
 fn shown<'a>(token: Option<&'a str>) -> Shown<'a> {
     let address = IpAddr::from([127, 0, 0, 1]);
-    Shown { token, cookie: None, certificate: None, address, is_forwarded: false }
+    Shown { token, cookie: None, certificate: None, address, is_indirect: false }
 }
 
 fn from_afar<'a>(token: Option<&'a str>) -> Shown<'a> {
@@ -58,8 +58,8 @@ fn nobody_is_asked_on_loopback_until_something_is_set_up() {
     let door = place.door("", false);
     assert!(!door.asks());
     assert_eq!(door.enter(&shown(None), NOW).unwrap().how, How::Anonymous);
-    let proxied = Shown { is_forwarded: true, ..shown(None) };
-    assert_eq!(door.enter(&proxied, NOW).unwrap_err(), Denied::ThroughProxy);
+    let proxied = Shown { is_indirect: true, ..shown(None) };
+    assert_eq!(door.enter(&proxied, NOW).unwrap_err(), Denied::Indirect);
     assert_eq!(door.enter(&from_afar(None), NOW).unwrap_err(), Denied::NothingShown);
     // What is shown and wrong is not passed over.
     assert!(matches!(door.enter(&shown(Some("x")), NOW), Err(Denied::NotGood(_))));
@@ -88,7 +88,7 @@ fn what_is_set_up_is_asked_for_by_everybody() {
     assert!(!is_open("", true, &nothing));
     assert!(!is_open("auth.anonymous = \"nobody\"", false, &nothing));
     let anywhere = "auth.anonymous = \"anywhere\"";
-    assert!(is_open(anywhere, true, &Shown { is_forwarded: true, ..from_afar(None) }));
+    assert!(is_open(anywhere, true, &Shown { is_indirect: true, ..from_afar(None) }));
     let place = Place::new();
     let key = place.key("ana", Scope::View, None);
     let revoked = crate::auth::key::id_of(&key).unwrap();

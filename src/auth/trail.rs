@@ -92,7 +92,7 @@ impl Trail {
         log::info!(
             event = "trail", by = &*note.by, how = note.how, address = address.as_str(),
             did = note.did, what = note.what.as_str();
-            "{} {}: {}", if note.by.is_empty() { "somebody" } else { &*note.by }, note.did, note.what
+            "{} by {}: {}", note.did, if note.by.is_empty() { "nobody known" } else { &*note.by }, note.what
         );
         if self.work.try_send(Work::Note(note)).is_err() {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;

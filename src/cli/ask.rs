@@ -34,10 +34,10 @@ pub(super) struct Whom {
     #[command(flatten)]
     pub settings: Settings,
     /// The daemon, as http://host:port, or https [default: where `listen` of the configuration says].
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub url: Option<String>,
     /// A file with the token to show it [default: without --url that of this machine, for who may read it].
-    #[arg(long, value_name = "FILE", env = "TIDEGATE_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "TIDEGATE_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
 }
 

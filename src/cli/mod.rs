@@ -109,16 +109,16 @@ enum Command {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Settings {
     /// The configuration file [default: /etc/tidegate/tidegate.toml, if it exists].
-    #[arg(long, env = "TIDEGATE_CONFIG")]
+    #[arg(long, env = "TIDEGATE_CONFIG", global = true)]
     pub config: Option<PathBuf>,
     /// Directory of everything durable.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub state_dir: Option<PathBuf>,
     /// Address and port to listen on; port 0 = any free one.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", global = true)]
     pub listen: Option<String>,
     /// Any other key: `--set spool.size_max="1 GiB"`.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
     pub set: Vec<String>,
 }
 
@@ -180,4 +180,30 @@ fn printable(text: &str) -> String {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_arguments_are_alike() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_stand_before_an_action_or_after_it() {
+        let parsed = |words: &str| {
+            let words = words.split_whitespace();
+            let arguments = Arguments::try_parse_from(std::iter::once("tidegate").chain(words));
+            format!("{:?}", arguments.map_err(|error| error.to_string()).unwrap())
+        };
+        let before = parsed("token --config c.toml --state-dir s revoke ana");
+        assert!(before.contains("c.toml"), "{before}");
+        assert_eq!(parsed("token revoke ana --config c.toml --state-dir s"), before);
+        let before = parsed("alerts --url http://h:1 --token-file t ls");
+        assert!(before.contains("http://h:1"), "{before}");
+        assert_eq!(parsed("alerts ls --url http://h:1 --token-file t"), before);
+    }
 }

@@ -7,8 +7,10 @@ use super::surface::{self, Asked, Needs};
 use crate::auth::{Caller, Denied, Shown};
 use crate::clock;
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use warp::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, UPGRADE};
+use warp::http::uri::Authority;
 use warp::http::{HeaderMap, Method, Request, StatusCode};
 
 /// The cookies of a session: over plain HTTP, and over TLS, where browsers keep it to this host.
@@ -77,7 +79,7 @@ pub(super) fn caller<B>(
         cookie: cookie(headers),
         certificate: peer.certificate.as_deref(),
         address: peer.address.ip(),
-        is_forwarded: peer.is_forwarded || is_forwarded(headers),
+        is_indirect: peer.is_forwarded || is_forwarded(headers) || is_by_name(headers),
     };
     app.door.enter(&shown, clock::now()).map_err(|denied| problem(&denied))
 }
@@ -85,7 +87,7 @@ pub(super) fn caller<B>(
 /// The answer to somebody who is not let in.
 pub(super) fn problem(denied: &Denied) -> Problem {
     match denied {
-        Denied::NothingShown | Denied::ThroughProxy => {
+        Denied::NothingShown | Denied::Indirect => {
             Problem::unauthorized(denied, "Bearer realm=\"tidegate\"")
         }
         Denied::NotGood(_) => {
@@ -109,6 +111,16 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
     ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
         .iter()
         .any(|name| headers.contains_key(*name))
+}
+
+/// Whether the host is asked for by a name that whoever owns it can have pointed at this machine: a page
+/// of theirs would then pass for one of ours (DNS rebinding).
+fn is_by_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return false };
+    let Ok(authority) = host.to_str().unwrap_or_default().parse::<Authority>() else { return true };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_local = host.eq_ignore_ascii_case("localhost");
+    !is_local && host.parse::<IpAddr>().is_err()
 }
 
 /// Pages of others must not change anything here with the rights of whoever looks at them. A browser
@@ -161,6 +173,25 @@ mod tests {
             assert_eq!(is_own(origin, host), taken, "{origin:?}");
         }
         assert!(!is_own(Some("http://plant.example"), None));
+    }
+
+    #[test]
+    fn names_that_anybody_can_point_here_are_told_from_this_machine() {
+        for (host, expected) in [
+            ("localhost", false),
+            ("LocalHost:8080", false),
+            ("127.0.0.1:8080", false),
+            ("[::1]:8080", false),
+            ("evil.example:8080", true),
+            ("localhost.evil.example", true),
+            ("127.0.0.1.evil.example", true),
+            ("", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            assert_eq!(is_by_name(&headers), expected, "{host}");
+        }
+        assert!(!is_by_name(&HeaderMap::new()));
     }
 
     #[test]

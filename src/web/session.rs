@@ -91,7 +91,7 @@ async fn begin(
         cookie: None,
         certificate: None,
         address,
-        is_forwarded: peer.is_forwarded,
+        is_indirect: peer.is_forwarded,
     };
     let entered = app.door.enter(&shown, now).and_then(|caller| match caller.how {
         // Whoever is let in for nothing has shown nothing.

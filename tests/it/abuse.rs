@@ -92,11 +92,10 @@ fn answers(daemon: &Daemon, bytes: &[u8]) -> Vec<u16> {
     statuses.map(|rest| rest[..3].parse().unwrap()).collect()
 }
 
-const POST: &str =
-    "POST /api/v1/ingest?client=c HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n";
-const GET: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n";
+const POST: &str = "POST /api/v1/ingest?client=c HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n";
+const GET: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n";
 /// What a smuggler wants to have answered as a request of its own.
-const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\nx-smuggled: yes\r\n\r\n";
+const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-smuggled: yes\r\n\r\n";
 
 #[test]
 fn a_request_that_can_be_read_two_ways_is_none() {
@@ -147,7 +146,7 @@ fn a_request_that_can_be_read_two_ways_is_none() {
         ),
         ("a long header", format!("{GET}x: {}\r\n\r\n", "a".repeat(20_000))),
         ("headers without end", format!("{GET}{}", "x: y\r\n".repeat(20_000))),
-        ("a long path", format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(20_000))),
+        ("a long path", format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(20_000))),
     ] {
         assert_eq!(answers(&daemon, request.as_bytes()), [431], "{what}");
     }
@@ -170,14 +169,13 @@ fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
         "limits.pong_timeout=500 ms",
     ]);
     let neighbour = Neighbour::plain(&daemon);
-    let mut device = Client::greet(&daemon, "good", 1).0;
     let open = |beginning: &str| {
         let mut socket = connect(daemon.address);
         socket.write_all(beginning.as_bytes()).unwrap();
         socket
     };
     let of_headers: Vec<_> =
-        (0..100).map(|_| open("GET /healthz HTTP/1.1\r\nhost: x\r\nx: ")).collect();
+        (0..100).map(|_| open("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ")).collect();
     let of_bodies: Vec<_> =
         (0..100).map(|_| open(&format!("{POST}content-length: 100000\r\n\r\n"))).collect();
     let of_frames: Vec<_> = (0..100)
@@ -188,6 +186,7 @@ fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
             client
         })
         .collect();
+    let mut device = Client::greet(&daemon, "good", 1).0;
     // For three seconds, which is the pace of the attack.
     for seq in 1..=30 {
         for mut socket in of_headers
@@ -258,7 +257,7 @@ fn thousands_of_half_open_connections_cost_little_and_end() {
     let mut open: Vec<_> = (0..500)
         .map(|_| {
             let mut connection = neighbours.connect(address).unwrap();
-            connection.ask("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n");
+            connection.ask("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
             connection
         })
         .collect();
@@ -285,7 +284,8 @@ fn thousands_of_handshakes_from_one_address_leave_room_for_others() {
         let mut socket = connect(address);
         socket.write_all(&proxy_header(client)).unwrap();
         let mut connection = asking.secure(socket, None, &[]).unwrap();
-        connection.ask(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        connection
+            .ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
         let (status, _, body) = parsed(&until_closed(&mut connection.0));
         (status, body)
     };

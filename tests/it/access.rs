@@ -1,9 +1,9 @@
 //! Who may come: keys shown to the running daemon on every way in, and taken back while they are in use.
 
 use crate::client::{Client, Said, reading};
-use crate::daemon::{Daemon, PATIENCE};
+use crate::daemon::{Daemon, PATIENCE, parsed};
 use serde_json::Value as Json;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -90,7 +90,8 @@ fn watch(daemon: &Daemon, key: &str) -> impl Iterator<Item = String> + use<> {
     let mut socket = TcpStream::connect(daemon.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let (name, value) = bearer(key);
-    let request = format!("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n");
+    let request =
+        format!("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n{name}: {value}\r\n\r\n");
     socket.write_all(request.as_bytes()).unwrap();
     let mut lines = BufReader::new(socket).lines().map_while(Result::ok);
     lines.find(|line| line.contains("\"type\":\"snapshot\"")).expect("no snapshot came");
@@ -402,7 +403,8 @@ fn commands_show_the_key_of_this_machine_or_a_token_that_they_are_given() {
 
     let listed = daemon.command("token").arg("ls").output().unwrap();
     let table = text(&listed.stdout);
-    let row = |name: &str| table.lines().find(|line| line.contains(name)).unwrap().to_owned();
+    let is_of = |line: &&str, name: &str| line.split_whitespace().nth(1) == Some(name);
+    let row = |name: &str| table.lines().find(|line| is_of(line, name)).unwrap().to_owned();
     assert!(row("gw").contains("ingest") && row("gw").contains("good"), "{table}");
     assert!(row("ana").contains("view") && !row("ana").contains("never"), "{table}");
     let second = issue(daemon.state_dir.path(), &["--name", "ana", "--scope", "view"]);
@@ -437,4 +439,26 @@ fn a_plant_is_simulated_with_a_key_and_not_without() {
     // The drill speaks as every device and every viewer do.
     let drill = daemon.command("drill").output().unwrap();
     assert!(drill.status.success(), "{drill:?}");
+}
+
+#[test]
+fn by_a_name_that_was_pointed_here_nobody_comes_without_a_token() {
+    let daemon = Daemon::start(&[]);
+    let ask = |host: &str| {
+        let mut socket = TcpStream::connect(daemon.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request =
+            format!("GET /api/v1/devices HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).unwrap();
+        parsed(&answer)
+    };
+    let port = daemon.address.port();
+    for here in [format!("127.0.0.1:{port}"), format!("localhost:{port}"), "[::1]".to_owned()] {
+        assert_eq!(ask(&here).0, 200, "{here}");
+    }
+    let (status, _, body) = ask(&format!("evil.example:{port}"));
+    assert_eq!(status, 401, "{body}");
+    assert!(body.contains("a name other than localhost"), "{body}");
 }

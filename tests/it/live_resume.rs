@@ -15,7 +15,7 @@ impl Events {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let last = last_event_id.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
-        let request = format!("GET /api/v1/live{query} HTTP/1.1\r\nhost: x\r\n{last}\r\n");
+        let request = format!("GET /api/v1/live{query} HTTP/1.1\r\nhost: localhost\r\n{last}\r\n");
         socket.write_all(request.as_bytes()).unwrap();
         Events(BufReader::new(socket))
     }

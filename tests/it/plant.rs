@@ -131,7 +131,8 @@ impl Plant {
 
     pub fn get_at(&self, address: SocketAddr, path: &str) -> (u16, String) {
         let mut connection = self.connect(address).unwrap();
-        connection.ask(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        connection
+            .ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
         let mut answer = Vec::new();
         // Some servers leave without a word of TLS; what came is judged.
         connection.0.read_to_end(&mut answer).unwrap_or_default();
@@ -156,7 +157,7 @@ impl Plant {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         // It may be gone already.
         child.stdin.take().unwrap().write_all(request).unwrap_or_default();
         let output = child.wait_with_output().unwrap();

@@ -181,7 +181,7 @@ fn haproxy_that_passes_bytes_on_says_where_they_come_from() {
     // What comes with a header counts by the address in it, here this machine's own.
     let view = || {
         let mut viewer = plant.connect(haproxy.address).unwrap();
-        viewer.ask("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n");
+        viewer.ask("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
         viewer
     };
     eventually("two viewers", || {
@@ -205,7 +205,7 @@ fn view_by(daemon: &Daemon, beginning: &[u8], headers: &str) -> (u16, TcpStream)
     let mut socket = TcpStream::connect(daemon.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.write_all(beginning).unwrap();
-    let request = format!("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    let request = format!("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).unwrap();
     let mut piece = [0; 4096];
     let read = socket.read(&mut piece).unwrap_or(0);
@@ -259,7 +259,7 @@ fn a_proxy_header_comes_from_trusted_proxies_and_is_whole() {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.write_all(beginning).unwrap();
-        let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         socket.write_all(request).unwrap_or_default();
         let mut answer = Vec::new();
         let late = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
@@ -305,7 +305,7 @@ fn an_address_has_so_many_connections_and_new_ones_per_second() {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.write_all(&proxy_header(client)).unwrap();
-        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap_or_default();
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap_or_default();
         let read = socket.read(&mut [0; 1024]);
         read.is_ok_and(|read| read > 0).then_some(socket)
     };
@@ -329,7 +329,8 @@ fn an_address_has_so_many_connections_and_new_ones_per_second() {
     };
     let mut own = TcpStream::connect(daemon.address).unwrap();
     own.write_all(&local).unwrap();
-    own.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    own.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
     let mut metrics = String::new();
     own.read_to_string(&mut metrics).unwrap();
     let refused = |reason: &str| {
@@ -367,7 +368,7 @@ fn cookies_are_for_tls_only_where_the_page_is_seen_over_tls() {
     eventually("a login over TLS", || {
         let mut connection = plant.connect(secured.address).unwrap();
         connection.ask(&format!(
-            "POST /api/v1/session HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+            "POST /api/v1/session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{to_secured}",
             to_secured.len()
         ));

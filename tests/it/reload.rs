@@ -175,7 +175,9 @@ fn there_is_room_for_more_connections_and_for_fewer_nobody_is_sent_away() {
     let (mut second, _) = Client::greet(&daemon, "second", 1);
     // It waits in the kernel's queue.
     let mut third = TcpStream::connect(daemon.address).unwrap();
-    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    third
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
     third.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert!(third.read(&mut [0]).is_err(), "there were two places");
     daemon.reload("[limits]\nconnections_max = 3\n");

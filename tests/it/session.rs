@@ -109,7 +109,8 @@ impl Live {
     fn open(daemon: &Daemon, cookie: &str) -> Live {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = format!("GET /api/v1/live HTTP/1.1\r\nhost: x\r\ncookie: {cookie}\r\n\r\n");
+        let request =
+            format!("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\n\r\n");
         socket.write_all(request.as_bytes()).unwrap();
         let mut reader = BufReader::new(socket);
         let mut line = String::new();

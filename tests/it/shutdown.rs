@@ -37,7 +37,7 @@ fn an_idle_viewer_and_an_idle_connection_do_not_delay_the_end() {
     let viewer =
         Client::connect_with(&daemon, "/api/v1/live/ws", Some("tidegate.live.v1")).unwrap();
     let mut events = std::net::TcpStream::connect(daemon.address).unwrap();
-    std::io::Write::write_all(&mut events, b"GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n")
+    std::io::Write::write_all(&mut events, b"GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .unwrap();
     let mut first = [0; 1];
     std::io::Read::read_exact(&mut events, &mut first).unwrap();

@@ -193,7 +193,7 @@ fn a_certificate_is_swapped_under_load_without_a_failed_request() {
         scope.spawn(|| {
             let mut connection = plant.connect(address).unwrap();
             while !stop.load(Ordering::Relaxed) {
-                connection.ask("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+                connection.ask("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
                 assert_eq!(connection.answer().unwrap().0, 200);
                 asked[2].fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(std::time::Duration::from_millis(5));
@@ -201,7 +201,7 @@ fn a_certificate_is_swapped_under_load_without_a_failed_request() {
         });
         // A viewer.
         let mut viewer = plant.connect(address).unwrap();
-        viewer.ask("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n");
+        viewer.ask("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
         viewer.until("snapshot");
         for _ in 0..3 {
             let before = newest();
@@ -357,7 +357,7 @@ fn who_is_revoked_while_connected_is_cut_off() {
     let connect = |client: Option<&str>| {
         let socket = TcpStream::connect(daemon.address).unwrap();
         let mut connection = plant.secure(socket, client, &[]).unwrap();
-        connection.ask("GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n");
+        connection.ask("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
         connection.until("snapshot");
         connection
     };
@@ -422,7 +422,7 @@ fn the_name_in_a_certificate_is_who_comes() {
     let session = |client: Option<&str>| {
         let socket = TcpStream::connect(daemon.address).unwrap();
         let mut connection = plant.secure(socket, client, &[]).unwrap();
-        connection.ask("GET /api/v1/session HTTP/1.1\r\nhost: x\r\n\r\n");
+        connection.ask("GET /api/v1/session HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let (status, body) = connection.answer().unwrap();
         (status, serde_json::from_str::<Value>(&body).unwrap())
     };

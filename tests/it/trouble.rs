@@ -381,7 +381,9 @@ fn a_connection_too_many_is_not_refused_but_waits_until_another_closes() {
     let (leaving, _) = Client::greet(&daemon, "leaving", 1);
     let (mut neighbour, _) = Client::greet(&daemon, "neighbour", 1);
     let mut waiting = TcpStream::connect(daemon.address).unwrap();
-    waiting.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    waiting
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
     waiting.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
     let nothing = waiting.read(&mut [0; 1]).unwrap_err();
     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
@@ -430,7 +432,7 @@ fn a_request_that_is_read_to_its_end_after_the_signal_is_told_to_come_again() {
     let mut socket = TcpStream::connect(daemon.address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!(
-        "POST /api/v1/ingest HTTP/1.1\r\nhost: x\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
+        "POST /api/v1/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
          expect: 100-continue\r\n\r\n",
         NDJSON.1,
         LINE.len()

@@ -212,7 +212,7 @@ mod tests {
         victoria.pause();
         let mut socket = TcpStream::connect(victoria.address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        socket.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         assert!(socket.read(&mut [0; 64]).is_err());
         victoria.resume();
         socket.set_read_timeout(Some(crate::daemon::PATIENCE)).unwrap();

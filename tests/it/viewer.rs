@@ -28,7 +28,7 @@ impl Viewer {
     pub fn open(daemon: &Daemon) -> Viewer {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(b"GET /api/v1/live HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        socket.write_all(b"GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut lines = BufReader::new(socket.try_clone().unwrap()).lines().map_while(Result::ok);
         lines.find(|line| line.contains("\"type\":\"snapshot\"")).expect("no snapshot came");
         let thread = std::thread::spawn(move || {

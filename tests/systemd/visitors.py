@@ -17,7 +17,7 @@ lock = threading.Lock()
 def visit():
     try:
         with socket.create_connection((host, int(port)), timeout=60) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: tidegate\r\nconnection: close\r\n\r\n")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             answer = b""
             while more := connection.recv(4096):
                 answer += more

@@ -37,9 +37,15 @@ export function Rules({ edit }: { edit: string | null }) {
       <Fault of={feed} />
       <div class="toolbar">
         <OutcomeLine of={outcome} />
-        <button type="button" class="act" onClick={() => (location.hash = rulesHash(''))} {...taking('admin', 'all')}>
-          {say('rules.new')}
-        </button>
+        {whyNot('admin', 'all') === null ? (
+          <a class="act" href={rulesHash('')}>
+            {say('rules.new')}
+          </a>
+        ) : (
+          <button type="button" class="act" {...taking('admin', 'all')}>
+            {say('rules.new')}
+          </button>
+        )}
       </div>
       <ReadOnly scope="admin" about="all" />
       {list !== null && list.length === 0 && <p class="empty">{say('rules.none')}</p>}
