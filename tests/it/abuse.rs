@@ -8,7 +8,7 @@ use crate::proxies::proxy_header;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate::clock;
@@ -290,7 +290,12 @@ fn thousands_of_handshakes_from_one_address_leave_room_for_others() {
         (status, body)
     };
     let ask = by.clone();
-    let neighbour = Neighbour::of(move || ask([198, 51, 100, 8], "/readyz"));
+    // Of many addresses, in turns: as fast as it asks, each keeps to what it may.
+    let turn = AtomicU8::new(0);
+    let neighbour = Neighbour::of(move || {
+        let last = turn.fetch_add(1, Ordering::Relaxed);
+        ask([203, 0, 113, last], "/readyz")
+    });
     let hello = plant.hello();
     let since = clock::monotonic();
     let mut sent = 0_u64;
