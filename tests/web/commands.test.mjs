@@ -35,6 +35,8 @@ async function send(page, ...order) {
 const command = (page, name, state) => page.locator(`[data-command][data-state="${state}"]`, { hasText: name });
 
 test('a command goes to a device and its answer comes back', async () => {
+  // A device that was just seen for the first time has no history to load yet.
+  await until('its history', async () => (await api(daemon, 'GET', 'series?device=pump-002')).series.length > 3);
   const { page, faults, close } = await open(browser, daemon, '#/device/pump-002');
   await page.waitForSelector('[data-facts="pump-002"]');
   await send(page, 'set-interval', '{"seconds": 2}');

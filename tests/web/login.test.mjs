@@ -191,12 +191,21 @@ test('somebody with other rights begins with a page of their own', async () => {
   await until('the keys', async () => (await fetch(`${daemon.url}/api/v1/status`, { headers: { Authorization: `Bearer ${theirs}` } })).ok);
   const { page, close } = await enter(mine);
   await page.locator('[role=row]', { hasText: 'lathe-1' }).first().waitFor();
+  await page.evaluate(() => (window.before = true));
   keys.revoke(mine);
   await page.getByRole('dialog', { name: 'Your login has ended' }).waitFor();
   await field(page).fill(theirs);
   await page.keyboard.press('Enter');
-  await page.locator('[role=row]', { hasText: 'saw-1' }).first().waitFor();
-  await until('only theirs', async () => (await page.locator('[role=row]', { hasText: 'lathe-1' }).count()) === 0);
+  // What was on the screen was not for them: nothing of that page is left.
+  await page.waitForFunction(() => window.before === undefined, null, { timeout: 4 * BUSY_MS });
+  const shown = (name, wanted) =>
+    page.waitForFunction(
+      ([text, there]) => [...document.querySelectorAll('[role=row]')].some((row) => row.textContent.includes(text)) === there,
+      [name, wanted],
+      { timeout: 4 * BUSY_MS },
+    );
+  await shown('saw-1', true);
+  await shown('lathe-1', false);
   await close();
 });
 
