@@ -21,7 +21,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Caps on what comes in.
     pub limits: LimitsConfig,
-    /// Ways in besides the listener.
+    /// Ways in besides our own protocol.
     pub intake: IntakeConfig,
     /// What no route of a bridge understands.
     pub quarantine: QuarantineConfig,

@@ -68,6 +68,7 @@ pub(super) struct Limits {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Intake {
+    pub lines: super::forms::Lines,
     pub mqtt: Vec<Mqtt>,
 }
 

@@ -10,6 +10,7 @@ mod checked;
 mod commands;
 mod devices;
 mod file;
+mod forms;
 mod layers;
 mod memory;
 mod mqtt;
@@ -27,6 +28,7 @@ pub use checked::{
 };
 pub use commands::{CommandTopics, CommandsConfig};
 pub use devices::{ClocksConfig, DevicesConfig};
+pub use forms::{FormsConfig, LinesConfig};
 pub use layers::{ConfigError, Mistake, Sources, load};
 pub use memory::{MemoryLine, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};

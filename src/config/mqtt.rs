@@ -3,6 +3,7 @@
 use super::checked::{Checker, LiveConfig};
 use super::commands::CommandTopics;
 use super::file;
+use super::forms::FormsConfig;
 use super::publish::PublishConfig;
 use crate::routes::{Decoder, Route, RouteSpec};
 use crate::sparkplug::{self, Naming};
@@ -18,9 +19,11 @@ const CLIENT_ID_BYTES_MAX: usize = 128;
 const ROUTES_MAX: usize = 1000;
 const KEEP_ALIVE_S: std::ops::RangeInclusive<u64> = 1..=65_535;
 
-/// Ways in besides the listener; see `config/tidegate.toml`.
+/// Ways in besides our own protocol; see `config/tidegate.toml`.
 #[derive(Debug, Clone)]
 pub struct IntakeConfig {
+    /// How posted bodies of other people's forms are read.
+    pub forms: Arc<FormsConfig>,
     /// Bridges to brokers.
     pub mqtt: Vec<MqttConfig>,
 }
@@ -171,7 +174,8 @@ impl Checker<'_> {
             }
         }
         self.no_circles(&mqtt);
-        IntakeConfig { mqtt }
+        let forms = FormsConfig { lines: self.lines(&file.lines) };
+        IntakeConfig { forms: Arc::new(forms), mqtt }
     }
 
     pub(super) fn quarantine(&mut self, file: &file::Quarantine) -> QuarantineConfig {

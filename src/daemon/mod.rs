@@ -255,6 +255,7 @@ pub async fn start_as(
     let intake = Intake::new(
         gate.clone(),
         caps.clone(),
+        config.intake.forms.clone(),
         live.clone(),
         commands.clone(),
         metrics.clone(),

@@ -20,6 +20,22 @@ pub enum PostedAs {
     Protobuf,
     /// One reading per line.
     Ndjson,
+    /// Line protocol.
+    Lines {
+        /// Nanoseconds of the unit that its times are in.
+        time_unit: i64,
+    },
+}
+
+impl PostedAs {
+    /// As the metrics call it.
+    fn name(self) -> &'static str {
+        match self {
+            PostedAs::Protobuf => "protobuf",
+            PostedAs::Ndjson => "ndjson",
+            PostedAs::Lines { .. } => "lines",
+        }
+    }
 }
 
 /// A posted body and who it is from.
@@ -41,11 +57,22 @@ pub struct Posted {
     pub seq: u64,
 }
 
-/// One refused line, or the refused batch (`line` is `None`).
+/// What of a body a refusal is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// A line of it, from 1.
+    Line(usize),
+    /// An item of it, by its path: `resource_metrics[0].scope_metrics[1].metrics[3].data_points[2]`.
+    Item(String),
+}
+
+/// What did not enter.
 #[derive(Debug, Clone)]
 pub struct RefusedPart {
-    /// Line of the body, from 1.
-    pub line: Option<usize>,
+    /// What of the body.
+    pub part: Part,
     /// Why.
     pub refusal: Refusal,
 }
@@ -61,7 +88,7 @@ pub struct PostAnswer {
     pub duplicate: bool,
     /// What did not enter: the first of them.
     pub refused: Vec<RefusedPart>,
-    /// How many lines did not enter, those not listed included.
+    /// How many lines or items did not enter, those not listed included.
     pub refused_total: usize,
     /// When all of it may be sent again.
     pub retry_after: Option<Duration>,
@@ -78,7 +105,7 @@ impl PostAnswer {
         PostAnswer {
             seq,
             retry_after,
-            refused: vec![RefusedPart { line: None, refusal }],
+            refused: vec![RefusedPart { part: Part::Whole, refusal }],
             refused_total: 1,
             ..PostAnswer::default()
         }
@@ -102,6 +129,7 @@ impl Intake {
 
     async fn take(&self, posted: &Posted) -> PostAnswer {
         self.metrics.received(Protocol::Http, posted.body.len());
+        self.metrics.body(posted.form.name());
         let started = clock::monotonic();
         if self.stop.is_cancelled() {
             return self.refused_before_gate(posted, 0, Refusal::shutting_down());
@@ -114,7 +142,7 @@ impl Intake {
         let received_at = clock::now();
         let caps = self.caps.now();
         let Posting { seq, batch, payload, refused, refused_total, unreadable } =
-            reading::posted(posted, self.reading_limits(&caps), received_at);
+            reading::posted(posted, self.reading_limits(&caps), &self.forms, received_at);
         let mut answer =
             PostAnswer { seq, refused, refused_total, unreadable, ..PostAnswer::default() };
         let Some((batch, payload)) = batch.zip(payload) else {

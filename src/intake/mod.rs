@@ -20,12 +20,12 @@ mod refused_log;
 mod ws;
 
 pub use caps::Caps;
-pub use http::{PostAnswer, Posted, PostedAs};
+pub use http::{Part, PostAnswer, Posted, PostedAs};
 pub use ledger::{LedgerLine, ledger_lines};
 pub use refusal::{Refusal, Retry};
 
 use crate::commands::Commands;
-use crate::config::LimitsConfig;
+use crate::config::{FormsConfig, LimitsConfig};
 use crate::gate::Gate;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -40,6 +40,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Intake {
     gate: Gate,
     caps: Caps,
+    /// How posted bodies of other people's forms are read.
+    forms: Arc<FormsConfig>,
     connections: Connections,
     live: Live,
     commands: Commands,
@@ -55,6 +57,7 @@ impl Intake {
     pub fn new(
         gate: Gate,
         caps: Caps,
+        forms: Arc<FormsConfig>,
         live: Live,
         commands: Commands,
         metrics: Arc<Metrics>,
@@ -63,6 +66,7 @@ impl Intake {
         Intake {
             gate,
             caps,
+            forms,
             connections: Connections::default(),
             live,
             commands,

@@ -2,10 +2,11 @@
 //!
 //! Hot path. What is inflated goes into a buffer that lives once per thread.
 
-use super::http::{Posted, PostedAs, RefusedPart};
+use super::http::{Part, Posted, PostedAs, RefusedPart};
 use super::refusal::{Refusal, Retry};
 use crate::admit::Objection;
-use crate::decode::{self, Stamp, Upstream, UpstreamError};
+use crate::config::FormsConfig;
+use crate::decode::{self, LineNaming, Lines, Stamp, Upstream, UpstreamError};
 use crate::gate;
 use crate::model::{Batch, ClientId, Reach, Seq, Timestamp};
 use crate::wire::{
@@ -151,13 +152,18 @@ pub(super) struct Posting {
 
 impl Posting {
     fn refused(seq: Seq, refusal: Refusal, unreadable: bool) -> Posting {
-        let refused = vec![RefusedPart { line: None, refusal }];
+        let refused = vec![RefusedPart { part: Part::Whole, refusal }];
         Posting { seq, refused, refused_total: 1, unreadable, ..Posting::default() }
     }
 }
 
 /// Reads a posted body.
-pub(super) fn posted(posted: &Posted, limits: &Limits, received_at: Timestamp) -> Posting {
+pub(super) fn posted(
+    posted: &Posted,
+    limits: &Limits,
+    forms: &FormsConfig,
+    received_at: Timestamp,
+) -> Posting {
     SCRATCH.with_borrow_mut(|scratch| {
         let plain = match inflate(&posted.body, limits, scratch) {
             Ok(plain) => plain,
@@ -166,7 +172,18 @@ pub(super) fn posted(posted: &Posted, limits: &Limits, received_at: Timestamp) -
         let stamp = Stamp { received_at, booted_at: None, client: &posted.client };
         match posted.form {
             PostedAs::Protobuf => protobuf(plain, limits, &stamp),
-            PostedAs::Ndjson => ndjson(plain, limits, &stamp, posted),
+            PostedAs::Ndjson => {
+                lines(decode::ndjson(plain, limits, &stamp, &posted.reach), posted.seq)
+            }
+            PostedAs::Lines { time_unit } => {
+                let naming = LineNaming {
+                    device_tags: &forms.lines.device_tags,
+                    bare_measurement: &forms.lines.bare_measurement,
+                    time_unit,
+                };
+                let read = decode::line_protocol(plain, &naming, limits, &stamp, &posted.reach);
+                lines(read, posted.seq)
+            }
         }
     })
 }
@@ -194,32 +211,28 @@ fn upstream_of(batch: &[u8]) -> Vec<u8> {
     writer.finish()
 }
 
-fn ndjson(plain: &[u8], limits: &Limits, stamp: &Stamp<'_>, posted: &Posted) -> Posting {
-    let lines = decode::ndjson(plain, limits, stamp, &posted.reach);
-    let seq = posted.seq;
-    let refused: Vec<_> = lines
-        .faults
-        .into_iter()
-        .map(|fault| RefusedPart {
-            line: Some(fault.line),
-            refusal: Refusal {
-                code: fault.kind.code(),
-                retry: Retry::Never,
-                message: fault.kind.to_string(),
-                at: Place::default(),
-            },
-        })
-        .collect();
-    let (refused_total, unreadable) = (lines.refused, lines.accepted == 0);
-    let mut posting = Posting { seq, refused, refused_total, unreadable, ..Posting::default() };
-    if lines.accepted > 0 {
-        posting.payload = Some(record(decode::encode(&lines.batch, seq)));
-        posting.batch = Some(lines.batch);
-    } else if refused_total == 0 {
+/// What lines of either form came to.
+fn lines(read: Lines, seq: Seq) -> Posting {
+    let refused = read.faults.into_iter().map(|fault| RefusedPart {
+        part: Part::Line(fault.line),
+        refusal: Refusal::for_good(fault.kind.code(), &fault.kind),
+    });
+    gathered(read.batch, refused.collect(), read.refused, seq)
+}
+
+/// What entered and what did not, of a body whose good items enter although others are at fault: the first
+/// of those, and how many there are.
+fn gathered(batch: Batch, refused: Vec<RefusedPart>, refused_total: usize, seq: Seq) -> Posting {
+    if batch.samples() > 0 {
+        let payload = Some(record(decode::encode(&batch, seq)));
+        let batch = Some(batch);
+        return Posting { seq, batch, payload, refused, refused_total, unreadable: false };
+    }
+    if refused_total == 0 {
         let empty = gate::Refusal::Objection(Objection::Empty);
         return Posting::refused(seq, empty.into(), true);
     }
-    posting
+    Posting { seq, refused, refused_total, unreadable: true, ..Posting::default() }
 }
 
 /// A plain `Upstream` message as the spool holds it.

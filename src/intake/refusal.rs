@@ -41,6 +41,12 @@ const RESTART: Duration = Duration::from_secs(2);
 const SERIES: Duration = Duration::from_secs(60);
 
 impl Refusal {
+    /// Of what will be refused again.
+    pub(super) fn for_good(code: RefusalCode, message: impl ToString) -> Refusal {
+        let message = message.to_string();
+        Refusal { code, retry: Retry::Never, message, at: Place::default() }
+    }
+
     fn later(code: RefusalCode, after: Duration, message: impl ToString) -> Refusal {
         Refusal {
             code,

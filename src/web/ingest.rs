@@ -1,19 +1,17 @@
 //! `POST /api/v1/ingest`.
 
-use super::body;
+use super::post::{Known, Sent, status};
 use super::problem::{Problem, retry_after_value};
 use super::state::App;
-use crate::auth::{Caller, How};
-use crate::intake::{PostAnswer, Posted, PostedAs, Retry};
+use crate::intake::{Part, PostAnswer, PostedAs, Retry};
 use crate::model::{ClientId, SessionId};
-use crate::wire::{Downstream, RefusalCode};
+use crate::wire::Downstream;
 use bytes::Buf;
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::sync::Arc;
 use warp::Reply;
-use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
+use warp::http::{HeaderValue, StatusCode, header};
 use warp::reply::Response;
 
 /// What the query string may say.
@@ -62,54 +60,23 @@ struct Place {
 ///
 /// # Errors
 /// A problem document if the request itself can't be read.
-pub async fn post(
+pub async fn post<B: Buf>(
     app: Arc<App>,
     parameters: Parameters,
-    headers: HeaderMap,
-    peer: IpAddr,
-    caller: Arc<Caller>,
-    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    sent: Sent<impl Stream<Item = Result<B, warp::Error>>>,
 ) -> Result<Response, Problem> {
-    let form = form(&headers)?;
-    encoding(&headers)?;
-    let limits = app.intake.limits();
-    let body = body::read(body, limits.wire.message_bytes, limits.body_timeout).await?;
-    let client = match parameters.client {
-        Some(client) => {
-            crate::model::check_name(&client, limits.wire.name_bytes)
-                .map_err(|error| Problem::bad_request(format!("client: {error}")))?;
-            if !caller.may_be(&client) {
-                let name = &caller.name;
-                let detail = format!("{name} may not send as the client {client}");
-                return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-            }
-            client
-        }
-        None if caller.how == How::Anonymous => peer.to_string(),
-        None => caller.name.to_string(),
-    };
-    let client: ClientId = client.into();
-    let posted = Posted {
-        form,
-        body,
-        client: client.clone(),
-        peer: Some(peer),
-        reach: caller.reach.clone(),
-        session: SessionId(parameters.session),
-        seq: parameters.seq,
-    };
-    let answer = app.intake.post(posted).await;
-    let protobuf = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.starts_with("application/x-protobuf"));
+    let form = form(sent.media_type())?;
+    let accept = sent.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let protobuf = accept.is_some_and(|accept| accept.starts_with("application/x-protobuf"));
+    let client = sent.client(&app, parameters.client)?;
+    let session = SessionId(parameters.session);
+    let known = Known { form, client: client.clone(), session, seq: parameters.seq };
+    let answer = sent.post(&app, known).await?;
     Ok(if protobuf { as_protobuf(&app, &client, &answer) } else { as_json(&answer) })
 }
 
-fn form(headers: &HeaderMap) -> Result<PostedAs, Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.and_then(|value| value.split(';').next()).map(str::trim);
-    match essence {
+fn form(media_type: Option<&str>) -> Result<PostedAs, Problem> {
+    match media_type {
         Some("application/x-protobuf" | "application/protobuf") => Ok(PostedAs::Protobuf),
         Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => {
             Ok(PostedAs::Ndjson)
@@ -121,34 +88,6 @@ fn form(headers: &HeaderMap) -> Result<PostedAs, Problem> {
     }
 }
 
-/// The compression is recognised by the body's first bytes; the header may only name one that is.
-fn encoding(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
-    match given {
-        None | Some("identity" | "gzip" | "deflate" | "zstd") => Ok(()),
-        Some(other) => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("Content-Encoding {other} is not read; gzip, deflate and zstd are"),
-        )),
-    }
-}
-
-fn status(answer: &PostAnswer) -> StatusCode {
-    let first = answer.refused.first().map(|part| part.refusal.code);
-    match first {
-        None => StatusCode::OK,
-        Some(RefusalCode::TooLarge) if answer.accepted == 0 => StatusCode::PAYLOAD_TOO_LARGE,
-        Some(RefusalCode::RateLimited | RefusalCode::OverCredit | RefusalCode::TooManySeries)
-            if answer.retry_after.is_some() =>
-        {
-            StatusCode::TOO_MANY_REQUESTS
-        }
-        Some(_) if answer.retry_after.is_some() => StatusCode::SERVICE_UNAVAILABLE,
-        Some(_) if answer.unreadable => StatusCode::BAD_REQUEST,
-        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
-    }
-}
-
 fn as_json(answer: &PostAnswer) -> Response {
     let refused: Vec<_> = answer
         .refused
@@ -157,7 +96,10 @@ fn as_json(answer: &PostAnswer) -> Response {
             let at = part.refusal.at;
             let somewhere = at.table.is_some() || at.column.is_some() || at.row.is_some();
             Refused {
-                line: part.line,
+                line: match part.part {
+                    Part::Line(line) => Some(line),
+                    Part::Whole | Part::Item(_) => None,
+                },
                 code: part.refusal.code.name(),
                 message: &part.refusal.message,
                 at: somewhere.then_some(Place { table: at.table, column: at.column, row: at.row }),

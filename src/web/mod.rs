@@ -22,6 +22,7 @@ mod live;
 mod notifications;
 mod openapi;
 mod places;
+mod post;
 mod problem;
 #[cfg(feature = "mqtt")]
 mod quarantine;

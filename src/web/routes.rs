@@ -4,11 +4,10 @@ use super::history::{self, Parameters};
 use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
-use super::server::Peer;
 use super::state::App;
 use super::{
     alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, keys, ledger, live,
-    notifications, openapi, session, trail,
+    notifications, openapi, post, session, trail,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -36,13 +35,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(exactly("api/v1/ingest"))
         .and(with())
         .and(warp::query())
-        .and(warp::header::headers_cloned())
-        .and(warp::ext::get::<Peer>())
-        .and(caller())
-        .and(warp::body::stream())
-        .then(|app, query, headers, peer: Peer, caller, body| async move {
-            answer(ingest::post(app, query, headers, peer.address.ip(), caller, body).await)
-        })
+        .and(post::sent())
+        .then(|app, query, sent| async move { answer(ingest::post(app, query, sent).await) })
         .boxed();
     let devices = device_routes(app.clone());
     let series = get("api/v1/series")
