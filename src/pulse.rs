@@ -7,6 +7,9 @@ use crate::clock;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How often a runtime beats.
+const BEAT_INTERVAL: Duration = Duration::from_millis(500);
+
 /// A thread's sign of life; a clone is the same one.
 #[derive(Debug, Clone)]
 pub struct Pulse(Arc<Inner>);
@@ -28,6 +31,15 @@ impl Pulse {
     /// The thread goes on, and is about to do this: words that read well after "it was about ".
     pub fn beat(&self, about: &'static str) {
         *self.lock() = (clock::monotonic(), about);
+    }
+
+    /// Beats for a runtime of one thread, for as long as it is polled beside what runs there: what awaits
+    /// does not stand still, what blocks does.
+    pub async fn keep_beating(&self, about: &'static str) {
+        loop {
+            self.beat(about);
+            tokio::time::sleep(BEAT_INTERVAL).await;
+        }
     }
 
     /// Whose it is.

@@ -78,9 +78,9 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("notify", &["model", "clock", "rules", "sqlite"]),
     ("sinks", &["model", "clock", "pulse", "wire", "decode", "spool", "ledger", "sqlite"]),
     ("devices", &["model", "live", "sqlite"]),
-    ("alerts", &["model", "clock", "rules", "spool", "sqlite"]),
+    ("alerts", &["model", "clock", "pulse", "rules", "spool", "sqlite"]),
     ("live", &["model", "clock", "aggregate", "rules"]),
-    ("commands", &["model", "clock", "wire", "sqlite", "metrics"]),
+    ("commands", &["model", "clock", "pulse", "wire", "sqlite", "metrics"]),
     ("gate", &["model", "clock", "pulse", "admit", "ledger", "spool", "wire"]),
     (
         "intake",

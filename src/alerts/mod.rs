@@ -33,6 +33,7 @@ pub use rulebook::{RuleView, Source};
 pub use silence::Silence;
 pub use worker::{Opened, Tell, open};
 
+use crate::pulse::Pulse;
 use crate::rules::{self, Spec};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,6 +69,8 @@ pub struct Options {
     pub subjects_max: usize,
     /// What was not heard of for so long is not watched any more.
     pub forget_after: Duration,
+    /// How it tells that its thread goes on.
+    pub pulse: Pulse,
 }
 
 impl Options {

@@ -189,6 +189,7 @@ impl Worker {
     fn run(mut self) {
         (self.tell)(self.desk.open());
         while !self.hurry.is_cancelled() {
+            self.options.pulse.beat("to read the spool");
             // What can't be written is not read on from; the spool keeps what comes.
             if self.stalled {
                 std::thread::sleep(RETRY);
@@ -214,6 +215,7 @@ impl Worker {
                     std::thread::sleep(RETRY);
                 }
             }
+            self.options.pulse.beat("to fold the rules, or to write alerts.db");
             self.take_transitions();
             let answers = self.do_what_is_asked();
             self.desk.pass(clock::now());

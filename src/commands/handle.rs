@@ -7,6 +7,7 @@ use super::desk::Full;
 use super::lines::{Line, Lines};
 use super::worker::{Request, Worker};
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,6 +122,7 @@ impl View {
 /// [`BookError`].
 pub fn open(
     settings: Settings,
+    pulse: Pulse,
     whereabouts: impl Whereabouts,
     metrics: &Arc<Metrics>,
 ) -> Result<(Commands, JoinHandle<()>), BookError> {
@@ -144,9 +146,14 @@ pub fn open(
         stats.clone(),
     )?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let thread = std::thread::Builder::new()
-        .name("commands".into())
-        .spawn(move || runtime.block_on(worker.run(inbox)))?;
+    let thread = std::thread::Builder::new().name("commands".into()).spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = worker.run(inbox) => {}
+                () = pulse.keep_beating("to write commands.db") => {}
+            }
+        });
+    })?;
     let settings = Arc::new(Mutex::new(settings));
     Ok((Commands { requests, lines, stats, settings }, thread))
 }

@@ -25,7 +25,7 @@ fn settings(directory: &tempfile::TempDir) -> Settings {
 }
 
 fn start(directory: &tempfile::TempDir) -> (Commands, JoinHandle<()>) {
-    open(settings(directory), Nowhere, &Arc::new(Metrics::new())).unwrap()
+    open(settings(directory), Pulse::new("commands"), Nowhere, &Arc::new(Metrics::new())).unwrap()
 }
 
 fn wish(device: &str, delivery: Delivery) -> Wish {
@@ -158,7 +158,8 @@ async fn a_bridge_is_asked_before() {
     let directory = tempfile::tempdir().unwrap();
     let carrier = Carrier::Bridge("mqtt:site".into());
     let metrics = Arc::new(Metrics::new());
-    let (commands, _thread) = open(settings(&directory), At(carrier.clone()), &metrics).unwrap();
+    let (commands, _thread) =
+        open(settings(&directory), Pulse::new("commands"), At(carrier.clone()), &metrics).unwrap();
     let mut line = commands.line(carrier, true);
     let id = commands.create(wish("lamp", Delivery::AtMostOnce)).await.unwrap().id;
     let asked = async |line: &mut Line| match line.next().await.unwrap() {

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::{AlertsConfig, Config};
 use crate::live::Live;
 use crate::metrics::{AlertGauges, Metrics};
+use crate::pulse::Pulse;
 use crate::rules::{Fact, What};
 use crate::spool::Spool;
 use serde::Serialize;
@@ -16,8 +17,9 @@ use std::collections::VecDeque;
 use tokio_util::sync::CancellationToken;
 
 /// Opens `alerts.db` and follows the log.
-pub(super) fn open(config: &Config, spool: &Spool) -> Result<Opened, DaemonError> {
+pub(super) fn open(config: &Config, spool: &Spool, pulse: Pulse) -> Result<Opened, DaemonError> {
     let options = Options {
+        pulse,
         path: config.state_dir.join("alerts.db"),
         subjects_max: config.alerts.series_max,
         forget_after: config.alerts.forget_after,

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::live::{DeviceState, Live, Via};
 use crate::metrics::{Metrics, clamp};
 use crate::model::Protocol;
+use crate::pulse::Pulse;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -14,11 +15,12 @@ pub(super) fn open(
     config: &Config,
     live: &Live,
     metrics: &Arc<Metrics>,
+    pulse: Pulse,
 ) -> Result<(Commands, Thread), DaemonError> {
     let settings = settings(config);
     let seen = Seen(live.clone());
     let (commands, thread) =
-        crate::commands::open(settings, seen, metrics).map_err(DaemonError::Commands)?;
+        crate::commands::open(settings, pulse, seen, metrics).map_err(DaemonError::Commands)?;
     Ok((commands, ("commands".to_owned(), thread)))
 }
 

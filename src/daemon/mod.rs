@@ -196,7 +196,7 @@ pub async fn start_as(
         counts.stored + counts.skipped + counts.shed,
     );
     let prepared = sinks::open(&config, &spool)?;
-    let alerts = alerts::open(&config, &spool)?;
+    let alerts = alerts::open(&config, &spool, pulses.alerts.clone())?;
     let (live, live_threads) = live_feed::start(&config, &spool, &reader, pulses.live.clone())?;
     let history_stalled = Arc::new(AtomicBool::new(false));
     let follower = HistoryFollower {
@@ -219,7 +219,8 @@ pub async fn start_as(
     let (alerts, alerts_thread) = alerts::start(alerts, &live, &stop, &hurry)?;
     threads.push(alerts_thread);
 
-    let (commands, commands_thread) = commands::open(&config, &live, &metrics)?;
+    let (commands, commands_thread) =
+        commands::open(&config, &live, &metrics, pulses.commands.clone())?;
     threads.push(commands_thread);
     let caps = Caps::new(config.limits.clone());
     let connected = mqtt::Rooms {

@@ -1,7 +1,7 @@
 //! One thread looks whether the others go on, and tells the service manager.
 //!
 //! ```text
-//!  gate, history, live, sinks ──beat──► pulses ◄──looks── onlooker ──► STATUS=, WATCHDOG=1, STOPPING=1 …
+//!  gate, followers, commands ──beat──► pulses ◄──looks── onlooker ──► STATUS=, WATCHDOG=1, STOPPING=1 …
 //!  listener's task ──beat, status line──────────────────────┘
 //! ```
 //!
@@ -31,18 +31,21 @@ const DRAIN_EXTENSION: Duration = Duration::from_secs(10);
 pub(super) struct Pulses {
     pub history: Pulse,
     pub live: Pulse,
+    pub alerts: Pulse,
+    pub commands: Pulse,
     listener: Pulse,
 }
 
 impl Pulses {
     pub fn new() -> Pulses {
-        let [history, live, listener] = ["history", "live", "listener"].map(Pulse::new);
-        Pulses { history, live, listener }
+        let [history, live, alerts, commands, listener] =
+            ["history", "live", "alerts", "commands", "listener"].map(Pulse::new);
+        Pulses { history, live, alerts, commands, listener }
     }
 
     fn with(&self, gate: &Gate) -> Vec<Pulse> {
-        let Pulses { history, live, listener } = self;
-        [gate.pulse(), history, live, listener].into_iter().cloned().collect()
+        let Pulses { history, live, alerts, commands, listener } = self;
+        [gate.pulse(), history, live, alerts, commands, listener].into_iter().cloned().collect()
     }
 }
 

@@ -62,9 +62,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use transport::Transport;
 use valve::Valve;
-
-/// How often a sink's thread shows that it goes on.
-const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 use view::Tally;
 
 /// How a sink works.
@@ -288,19 +285,12 @@ impl Opened {
                 tokio::select! {
                     () = driver.run(follower, folding) => {}
                     () = hurry.cancelled() => {}
-                    () = beat(&pulse) => {}
+                    // A store may let it wait, a file or a bug may not.
+                    () = pulse.keep_beating("to write to the store, or to sinks.db") => {}
                 }
             });
         })?;
         Ok((influx, thread))
-    }
-}
-
-/// As long as the sink's thread does not stand still: a store may let it wait, a file or a bug may not.
-async fn beat(pulse: &Pulse) {
-    loop {
-        pulse.beat("to write to the store, or to sinks.db");
-        tokio::time::sleep(BEAT_INTERVAL).await;
     }
 }
 
