@@ -1,6 +1,6 @@
 //! Asks a running daemon over HTTP/1.1, for the commands that need one.
 
-use super::way::Way;
+use super::way::{self, Way};
 use super::{EXIT_DENIED, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable};
 use crate::auth::local_key;
 use crate::config::Config;
@@ -241,6 +241,13 @@ impl Daemon {
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
     }
 
+    /// A connection to it.
+    pub async fn connect(&self) -> Result<way::Stream, Unanswered> {
+        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
+        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })
+    }
+
     /// Asks for an answer that may go on for ever, over a connection of its own.
     pub async fn open(
         &self,
@@ -248,10 +255,7 @@ impl Daemon {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Stream, Unanswered> {
-        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
-        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        let socket =
-            connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })?;
+        let socket = self.connect().await?;
         let handshake = http1::handshake(TokioIo::new(socket)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
         let mut driving = JoinSet::new();

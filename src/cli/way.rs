@@ -14,7 +14,7 @@ use tokio_rustls::rustls::client::danger::{
 };
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -40,6 +40,8 @@ enum Trust {
     Authorities,
     /// The one in this file, and no other, whatever its names: it is this machine's own.
     Exactly(PathBuf),
+    /// The same, where clients show certificates: we show it, too, with its key.
+    Mutually { certificate: PathBuf, key: PathBuf },
 }
 
 impl Way {
@@ -50,7 +52,13 @@ impl Way {
 
     /// To the daemon of this machine, at this address.
     pub fn local(config: &Config, ip: IpAddr) -> Way {
-        let tls = config.tls.as_ref().map(|tls| Trust::Exactly(tls.certificate_file.clone()));
+        let tls = config.tls.as_ref().map(|tls| match tls.clients {
+            None => Trust::Exactly(tls.certificate_file.clone()),
+            Some(_) => Trust::Mutually {
+                certificate: tls.certificate_file.clone(),
+                key: tls.key_file.clone(),
+            },
+        });
         Way { tls, has_header: config.proxy.has_header && config.proxy.is_trusted(ip) }
     }
 
@@ -85,12 +93,20 @@ impl Trust {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
                 builder.with_root_certificates(roots)
             }
-            Trust::Exactly(file) => {
+            Trust::Exactly(file) | Trust::Mutually { certificate: file, .. } => {
                 let only = Arc::new(Only { certificate: read(file)?, provider });
                 builder.dangerous().with_custom_certificate_verifier(only)
             }
         };
-        Ok(config.with_no_client_auth())
+        let Trust::Mutually { certificate, key } = self else {
+            return Ok(config.with_no_client_auth());
+        };
+        // Who may not read the key shows no certificate, which is enough where none is required.
+        match PrivateKeyDer::from_pem_file(key) {
+            Ok(key) => config.with_client_auth_cert(vec![read(certificate)?], key),
+            Err(_) => Ok(config.with_no_client_auth()),
+        }
+        .map_err(io::Error::other)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::wire::{self, Downstream, Hello, Limits, Retry};
 use futures_util::{SinkExt, StreamExt};
 use rand::RngExt;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -282,6 +283,26 @@ impl Client {
 /// # Errors
 /// If the daemon can't be reached, or does not speak the protocol.
 pub async fn connect(url: &str, token: Option<&str>) -> Result<Socket, WsError> {
+    let request = url.into_client_request()?;
+    let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = request.uri().port_u16().unwrap_or(80);
+    let connecting = async {
+        let stream = TcpStream::connect((host.as_str(), port)).await?;
+        stream.set_nodelay(true)?;
+        upgrade(url, token, stream).await
+    };
+    timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Becomes a device's connection on `stream`, which leads to the daemon of `url`.
+///
+/// # Errors
+/// What the daemon, or the connection, said.
+pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    url: &str,
+    token: Option<&str>,
+    stream: S,
+) -> Result<WebSocketStream<S>, WsError> {
     let mut request = url.into_client_request()?;
     if let Some(token) = token {
         let shown = HeaderValue::try_from(format!("Bearer {token}"));
@@ -289,21 +310,17 @@ pub async fn connect(url: &str, token: Option<&str>) -> Result<Socket, WsError> 
         request.headers_mut().insert("Authorization", shown);
     }
     request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("tidegate.v1"));
-    let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let port = request.uri().port_u16().unwrap_or(80);
     let config = WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
         .max_message_size(Some(wire::CONTROL_BYTES_MAX))
         .max_write_buffer_size(4 * Limits::default().message_bytes);
-    let upgrade = async {
-        let stream = TcpStream::connect((host.as_str(), port)).await?;
-        stream.set_nodelay(true)?;
-        tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await
-    };
-    match timeout(CONNECT_MAX, upgrade).await {
-        Ok(connected) => connected.map(|(socket, _)| socket),
-        Err(_) => Err(WsError::Io(std::io::ErrorKind::TimedOut.into())),
-    }
+    let upgraded = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
+    let upgraded = timeout(CONNECT_MAX, upgraded).await.unwrap_or_else(|_| Err(late()));
+    upgraded.map(|(socket, _)| socket)
+}
+
+fn late() -> WsError {
+    WsError::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 /// Closes in good order; what happens to the connection meanwhile makes no difference.

@@ -17,7 +17,7 @@ mod saturate;
 mod source;
 mod stats;
 
-pub use client::{Socket, connect};
+pub use client::{Socket, connect, upgrade};
 pub use outbox::{Frame, Outbox, Settled};
 pub use plant::{Kind, Machine, Metric, plant};
 pub use stats::Report;

@@ -309,6 +309,9 @@ fn certificates_of_clients_are_taken_or_refused_with_the_alert_that_says_why() {
         "mkdir -p elsewhere && cd elsewhere\n{}\n{stranger}\ncp stranger.* ..",
         crate::plant::blocks("sh authority").concat().replace("Plant", "Another")
     ));
+    // Another server's.
+    let neighbour = crate::plant::blocks("sh server").concat().replace("server.", "neighbour.");
+    plant.shell(&neighbour);
     let required = plant.daemon(&[&CLIENTS[..], &["tls.client_certificates=required"]].concat());
     let optional = plant.daemon(&[&CLIENTS[..], &["tls.client_certificates=optional"]].concat());
     let show = |daemon: &Daemon, client: &str, version: &str| {
@@ -327,7 +330,7 @@ fn certificates_of_clients_are_taken_or_refused_with_the_alert_that_says_why() {
                 ("gateway-0", "certificate expired"),
                 ("stranger", "unknown ca"),
                 // It is for servers.
-                ("server", "alert"),
+                ("neighbour", "alert"),
             ] {
                 let said = show(daemon, client, version);
                 assert!(!said.contains(ANSWERED), "{client} {version}: {said}");
@@ -340,6 +343,25 @@ fn certificates_of_clients_are_taken_or_refused_with_the_alert_that_says_why() {
     let said = plant.s_client(&required, &["-tls1_2"]);
     assert!(said.contains("alert") && !said.contains(ANSWERED), "{said}");
     assert!(plant.s_client(&optional, &["-tls1_3"]).contains(ANSWERED));
+}
+
+#[test]
+fn the_command_line_of_the_machine_comes_in_where_certificates_are_required() {
+    let plant = plant_with_clients();
+    let daemon = plant.daemon(&[&CLIENTS[..], &["tls.client_certificates=required"]].concat());
+    let run = |name: &str, arguments: &[&str]| {
+        let output = daemon.command(name).args(arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (code, said) = run("drill", &["--within", "20 s"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run("devices", &["ls"]);
+    assert!(code == Some(0) && said.contains("tidegate-drill-"), "{said}");
+    // Who can't read the key shows no certificate.
+    plant.shell("rm server.key");
+    let (code, said) = run("devices", &["ls"]);
+    assert_eq!(code, Some(69), "{said}");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! The drill's own device: speaks as any other, over the real WebSocket, and remembers what it sent.
 
+use crate::cli::ask::Daemon;
+use crate::cli::way::Stream;
 use crate::clock;
 use crate::decode;
 use crate::model::{Batch, BatchBuilder, SessionId};
-use crate::simulate::{Socket, connect};
+use crate::simulate::upgrade;
 use crate::wire::{Downstream, Hello, RefusalCode, encode_hello};
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Whoever is not answered by then has failed.
@@ -22,7 +25,7 @@ pub(super) const METRIC: &str = "drill.number";
 
 pub(super) struct Device {
     pub name: String,
-    socket: Socket,
+    socket: WebSocketStream<Stream>,
     seq: u64,
     /// Times and values of all that was acknowledged; the values are 1, 2, 3, …
     pub sent: Vec<(i64, f64)>,
@@ -37,9 +40,12 @@ pub(super) enum Said {
 
 impl Device {
     /// Connects and greets.
-    pub async fn connect(url: &str, token: Option<&str>) -> Result<Device, String> {
+    pub async fn connect(daemon: &Daemon) -> Result<Device, String> {
         let name = format!("tidegate-drill-{:08x}", rand::random::<u32>());
-        let socket = connect(url, token).await.map_err(|error| format!("{url}: {error}"))?;
+        let url = daemon.ingest();
+        let stream = daemon.connect().await.map_err(|unanswered| unanswered.to_string())?;
+        let socket = upgrade(&url, daemon.token(), stream).await;
+        let socket = socket.map_err(|error| format!("{url}: {error}"))?;
         let mut device = Device { name, socket, seq: 0, sent: Vec::new() };
         let hello = encode_hello(&Hello {
             client: device.name.clone(),

@@ -12,6 +12,7 @@ mod arrival;
 mod certificate;
 mod forwarded;
 mod http;
+mod own_too;
 mod proxy_header;
 mod severable;
 mod tls;

@@ -4,6 +4,7 @@
 //! whose own certificate is no longer good.
 
 use super::certificate;
+use super::own_too::OwnToo;
 use super::severable::{Above, Severable};
 use crate::clock;
 use crate::config::{ClientCertificates, TlsConfig, TlsVersion};
@@ -85,7 +86,7 @@ pub struct Tls {
 #[derive(Debug)]
 struct Current {
     server: Arc<ServerConfig>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Arc<OwnToo>>,
     expires_at: Timestamp,
 }
 
@@ -203,7 +204,10 @@ impl Tls {
         let Some(chain) = chain.filter(|chain| !chain.is_empty()) else {
             return Ok(Secured { stream: Severable::never(stream), is_http2, certificate: None });
         };
-        let certificate = certificate::name(&chain[0]);
+        let certificate = match self.current.borrow().is_own(&chain[0]) {
+            true => None,
+            false => certificate::name(&chain[0]),
+        };
         let (stream, above) = Severable::new(stream);
         tasks.spawn(self.clone().sever_in_time(chain, above));
         Ok(Secured { stream, is_http2, certificate })
@@ -249,8 +253,8 @@ impl Current {
         };
         let builder = ServerConfig::builder_with_provider(provider.clone());
         let builder = builder.with_protocol_versions(versions).map_err(unfit)?;
-        let clients =
-            config.clients.as_ref().map(|clients| verifier(clients, provider)).transpose()?;
+        let clients = config.clients.as_ref();
+        let clients = clients.map(|clients| verifier(clients, &chain[0], provider)).transpose()?;
         let builder = match &clients {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(clients.clone()),
@@ -266,6 +270,11 @@ impl Current {
         Ok(Current { server: Arc::new(server), clients, expires_at })
     }
 
+    /// Whether a client's certificate is our own: the command line's of this machine, whose name is ours.
+    fn is_own(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.own == *certificate)
+    }
+
     /// Whether a client's certificate is good now.
     fn takes(&self, chain: &[CertificateDer<'_>]) -> bool {
         let Some(clients) = &self.clients else { return false };
@@ -277,8 +286,9 @@ impl Current {
 
 fn verifier(
     config: &ClientCertificates,
+    own: &CertificateDer<'static>,
     provider: Arc<crypto::CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+) -> Result<Arc<OwnToo>, TlsError> {
     let path = || config.ca_file.clone();
     let mut roots = RootCertStore::empty();
     for authority in certificates(&config.ca_file)? {
@@ -298,7 +308,9 @@ fn verifier(
     if !config.required {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map_err(|source| TlsError::Clients { path: path(), source })
+    let clients = builder.build();
+    let clients = clients.map_err(|source| TlsError::Clients { path: path(), source })?;
+    Ok(Arc::new(OwnToo { own: own.clone(), clients }))
 }
 
 /// At least one.
