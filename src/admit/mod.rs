@@ -94,6 +94,16 @@ pub enum Objection {
         /// The most.
         max: usize,
     },
+    /// More new series than there is memory for.
+    #[error(
+        "{new} new series in one batch: memory nears what the daemon may have (MemoryHigh=), {left} are taken now"
+    )]
+    NoMemoryForSeries {
+        /// New ones in this batch.
+        new: usize,
+        /// Allowed now.
+        left: usize,
+    },
 }
 
 /// The memory of admission: sessions, series, and the tally of what was decided.
@@ -120,6 +130,11 @@ impl Admission {
     /// So many new series may come in a minute from now on.
     pub fn set_new_series_per_minute(&mut self, count: usize) {
         self.series.set_new_per_minute(count);
+    }
+
+    /// So many new series find memory, until this is told again.
+    pub fn set_room_for_series(&mut self, count: usize) {
+        self.series.set_room(count);
     }
 
     /// Decides about a batch; remembers its series and its number if it may enter.

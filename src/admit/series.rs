@@ -19,6 +19,8 @@ pub struct SeriesLimits {
 }
 
 const MINUTE_S: f64 = 60.0;
+/// Each time that the room for series is told, this part of it may be taken.
+const ROOM_PART: usize = 4;
 
 /// A set of 64-bit hashes of (device, tags, metric): 8 bytes a series. Two of a million series share
 /// a hash with a chance of 1 in 30 million; then one of them is not counted as new.
@@ -32,6 +34,9 @@ pub(super) struct KnownSeries {
     left: f64,
     /// When `left` was so.
     left_at: Timestamp,
+    /// How many more find memory, and how many have come since that was told.
+    room: usize,
+    come: usize,
     /// New ones of the batch being looked at; kept for its capacity.
     fresh: Vec<u64>,
 }
@@ -44,6 +49,8 @@ impl KnownSeries {
             known: HashSet::default(),
             left: limits.new_per_minute as f64,
             left_at: Timestamp(i64::MIN),
+            room: usize::MAX,
+            come: 0,
             fresh: Vec::new(),
         }
     }
@@ -51,6 +58,11 @@ impl KnownSeries {
     /// What may come now stays, up to the most that there is then.
     pub fn set_new_per_minute(&mut self, count: usize) {
         self.limits.new_per_minute = count;
+    }
+
+    pub fn set_room(&mut self, count: usize) {
+        self.room = count;
+        self.come = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -84,9 +96,23 @@ impl KnownSeries {
         if self.known.len() + new > self.limits.max {
             return Err(Objection::TooManySeries { known: self.known.len(), max: self.limits.max });
         }
+        let left = self.fitting();
+        if new > left {
+            return Err(Objection::NoMemoryForSeries { new, left });
+        }
         self.take(new, now)?;
+        self.come += new;
         self.known.extend(self.fresh.drain(..));
         Ok(())
+    }
+
+    /// How many find memory now. What came lately may not have taken its memory yet, so that a part of the
+    /// room is given at a time; to the first that comes, all.
+    fn fitting(&self) -> usize {
+        match self.come {
+            0 => self.room,
+            come => (self.room / ROOM_PART).saturating_sub(come),
+        }
     }
 
     /// Takes so many from what is left.
@@ -165,6 +191,25 @@ mod tests {
         assert_eq!(retry_after(series.admit(&batch("d", 1), second(80))), (1, 0, 6));
         assert_eq!(series.admit(&batch("d", 1), second(87)), Ok(()));
         assert_eq!(series.len(), 8 + 4 + 11 + 1);
+    }
+
+    #[test]
+    fn near_the_ceiling_known_series_go_on_and_new_ones_wait_for_room() {
+        let mut series = known(1_000_000, 1_000_000);
+        let mut admit = |device: &str, count: usize, room: Option<usize>| {
+            room.into_iter().for_each(|room| series.set_room(room));
+            series.admit(&batch(device, count), Timestamp(0))
+        };
+        let no_memory = |new, left| Err(Objection::NoMemoryForSeries { new, left });
+        assert_eq!(admit("a", 30, None), Ok(()));
+        assert_eq!(admit("b", 41, Some(40)), no_memory(41, 40));
+        assert_eq!(admit("b", 6, None), Ok(()), "what was refused takes nothing");
+        assert_eq!(admit("c", 5, None), no_memory(5, 4), "a quarter of the room at a time");
+        assert_eq!(admit("c", 4, None), Ok(()));
+        assert_eq!(admit("d", 1, None), no_memory(1, 0));
+        assert_eq!(admit("d", 30, Some(30)), Ok(()), "a large batch must not wait for ever");
+        assert_eq!(admit("a", 30, Some(0)), Ok(()), "it is known");
+        assert_eq!(admit("e", 1, None), no_memory(1, 0));
     }
 
     #[test]

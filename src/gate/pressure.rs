@@ -4,7 +4,7 @@
 //! second thread looks on while that one stands still before a slow disk, and reads what only
 //! changes slowly: the disk's free space, and once a second what each client takes.
 
-use super::ceiling::Ceiling;
+use super::ceiling::{Ceiling, Weight};
 use super::flow::{Fills, Flow, Level, Meter, Resource};
 use super::memory::Memory;
 use super::shares::Shares;
@@ -45,6 +45,8 @@ struct State {
     meter: Meter,
     flow: Flow,
     measured_by_gate: Instant,
+    /// What was found when memory was looked at last, until the gate's thread takes it.
+    room_for_series: Option<usize>,
 }
 
 impl Pressure {
@@ -61,6 +63,7 @@ impl Pressure {
             meter: Meter::default(),
             flow: Flow::default(),
             measured_by_gate: clock::monotonic(),
+            room_for_series: None,
         });
         let in_trouble = AtomicBool::new(false);
         let pressure = Pressure(Arc::new(Shared {
@@ -95,6 +98,11 @@ impl Pressure {
         self.0.ceiling.as_ref()
     }
 
+    /// How many new series find memory, if that was looked at since it was asked for last.
+    pub(super) fn take_room_for_series(&self) -> Option<usize> {
+        self.lock().room_for_series.take()
+    }
+
     /// The gate's thread: a group is done, or nothing came.
     pub(super) fn after_group(&self, in_trouble: bool) {
         self.0.in_trouble.store(in_trouble, Ordering::Relaxed);
@@ -112,10 +120,11 @@ impl Pressure {
             self.0.spool.look_at_disk();
             // Nor is this, which reads two files of the kernel's.
             let ceiling = self.ceiling().filter(|_| looks.is_multiple_of(WEIGH_EVERY));
-            let ceiling = ceiling.map(Ceiling::fill);
+            let ceiling = ceiling.map(Ceiling::weigh);
             let mut state = self.lock();
-            if let Some(fill) = ceiling {
+            if let Some(Weight { fill, room_for_series }) = ceiling {
                 state.fills.set(Resource::Ceiling, fill);
+                state.room_for_series = Some(room_for_series);
             }
             let still = clock::monotonic().duration_since(state.measured_by_gate) >= STILL;
             self.measure(state, still);

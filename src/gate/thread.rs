@@ -159,6 +159,9 @@ impl Keeper {
     /// Takes what waits, makes it durable together, answers.
     fn group(&mut self, first: Request, queue: &Receiver<Request>) {
         self.pulse.beat("to admit batches");
+        if let Some(room) = self.pressure.take_room_for_series() {
+            self.admission.set_room_for_series(room);
+        }
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(request) = next {
@@ -355,11 +358,13 @@ impl Refusal {
     #[must_use]
     pub fn is_for_good(self) -> bool {
         use crate::admit::Objection::{
-            Empty, NewSeriesTooFast, SeqZero, TooManyGaps, TooManySeries,
+            Empty, NewSeriesTooFast, NoMemoryForSeries, SeqZero, TooManyGaps, TooManySeries,
         };
         match self {
             Refusal::Objection(SeqZero | TooManyGaps { .. } | Empty) => true,
-            Refusal::Objection(NewSeriesTooFast { .. } | TooManySeries { .. })
+            Refusal::Objection(
+                NewSeriesTooFast { .. } | NoMemoryForSeries { .. } | TooManySeries { .. },
+            )
             | Refusal::Overloaded
             | Refusal::SpoolFull
             | Refusal::DiskFull

@@ -129,7 +129,9 @@ impl From<gate::Refusal> for Refusal {
                 Objection::NewSeriesTooFast { retry_after, .. } => {
                     later(Code::TooManySeries, retry_after)
                 }
-                Objection::TooManySeries { .. } => later(Code::TooManySeries, SERIES),
+                Objection::TooManySeries { .. } | Objection::NoMemoryForSeries { .. } => {
+                    later(Code::TooManySeries, SERIES)
+                }
             },
             gate::Refusal::Overloaded => later(Code::Overloaded, OVERLOADED),
             gate::Refusal::SpoolFull => later(Code::SpoolFull, SPOOL),
