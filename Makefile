@@ -23,6 +23,7 @@ bench:
 	cargo bench --locked
 	benches/end_to_end.sh
 	benches/sinks.sh
+	benches/neighbours.sh
 	benches/viewers.sh
 
 # Every decoder of outside bytes, a minute each (SECONDS=60).

@@ -47,11 +47,6 @@ struct ByRefusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByForm {
-    form: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByClose {
     code: u16,
 }
@@ -79,7 +74,6 @@ pub struct Metrics {
     batches_duplicate: ProtocolCounter,
     batches_refused: Family<ByRefusal, Counter>,
     bytes_received: ProtocolCounter,
-    bodies: Family<ByForm, Counter>,
     receipt_seconds: Histogram,
     device_closes: Family<ByClose, Counter>,
     connections: Gauge,
@@ -305,7 +299,6 @@ impl Metrics {
                 "received_bytes",
                 "Bytes of batches as sent",
             )),
-            bodies: add(r, "http_bodies", "Posted bodies, by their form"),
             receipt_seconds: add_times(
                 r,
                 "receipt_seconds",
@@ -441,11 +434,6 @@ impl Metrics {
     /// A message of that many bytes came in.
     pub fn received(&self, protocol: Protocol, bytes: usize) {
         self.bytes_received.of(protocol).inc_by(bytes as u64);
-    }
-
-    /// A body of that form was posted.
-    pub fn body(&self, form: &'static str) {
-        self.bodies.get_or_create(&ByForm { form }).inc();
     }
 
     /// We closed a device's connection.

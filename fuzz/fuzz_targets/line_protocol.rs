@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tidegate::decode::{self, LINE_FAULTS_MAX, Limits, LineNaming, Stamp, Upstream};
+use tidegate::decode::{self, LINE_FAULTS_MAX, Limits, LineNaming, Stamp, TimeUnit, Upstream};
 use tidegate::model::{Reach, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000_000);
@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     let stamp = Stamp { received_at: NOW, booted_at: None, client: "client" };
     let device_tags = ["device".to_owned(), "host".to_owned()];
     let naming =
-        LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit: 1 };
+        LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit: TimeUnit::Nanos(1) };
     let limits = Limits::default();
     let lines = decode::line_protocol(bytes, &naming, &limits, &stamp, &Reach::all());
     assert_eq!(lines.faults.len(), lines.refused.min(LINE_FAULTS_MAX));

@@ -1,22 +1,38 @@
 //! Readings on their way to become a batch.
 //!
 //! In: [`Reading`]s, one by one, from lines of JSON or from messages of a broker. Out: one [`Batch`]
-//! of those that are valid by all limits. Readings in a row that tell the same device, tags, metrics
-//! and types, and are to be kept in the same places, become the rows of one table, so that a file of
-//! readings costs what a batch does.
+//! of those that are valid by all limits. Readings that tell the same device, tags, metrics and types,
+//! and are to be kept in the same places, become the rows of one table, so that a file of readings costs
+//! what a batch does. They need not stand in a row: agents tell all that they measure, and then again.
+//!
+//! Hot path. Most readings are of the table that the one before was of, or of that which came after it the
+//! last time: those are looked at before anything is hashed.
 
 use super::fault::{Counted, FaultKind};
 use super::open_table::OpenTable;
 use super::reading::{Reading, ReadingFault};
 use crate::model::{Batch, BatchBuilder, Timestamp};
 use crate::wire::Limits;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+
+/// Columns of the tables that readings can still become rows of. Beyond, all of them are closed, and others
+/// begin: an open column takes three times the memory of one in a batch.
+const OPEN_COLUMNS_MAX: usize = 1 << 14;
 
 /// Makes a batch of readings.
 pub struct Gather<'l, 'a> {
     limits: &'l Limits,
     builder: BatchBuilder,
-    /// The table that the next reading may become a row of; counted in `tables`.
-    open: Option<OpenTable<'a>>,
+    /// The tables that the next reading may become a row of.
+    open: Vec<OpenTable<'a>>,
+    /// The newest of them for each kind of reading, by its hash.
+    by_kind: HashMap<u64, usize>,
+    hashes: RandomState,
+    /// The one that the last reading became a row of.
+    last: usize,
+    open_columns: usize,
+    /// All tables.
     tables: usize,
     samples: usize,
 }
@@ -36,7 +52,17 @@ impl<'l, 'a> Gather<'l, 'a> {
     /// Nothing gathered yet.
     #[must_use]
     pub fn new(limits: &'l Limits) -> Gather<'l, 'a> {
-        Gather { limits, builder: BatchBuilder::new(), open: None, tables: 0, samples: 0 }
+        Gather {
+            limits,
+            builder: BatchBuilder::new(),
+            open: Vec::new(),
+            by_kind: HashMap::new(),
+            hashes: RandomState::new(),
+            last: 0,
+            open_columns: 0,
+            tables: 0,
+            samples: 0,
+        }
     }
 
     /// Adds a reading; it enters whole or not at all.
@@ -55,19 +81,12 @@ impl<'l, 'a> Gather<'l, 'a> {
             let max = self.limits.samples;
             return Err(FaultKind::TooMany { what: Counted::Samples, max }.into());
         }
-        match &mut self.open {
-            Some(open) if open.rows() < self.limits.rows && open.takes(&reading) => {
-                open.push(reading);
+        match self.table_of(&reading) {
+            Ok(table) => {
+                self.open[table].push(reading);
+                self.last = table;
             }
-            _ => {
-                if self.tables == self.limits.tables {
-                    let max = self.limits.tables;
-                    return Err(FaultKind::TooMany { what: Counted::Tables, max }.into());
-                }
-                self.close();
-                self.tables += 1;
-                self.open = Some(OpenTable::new(reading));
-            }
+            Err(kind) => self.begin(reading, kind)?,
         }
         self.samples = samples;
         Ok(())
@@ -105,8 +124,51 @@ impl<'l, 'a> Gather<'l, 'a> {
         self.builder.finish()
     }
 
+    /// The table that the reading is a row of; or its hash, if there is none.
+    fn table_of(&self, reading: &Reading<'a>) -> Result<usize, u64> {
+        let takes = |table: usize| {
+            let open = self.open.get(table);
+            open.is_some_and(|open| open.rows() < self.limits.rows && open.takes(reading))
+        };
+        if let Some(table) = [self.last, self.last + 1].into_iter().find(|&table| takes(table)) {
+            return Ok(table);
+        }
+        let kind = self.kind(reading);
+        self.by_kind.get(&kind).copied().filter(|&table| takes(table)).ok_or(kind)
+    }
+
+    /// The same for readings of one table. That two kinds have the same costs no more than a table.
+    fn kind(&self, reading: &Reading<'a>) -> u64 {
+        let mut hasher = self.hashes.build_hasher();
+        (&reading.device, &reading.tags, reading.keep as u8).hash(&mut hasher);
+        for value in &reading.values {
+            (&value.metric, &value.unit, std::mem::discriminant(&value.content)).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Begins another table.
+    fn begin(&mut self, reading: Reading<'a>, kind: u64) -> Result<(), ReadingFault> {
+        if self.tables == self.limits.tables {
+            let max = self.limits.tables;
+            return Err(FaultKind::TooMany { what: Counted::Tables, max }.into());
+        }
+        let columns = reading.values.len();
+        if self.open_columns + columns > OPEN_COLUMNS_MAX {
+            self.close();
+        }
+        self.tables += 1;
+        self.open_columns += columns;
+        self.last = self.open.len();
+        self.by_kind.insert(kind, self.last);
+        self.open.push(OpenTable::new(reading));
+        Ok(())
+    }
+
     fn close(&mut self) {
-        if let Some(open) = self.open.take() {
+        self.by_kind.clear();
+        self.open_columns = 0;
+        for open in self.open.drain(..) {
             open.close(&mut self.builder);
         }
     }
@@ -134,5 +196,89 @@ mod tests {
             batch.tables().map(|table| (table.keep(), table.times().len())).collect();
         let expected = [(Keep::LiveOnly, 2), (Keep::Everywhere, 1), (Keep::StoresOnly, 1)];
         assert_eq!(tables, expected);
+    }
+
+    fn reading<'a>(device: usize, metric: &str, content: Content<'a>, time: i64) -> Reading<'a> {
+        let (metric, unit) = (metric.to_owned().into(), "".into());
+        let values = vec![Value { metric, unit, content }];
+        let device = format!("d{device}").into();
+        Reading { device, tags: vec![], time, keep: Keep::Everywhere, values }
+    }
+
+    /// Rows of each table, in their order.
+    fn rows(gather: Gather<'_, '_>) -> Vec<(String, Vec<i64>)> {
+        let batch = gather.finish();
+        let rows = |table: crate::model::Table<'_>| {
+            let metric = table.columns().next().unwrap().metric();
+            (format!("{} {metric}", table.device()), table.times().to_vec())
+        };
+        batch.tables().map(rows).collect()
+    }
+
+    #[test]
+    fn readings_that_come_in_turns_are_rows_of_few_tables() {
+        let limits = Limits::default();
+        let mut gather = Gather::new(&limits);
+        for time in 1..=4 {
+            // A device more at the second time, and one less at the third.
+            for device in [0, 1, 2].into_iter().filter(|&device| (device, time) != (2, 1)) {
+                if (device, time) != (1, 3) {
+                    gather
+                        .push(reading(device, "t", Content::Int(time), time), Timestamp(9))
+                        .unwrap();
+                }
+            }
+        }
+        // Another type is another table, and so is another metric.
+        gather.push(reading(0, "t", Content::Bool(true), 5), Timestamp(9)).unwrap();
+        gather.push(reading(0, "u", Content::Int(1), 6), Timestamp(9)).unwrap();
+        gather.push(reading(0, "t", Content::Int(1), 7), Timestamp(9)).unwrap();
+        let expected = [
+            ("d0 t", vec![1, 2, 3, 4, 7]),
+            ("d1 t", vec![1, 2, 4]),
+            ("d2 t", vec![2, 3, 4]),
+            ("d0 t", vec![5]),
+            ("d0 u", vec![6]),
+        ];
+        assert_eq!(rows(gather), expected.map(|(name, times)| (name.to_owned(), times)));
+    }
+
+    #[test]
+    fn the_limits_hold_however_readings_come() {
+        let limits = Limits { rows: 2, tables: 3, samples: 6, ..Limits::default() };
+        let mut gather = Gather::new(&limits);
+        let mut push = |device, time| {
+            gather
+                .push(reading(device, "t", Content::Int(0), time), Timestamp(9))
+                .map_err(|it| it.kind)
+        };
+        for (device, time) in [(0, 1), (1, 2), (0, 3), (0, 4), (1, 5)] {
+            push(device, time).unwrap();
+        }
+        let tables = FaultKind::TooMany { what: Counted::Tables, max: 3 };
+        assert_eq!((push(1, 6), push(2, 6)), (Err(tables.clone()), Err(tables)));
+        push(0, 6).unwrap();
+        let samples = FaultKind::TooMany { what: Counted::Samples, max: 6 };
+        assert_eq!(push(0, 7), Err(samples));
+        let rows = rows(gather);
+        let times: Vec<_> = rows.iter().map(|(_, times)| times.as_slice()).collect();
+        assert_eq!(times, [&[1, 3][..], &[2, 5], &[4, 6]]);
+    }
+
+    #[test]
+    fn what_is_open_is_bounded() {
+        let limits = Limits { tables: usize::MAX, ..Limits::default() };
+        let mut gather = Gather::new(&limits);
+        for turn in 0..2 {
+            for device in 0..OPEN_COLUMNS_MAX + 10 {
+                gather.push(reading(device, "t", Content::Int(0), turn), Timestamp(9)).unwrap();
+                assert!(
+                    gather.open.len() <= OPEN_COLUMNS_MAX
+                        && gather.by_kind.len() <= gather.open.len()
+                );
+            }
+        }
+        let batch = gather.finish();
+        assert_eq!(batch.samples(), 2 * (OPEN_COLUMNS_MAX + 10));
     }
 }

@@ -19,6 +19,36 @@ use crate::model::{Keep, Reach};
 use crate::wire::Limits;
 use std::borrow::Cow;
 
+/// The unit that times are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Of so many nanoseconds.
+    Nanos(i64),
+    /// The largest in which a time is in the years that telemetry is from: what nobody says must be told
+    /// by how large the number is.
+    BySize,
+}
+
+impl TimeUnit {
+    /// Nanoseconds of `time` in it, if 64 bits hold them.
+    fn nanos(self, time: i64) -> Option<i64> {
+        // Times of the year 2128 in seconds, milliseconds and microseconds: InfluxDB 3 draws the lines there.
+        const BOUNDS: [(u64, i64); 3] = [
+            (5_000_000_000, 1_000_000_000),
+            (5_000_000_000_000, 1_000_000),
+            (5_000_000_000_000_000, 1_000),
+        ];
+        let unit = match self {
+            TimeUnit::Nanos(unit) => unit,
+            TimeUnit::BySize => {
+                let fits = BOUNDS.iter().find(|(bound, _)| time.unsigned_abs() < *bound);
+                fits.map_or(1, |(_, unit)| *unit)
+            }
+        };
+        time.checked_mul(unit)
+    }
+}
+
 /// How lines become readings.
 #[derive(Debug, Clone)]
 pub struct LineNaming<'c> {
@@ -27,8 +57,8 @@ pub struct LineNaming<'c> {
     pub device_tags: &'c [String],
     /// The measurement that has no part in the names of metrics.
     pub bare_measurement: &'c str,
-    /// Nanoseconds of the unit that times are in.
-    pub time_unit: i64,
+    /// What times are in.
+    pub time_unit: TimeUnit,
 }
 
 /// A tag of somebody's own that is called like ours is written with this before it by our own sinks.
@@ -54,8 +84,8 @@ pub fn line_protocol(
         let read = (!is_empty).then(|| reading(&mut line, naming, limits, stamp));
         let used = match &read {
             Some(Ok(_)) => line.at,
-            // A text that has no end must not take the lines after it with it.
-            _ => end_of_line(begin),
+            Some(Err(_)) => end_of_faulty_line(begin, line.at),
+            None => end_of_line(begin),
         };
         if let Some(read) = read {
             gathering.line(number, read);
@@ -64,6 +94,34 @@ pub fn line_protocol(
         rest = begin.get(used + 1..).unwrap_or_default();
     }
     gathering.finish()
+}
+
+/// Where the line ends in which there was a fault at `at`. What is in a text after the fault is a text still:
+/// a line of it must not enter as one of its own. But a text that has no end takes no other line with it.
+fn end_of_faulty_line(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\n' => return at,
+            b'"' if at > 0 && bytes[at - 1] == b'=' => match end_of_text(bytes, at + 1) {
+                Some(end) => at = end,
+                None => return at + end_of_line(&bytes[at..]),
+            },
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Where the quote is that ends a text.
+fn end_of_text(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match (bytes.get(at)?, bytes.get(at + 1)) {
+            (b'"', _) => return Some(at),
+            (b'\\', Some(b'"' | b'\\')) => at += 2,
+            _ => at += 1,
+        }
+    }
 }
 
 fn end_of_line(bytes: &[u8]) -> usize {
@@ -85,6 +143,16 @@ enum NamePart {
     Key,
     /// A comma or a space; an equals sign is a mistake.
     TagValue,
+}
+
+impl NamePart {
+    /// What a backslash takes the meaning from; an equals sign has none in a measurement.
+    fn is_escaped(self, char: char) -> bool {
+        match self {
+            NamePart::Measurement => matches!(char, ',' | ' '),
+            NamePart::Key | NamePart::TagValue => matches!(char, ',' | '=' | ' '),
+        }
+    }
 }
 
 /// Reads one line, up to its line feed.
@@ -188,7 +256,7 @@ impl<'a> Line<'a> {
         let mut escapes = false;
         while let Some(byte) = self.peek() {
             match (byte, part) {
-                (b'\\', _) if self.is_escape() => {
+                (b'\\', _) if self.is_escape(part) => {
                     escapes = true;
                     self.at += 1;
                 }
@@ -208,13 +276,13 @@ impl<'a> Line<'a> {
         let text = self.text(begin, self.at)?;
         Ok(match escapes {
             false => Cow::Borrowed(text),
-            true => Cow::Owned(without(text, |char| matches!(char, ',' | '=' | ' '))),
+            true => Cow::Owned(without(text, |char| part.is_escaped(char))),
         })
     }
 
     /// Whether the backslash here takes the meaning from what is after it.
-    fn is_escape(&self) -> bool {
-        matches!(self.bytes.get(self.at + 1), Some(b',' | b'=' | b' '))
+    fn is_escape(&self, part: NamePart) -> bool {
+        self.bytes.get(self.at + 1).is_some_and(|&next| part.is_escaped(char::from(next)))
     }
 
     fn text(&self, begin: usize, end: usize) -> Result<&'a str, LineFaultKind> {
@@ -234,7 +302,7 @@ impl<'a> Line<'a> {
         let token = &self.bytes[begin..self.at];
         let wrong = Err(LineFaultKind::LineProtocol { column: begin + 1, what: WHAT });
         let is_digits = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let number = |token: &[u8]| std::str::from_utf8(token).unwrap_or_default().to_owned();
+        let number = |token| std::str::from_utf8(token).unwrap_or_default();
         let too_large = || LineFaultKind::IntTooLarge { metric: metric.to_owned() };
         match token {
             b"t" | b"T" | b"true" | b"True" | b"TRUE" => Ok(Content::Bool(true)),
@@ -259,31 +327,21 @@ impl<'a> Line<'a> {
     /// What is between quotes, of which the first was taken.
     fn quoted(&mut self) -> Result<Content<'a>, LineFaultKind> {
         let begin = self.at;
-        let mut escapes = false;
-        loop {
-            match (self.peek(), self.bytes.get(self.at + 1)) {
-                (None, _) => {
-                    let what = "the quote that ends this text";
-                    return Err(LineFaultKind::LineProtocol { column: begin, what });
-                }
-                (Some(b'"'), _) => break,
-                (Some(b'\\'), Some(b'"' | b'\\')) => {
-                    escapes = true;
-                    self.at += 2;
-                }
-                _ => self.at += 1,
-            }
-        }
-        let text = self.text(begin, self.at)?;
-        self.at += 1;
-        Ok(Content::Text(match escapes {
+        let Some(end) = end_of_text(self.bytes, begin) else {
+            // The fault is where the text begins.
+            self.at = begin - 1;
+            return self.wrong("the quote that ends this text");
+        };
+        self.at = end + 1;
+        let text = self.text(begin, end)?;
+        Ok(Content::Text(match text.contains('\\') {
             false => Cow::Borrowed(text),
             true => Cow::Owned(without(text, |char| matches!(char, '"' | '\\'))),
         }))
     }
 
     /// The time, if there is one, and the end of the line.
-    fn time(&mut self, unit: i64, stamp: &Stamp<'_>) -> Result<i64, LineFaultKind> {
+    fn time(&mut self, unit: TimeUnit, stamp: &Stamp<'_>) -> Result<i64, LineFaultKind> {
         const WHAT: &str = "the time, a whole number, or the end of the line";
         self.skip(|byte| byte == b' ');
         let begin = self.at;
@@ -297,7 +355,7 @@ impl<'a> Line<'a> {
             return Ok(stamp.received_at.0);
         }
         let time = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok());
-        let time = time.and_then(|time| time.checked_mul(unit));
+        let time = time.and_then(|time| unit.nanos(time));
         time.ok_or(LineFaultKind::LineProtocol {
             column: begin + 1,
             what: "a time within 64 bits of nanoseconds",

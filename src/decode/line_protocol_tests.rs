@@ -14,7 +14,8 @@ fn read(body: &str) -> Lines {
     read_in(body, 1)
 }
 
-fn read_in(body: &str, time_unit: i64) -> Lines {
+fn read_in(body: &str, unit: i64) -> Lines {
+    let time_unit = if unit == 0 { TimeUnit::BySize } else { TimeUnit::Nanos(unit) };
     let device_tags = ["device".to_owned(), "host".to_owned()];
     let naming = LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit };
     line_protocol(body.as_bytes(), &naming, &Limits::default(), &stamp(), &Reach::all())
@@ -77,6 +78,7 @@ fn lines_of_the_reference_are_read() {
         ),
         ("  m\\,\\ x,a\\=b=c\\ d k\\,=F \r", &["telegraf [a=b:c d] -0 m, x.k,=false"]),
         ("a=b f=1", &["telegraf [] -0 a=b.f=1.0"]),
+        ("a\\=b,c=d\\=e f=1", &["telegraf [c:d=e] -0 a\\=b.f=1.0"]),
         (
             "m f=\"a \\\"b\\\" \\\\ \\c, d=e\"",
             &["telegraf [] -0 m.f=\"a \\\"b\\\" \\\\ \\\\c, d=e\""],
@@ -97,9 +99,17 @@ fn times_are_in_the_unit_that_is_said() {
         (1_000, "1763711999000000"),
         (1_000_000, "1763711999000"),
         (1_000_000_000, "1763711999"),
+        (60_000_000_000, "29395200"),
+        (3_600_000_000_000, "489920"),
+        // By the size of the number.
+        (0, "1763711999000000000"),
+        (0, "1763711999000000"),
+        (0, "1763711999000"),
+        (0, "1763711999"),
     ] {
         let lines = read_in(&format!("telemetry f=1i {time}"), unit);
-        assert_eq!(samples(&lines.batch), ["telegraf [] -1000000000 f=1i"]);
+        let age = if unit < 60_000_000_000 { 1_000_000_000 } else { 0 };
+        assert_eq!(samples(&lines.batch), [format!("telegraf [] -{age} f=1i")], "{time}");
     }
     let (_, code, what) = fault("m f=1 99999999999999999999");
     assert_eq!((code, what.contains("column 7")), (RefusalCode::Malformed, true), "{what}");
@@ -138,7 +148,7 @@ fn what_is_wrong_is_said_with_its_place() {
     assert_eq!(fault("m f=1 0").1, RefusalCode::TimeTooOld);
     let lines = line_protocol(
         b"m\xff f=1",
-        &LineNaming { device_tags: &[], bare_measurement: "", time_unit: 1 },
+        &LineNaming { device_tags: &[], bare_measurement: "", time_unit: TimeUnit::Nanos(1) },
         &Limits::default(),
         &stamp(),
         &Reach::all(),
@@ -156,6 +166,28 @@ fn good_lines_enter_beside_bad_ones_which_are_told_by_number() {
     let texts = samples(&lines.batch);
     assert_eq!(texts.len(), 4);
     assert!(texts.iter().any(|text| text.contains("two\\nlines")), "{texts:?}");
+}
+
+#[test]
+fn what_is_in_a_text_is_no_line_of_its_own_even_beside_a_fault() {
+    // Who chooses a text must not write for other devices, however faulty the line around it is.
+    let inner = "x\nother,device=pump-1 f=1i\ny";
+    for line in [
+        format!("m s=\"{inner}\",f=NaN"),
+        format!("m f=NaN,s=\"{inner}\""),
+        format!("m s=\"{inner}\" wrong"),
+        format!("m,t s=\"{inner}\""),
+        format!("m f=NaN,s=\"\\\"{inner}\\\\\""),
+    ] {
+        let body = format!("m f=1i\n{line}\nm f=2i\n");
+        let lines = read(&body);
+        assert_eq!((lines.accepted, lines.refused, lines.faults[0].line), (2, 1, 2), "{line}");
+        assert_eq!(samples(&lines.batch), ["telegraf [] -0 m.f=1i", "telegraf [] -0 m.f=2i"]);
+    }
+    // The number of the line after is that of the body.
+    let lines = read("m f=NaN,s=\"a\nb\"\nbad\n");
+    let faults: Vec<_> = lines.faults.iter().map(|fault| fault.line).collect();
+    assert_eq!(faults, [1, 3]);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! What is common to bodies of lines, of whatever form: a line enters whole or not at all, and the good
 //! ones enter although others don't.
 
-use super::fault::FaultKind;
+use super::fault::{Counted, FaultKind};
 use super::{Gather, Reading, ReadingFault};
 use crate::model::{Batch, Reach, Timestamp};
 use crate::wire::{Limits, RefusalCode};
@@ -21,6 +21,8 @@ pub struct Lines {
     pub faults: Vec<LineFault>,
     /// How many lines are not, in all.
     pub refused: usize,
+    /// Lines are not in it because a batch can take no more.
+    pub full: Option<FaultKind>,
 }
 
 /// A line that did not enter.
@@ -129,6 +131,9 @@ impl<'l, 'a> Gathering<'l, 'a> {
             Ok(()) => self.lines.accepted += 1,
             Err(kind) => {
                 self.lines.refused += 1;
+                if let Some(full) = is_full(&kind) {
+                    self.lines.full.get_or_insert(full);
+                }
                 if self.lines.faults.len() < LINE_FAULTS_MAX {
                     self.lines.faults.push(LineFault { line: number, kind });
                 }
@@ -139,5 +144,18 @@ impl<'l, 'a> Gathering<'l, 'a> {
     pub fn finish(mut self) -> Lines {
         self.lines.batch = self.gather.finish();
         self.lines
+    }
+}
+
+/// The limit of the batch that kept a line out, if one did.
+fn is_full(kind: &LineFaultKind) -> Option<FaultKind> {
+    match kind {
+        LineFaultKind::Fault(ReadingFault { kind, .. }) => match kind {
+            FaultKind::TooMany { what: Counted::Tables | Counted::Samples, .. } => {
+                Some(kind.clone())
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }

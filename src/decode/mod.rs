@@ -35,7 +35,7 @@ pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
 pub use gather::{Gather, NotAdded};
-pub use line_protocol::{LineNaming, line_protocol};
+pub use line_protocol::{LineNaming, TimeUnit, line_protocol};
 pub use lines::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines};
 pub use ndjson::{ndjson, readings};
 pub use reading::{Content, Reading, ReadingFault, Value};

@@ -5,6 +5,7 @@ use super::clocks::Timed;
 use super::reading::{self, Posting};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
+use crate::decode::TimeUnit;
 use crate::gate::{Offer, Outcome};
 use crate::model::{ClientId, Reach, SessionId};
 use crate::spool::Protocol;
@@ -22,8 +23,10 @@ pub enum PostedAs {
     Ndjson,
     /// Line protocol.
     Lines {
-        /// Nanoseconds of the unit that its times are in.
-        time_unit: i64,
+        /// What its times are in.
+        time_unit: TimeUnit,
+        /// Nothing of it enters if a line is at fault.
+        all_or_none: bool,
     },
 }
 
@@ -129,7 +132,7 @@ impl Intake {
 
     async fn take(&self, posted: &Posted) -> PostAnswer {
         self.metrics.received(Protocol::Http, posted.body.len());
-        self.metrics.body(posted.form.name());
+        self.metrics.listener.body(posted.form.name());
         let started = clock::monotonic();
         if self.stop.is_cancelled() {
             return self.refused_before_gate(posted, 0, Refusal::shutting_down());

@@ -175,14 +175,14 @@ pub(super) fn posted(
             PostedAs::Ndjson => {
                 lines(decode::ndjson(plain, limits, &stamp, &posted.reach), posted.seq)
             }
-            PostedAs::Lines { time_unit } => {
+            PostedAs::Lines { time_unit, all_or_none } => {
                 let naming = LineNaming {
                     device_tags: &forms.lines.device_tags,
                     bare_measurement: &forms.lines.bare_measurement,
                     time_unit,
                 };
                 let read = decode::line_protocol(plain, &naming, limits, &stamp, &posted.reach);
-                lines(read, posted.seq)
+                line_protocol(read, all_or_none, posted.seq)
             }
         }
     })
@@ -209,6 +209,19 @@ fn upstream_of(batch: &[u8]) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.delimited(2, batch);
     writer.finish()
+}
+
+/// Lines whose sender knows nothing of our limits on one batch: agents that are told "too large" send half
+/// as many, but give up lines that are refused one by one.
+fn line_protocol(mut read: Lines, all_or_none: bool, seq: Seq) -> Posting {
+    if let Some(full) = read.full.take() {
+        let message = format!("{full}; send fewer lines at once");
+        return Posting::refused(seq, Refusal::for_good(RefusalCode::TooLarge, message), true);
+    }
+    if all_or_none && read.refused > 0 {
+        read.batch = Batch::default();
+    }
+    lines(read, seq)
 }
 
 /// What lines of either form came to.

@@ -18,9 +18,15 @@ struct ByCertificate {
     certificate: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByForm {
+    form: &'static str,
+}
+
 /// All of them.
 pub struct Listener {
     refused: Family<ByReason, Counter>,
+    bodies: Family<ByForm, Counter>,
     expires: Family<ByCertificate, FloatGauge>,
     /// Shown once there is one.
     expires_at: OnceLock<FloatGauge>,
@@ -34,6 +40,7 @@ impl Listener {
                 "connections_refused",
                 "Connections that were closed before they asked anything, and viewers that were not taken, by reason",
             ),
+            bodies: add(r, "http_bodies", "Posted bodies of readings, by their form"),
             expires: add(
                 r,
                 "tls_certificate_expires_seconds",
@@ -41,6 +48,11 @@ impl Listener {
             ),
             expires_at: OnceLock::new(),
         }
+    }
+
+    /// A body of that form was posted.
+    pub fn body(&self, form: &'static str) {
+        self.bodies.get_or_create(&ByForm { form }).inc();
     }
 
     /// A connection, or a viewer, was not taken.

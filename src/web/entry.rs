@@ -1,24 +1,20 @@
 //! The entry: who a request is from, and whether it may go on to a route.
 
+use super::credentials;
 use super::problem::Problem;
 use super::server::Peer;
 use super::state::App;
 use super::surface::{self, Asked, Needs};
 use crate::auth::{Caller, Denied, Shown};
 use crate::clock;
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use warp::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, UPGRADE};
+use warp::http::header::{COOKIE, HOST, ORIGIN, UPGRADE};
 use warp::http::uri::Authority;
 use warp::http::{HeaderMap, Method, Request, StatusCode};
 
 /// The cookies of a session: over plain HTTP, and over TLS, where browsers keep it to this host.
 pub(super) const COOKIES: [&str; 2] = ["tidegate_session", "__Host-tidegate_session"];
-
-/// Paths that a token may be shown to in the query, because their clients can't always set headers.
-const STREAMS: [&str; 4] =
-    ["/api/v1/ingest/ws", "/api/v1/live", "/api/v1/live/ws", "/api/v1/live/poll"];
 
 /// Where a request goes on to.
 #[derive(Debug)]
@@ -64,16 +60,7 @@ pub(super) fn caller<B>(
     peer: &Peer,
 ) -> Result<Arc<Caller>, Problem> {
     let headers = request.headers();
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(token.trim()))
-    });
-    let token = bearer.or_else(|| {
-        let query = request.uri().query().filter(|_| STREAMS.contains(&request.uri().path()))?;
-        let token = query.split('&').find_map(|pair| pair.strip_prefix("access_token="))?;
-        percent_encoding::percent_decode_str(token).decode_utf8().ok()
-    });
+    let token = credentials::token(request);
     let shown = Shown {
         token: token.as_deref(),
         cookie: cookie(headers),

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// What is said once: the title, parameters, headers and responses of many paths.
 const BASE: &str = include_str!("openapi/base.json");
 
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     include_str!("openapi/access.json"),
     include_str!("openapi/alerts.json"),
     include_str!("openapi/boards.json"),
@@ -18,6 +18,7 @@ const PARTS: [&str; 12] = [
     include_str!("openapi/daemon.json"),
     include_str!("openapi/devices.json"),
     include_str!("openapi/history.json"),
+    include_str!("openapi/influx.json"),
     include_str!("openapi/ingest.json"),
     include_str!("openapi/live.json"),
     include_str!("openapi/notifications.json"),

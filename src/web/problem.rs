@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt::Display;
 use std::time::Duration;
 use warp::Reply;
-use warp::http::{HeaderName, HeaderValue, StatusCode, header};
+use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// An error answer: a status and a sentence for who can mend the request.
 #[derive(Debug, Clone)]
@@ -31,6 +31,21 @@ impl Problem {
 
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What is wrong, for who can mend it.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Says in headers what the document does not: when to come back, and how to do better.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, retry_after_value(after));
+        }
+        if let Some((name, value)) = &self.hint {
+            headers.insert(name, value.clone());
+        }
     }
 
     pub fn bad_request(detail: impl Display) -> Problem {
@@ -79,12 +94,7 @@ impl Reply for Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(after) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, retry_after_value(after));
-        }
-        if let Some((name, value)) = self.hint {
-            headers.insert(name, value);
-        }
+        self.add_headers(headers);
         response
     }
 }

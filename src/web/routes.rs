@@ -6,8 +6,8 @@ use super::problem::Problem;
 use super::quarantine;
 use super::state::App;
 use super::{
-    alerts, assets, boards, breaker, commands, dead_letters, devices, ingest, keys, ledger, live,
-    notifications, openapi, post, session, trail,
+    alerts, assets, boards, breaker, commands, dead_letters, devices, influx, ingest, keys, ledger,
+    live, notifications, openapi, post, session, trail,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -101,6 +101,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         commands::routes(app.clone()),
         notifications::routes(app.clone()),
         session::routes(app.clone()),
+        influx::routes(app.clone()),
         keys::routes(app.clone()),
         trail::routes(app.clone()),
         document,

@@ -12,8 +12,9 @@ pub const MESSAGE_BYTES: usize = MIB;
 pub const INFLATED_BYTES: usize = 16 * MIB;
 /// Believable telemetry compresses 3 to 60 fold; a bomb a thousandfold.
 pub const INFLATED_RATIO: usize = 200;
-/// Devices that one gateway reports at once.
-pub const TABLES: usize = 4096;
+/// Devices that one gateway reports at once, or what an agent sends of many: ten thousand lines, each of another
+/// series. A table costs a hundred bytes and its names, which lie in the message.
+pub const TABLES: usize = 16_384;
 /// Metrics of one device.
 pub const COLUMNS: usize = 1024;
 /// Readings of one device that it kept while it was cut off: 18 hours at 1 Hz.

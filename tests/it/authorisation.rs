@@ -126,6 +126,9 @@ fn ask(daemon: &Daemon, row: &Row, token: Option<&str>) -> (u16, String) {
         ("POST", "/api/v1/ingest") => {
             format!("{{\"device\":\"{OTHER}\",\"values\":{{\"level\":1}}}}")
         }
+        ("POST", "/api/v2/write" | "/api/v3/write_lp" | "/write") => {
+            format!("m,device={OTHER} level=1")
+        }
         ("POST", "/api/v1/devices/known") => format!("{{\"ids\":[\"{DEVICE}\"]}}"),
         ("GET", _) => String::new(),
         _ => "{}".to_owned(),

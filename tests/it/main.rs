@@ -25,6 +25,9 @@ mod http_in;
 mod keep;
 mod kill_nine;
 mod ledger;
+mod lines;
+mod lines_between;
+mod lines_clients;
 mod live_resume;
 mod load;
 #[cfg(feature = "mqtt")]

@@ -2,7 +2,7 @@
 
 use super::lines::{Body, Resume, Room};
 use super::names::Naming;
-use crate::decode::{Limits, LineNaming, Stamp, line_protocol};
+use crate::decode::{Limits, LineNaming, Stamp, TimeUnit, line_protocol};
 use crate::model::{Batch, BatchBuilder, Position, Reach, Timestamp, Values};
 use proptest::prelude::*;
 
@@ -85,7 +85,7 @@ proptest! {
         }
         let device_tags = ["device".to_owned()];
         let naming =
-            LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit: 1 };
+            LineNaming { device_tags: &device_tags, bare_measurement: "telemetry", time_unit: TimeUnit::Nanos(1) };
         let stamp = Stamp { received_at: NOW, booted_at: None, client: "c" };
         let lines = line_protocol(body.bytes(), &naming, &Limits::default(), &stamp, &Reach::all());
         prop_assert_eq!(&lines.faults, &vec![]);

@@ -4,6 +4,7 @@ use super::addresses::Place;
 use super::arrival::Stream;
 use super::forwarded::{self, Forwarded};
 use super::{Body, Held, Peer, Server, grace};
+use crate::web::dialect;
 use crate::web::entry::{self, Entered};
 use crate::web::problem::Problem;
 use crate::web::routes;
@@ -180,7 +181,7 @@ where
         let caller = match entry::enter(app, &request, &peer) {
             Ok(Entered::As(caller)) => caller,
             Ok(Entered::Page) => return boxed(routes::page(&request), None),
-            Err(problem) => return boxed(problem.into_response(), None),
+            Err(problem) => return boxed(dialect::told(&request, problem), None),
         };
         let viewer = match self.viewer(request.uri().path(), &peer) {
             Ok(viewer) => viewer,
