@@ -8,6 +8,7 @@ mod auth;
 mod bridges;
 mod commands;
 mod devices;
+mod left_out;
 mod listener;
 mod live;
 mod notify;
@@ -85,6 +86,7 @@ pub struct Metrics {
     pub auth: Auth,
     /// Of how connections come in.
     pub listener: Listener,
+    left_out: left_out::ValuesLeftOut,
     gauges: Gauges,
 }
 
@@ -315,6 +317,7 @@ impl Metrics {
             commands: Commands::new(r),
             auth: Auth::new(r),
             listener: Listener::new(r),
+            left_out: left_out::ValuesLeftOut::new(r),
             gauges: Gauges {
                 pressure: add(r, "pressure", "How full the tightest bounded resource is, 0 to 1"),
                 spool_bytes: add(r, "spool_bytes", "Size of the spool"),

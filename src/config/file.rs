@@ -69,6 +69,8 @@ pub(super) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(super) struct Intake {
     pub lines: super::forms::Lines,
+    pub otlp: super::forms::Otlp,
+    pub prometheus: super::forms::Prometheus,
     pub mqtt: Vec<Mqtt>,
 }
 

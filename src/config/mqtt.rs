@@ -174,7 +174,11 @@ impl Checker<'_> {
             }
         }
         self.no_circles(&mqtt);
-        let forms = FormsConfig { lines: self.lines(&file.lines) };
+        let forms = FormsConfig {
+            lines: self.lines(&file.lines),
+            otlp: self.otlp(&file.otlp),
+            prometheus: self.prometheus(&file.prometheus),
+        };
         IntakeConfig { forms: Arc::new(forms), mqtt }
     }
 

@@ -49,6 +49,8 @@ pub enum Counted {
     Samples,
     /// Tags of a table.
     Tags,
+    /// Bytes of the names of a batch, each counted as often as it is needed.
+    NameBytes,
 }
 
 impl fmt::Display for Counted {
@@ -59,6 +61,7 @@ impl fmt::Display for Counted {
             Counted::Rows => "rows",
             Counted::Samples => "samples",
             Counted::Tags => "tags",
+            Counted::NameBytes => "bytes of names",
         })
     }
 }

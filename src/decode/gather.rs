@@ -35,6 +35,8 @@ pub struct Gather<'l, 'a> {
     /// All tables.
     tables: usize,
     samples: usize,
+    /// Bytes of the names of all tables. A body may say a name once for many of them.
+    names: usize,
 }
 
 /// Why the readings of a message were not added.
@@ -62,6 +64,7 @@ impl<'l, 'a> Gather<'l, 'a> {
             open_columns: 0,
             tables: 0,
             samples: 0,
+            names: 0,
         }
     }
 
@@ -111,6 +114,42 @@ impl<'l, 'a> Gather<'l, 'a> {
         Ok(())
     }
 
+    /// Adds readings that belong together: all of them, or none. What was gathered stays good.
+    ///
+    /// # Errors
+    /// [`ReadingFault`], of the first that is at fault, or that the batch may not take so many more.
+    pub fn push_whole(
+        &mut self,
+        mut readings: Vec<Reading<'a>>,
+        received_at: Timestamp,
+    ) -> Result<(), ReadingFault> {
+        let (mut samples, mut names) = (0, self.names);
+        for reading in &mut readings {
+            reading.check(self.limits, received_at)?;
+            samples += reading.values.len();
+            names += reading.name_bytes();
+        }
+        self.room(readings.len(), samples)?;
+        let max = self.limits.inflated_bytes;
+        if names > max {
+            return Err(FaultKind::TooMany { what: Counted::NameBytes, max }.into());
+        }
+        readings.into_iter().try_for_each(|reading| self.push(reading, received_at))
+    }
+
+    /// Whether so many tables and samples more may be added, whatever readings they come from.
+    ///
+    /// # Errors
+    /// [`FaultKind::TooMany`].
+    pub fn room(&self, tables: usize, samples: usize) -> Result<(), FaultKind> {
+        let count = |what, count: usize, max| match count <= max {
+            true => Ok(()),
+            false => Err(FaultKind::TooMany { what, max }),
+        };
+        count(Counted::Samples, self.samples + samples, self.limits.samples)?;
+        count(Counted::Tables, self.tables + tables, self.limits.tables)
+    }
+
     /// Values gathered so far.
     #[must_use]
     pub fn samples(&self) -> usize {
@@ -153,6 +192,12 @@ impl<'l, 'a> Gather<'l, 'a> {
             let max = self.limits.tables;
             return Err(FaultKind::TooMany { what: Counted::Tables, max }.into());
         }
+        // No more than a message could have that says each name where it is needed.
+        let (names, max) = (self.names + reading.name_bytes(), self.limits.inflated_bytes);
+        if names > max {
+            return Err(FaultKind::TooMany { what: Counted::NameBytes, max }.into());
+        }
+        self.names = names;
         let columns = reading.values.len();
         if self.open_columns + columns > OPEN_COLUMNS_MAX {
             self.close();
@@ -179,6 +224,44 @@ mod tests {
     use super::*;
     use crate::decode::{Content, Value};
     use crate::model::Keep;
+
+    fn tagged<'a>(device: &'a str, tag: &'a str, time: i64) -> Reading<'a> {
+        let values = vec![Value { metric: "t".into(), unit: "".into(), content: Content::Int(1) }];
+        let tags = vec![("tag".into(), tag.into())];
+        Reading { device: device.into(), tags, time, keep: Keep::default(), values }
+    }
+
+    #[test]
+    fn readings_that_belong_together_enter_whole_or_not_at_all() {
+        let limits = Limits { tables: 3, ..Limits::default() };
+        let mut gather = Gather::new(&limits);
+        let now = Timestamp(5);
+        let too_many = |what, max| Err(FaultKind::TooMany { what, max }.into());
+        gather.push(tagged("a", "1", 1), now).unwrap();
+        let three = || vec![tagged("a", "2", 1), tagged("a", "3", 1), tagged("a", "4", 1)];
+        assert_eq!(gather.push_whole(three(), now), too_many(Counted::Tables, 3));
+        let faulty = vec![tagged("a", "2", 1), tagged("", "3", 1)];
+        assert!(gather.push_whole(faulty, now).is_err());
+        assert_eq!(gather.samples(), 1);
+        assert_eq!(gather.push_whole(three()[..2].to_vec(), now), Ok(()));
+        assert_eq!(gather.finish().tables().len(), 3);
+    }
+
+    #[test]
+    fn names_that_are_said_once_for_many_tables_are_bounded() {
+        let limits = Limits { inflated_bytes: 100, ..Limits::default() };
+        let mut gather = Gather::new(&limits);
+        let now = Timestamp(5);
+        let tags: Vec<_> = (10..50).map(|tag| tag.to_string()).collect();
+        let entered =
+            tags.iter().filter(|tag| gather.push(tagged("a-long-name", tag, 1), now).is_ok());
+        // Of device, tag and metric: 11 + 3 + 2 + 1 bytes.
+        assert_eq!(entered.count(), 100 / 17);
+        let row = tagged("a-long-name", &tags[100 / 17 - 1], 2);
+        assert_eq!(gather.push(row, now), Ok(()), "a row of the last table has no new names");
+        let fault = gather.push_whole(vec![tagged("a-long-name", "3", 2)], now).unwrap_err();
+        assert!(fault.to_string().contains("more bytes of names than the 100"), "{fault}");
+    }
 
     #[test]
     fn readings_that_are_kept_elsewhere_are_another_table() {

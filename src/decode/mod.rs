@@ -1,8 +1,10 @@
 //! Bytes to batches, and back. Pure: told the time and the limits, it touches nothing else.
 //!
 //! Doors: [`upstream`] tells what a client's message is; [`batch`] reads a `Batch` straight into the
-//! model under all [`Limits`]; [`ndjson`] and [`line_protocol`] read lines; [`Gather`] makes a batch of readings; [`encode`] writes the canonical encoding of a
-//! batch, which [`batch`] reads back as the same; [`readings`] writes what [`ndjson`] reads.
+//! model under all [`Limits`]; [`ndjson`] and [`line_protocol`] read lines, [`otlp`], [`otlp_json`] and
+//! [`remote_write`] the messages of OpenTelemetry and Prometheus; [`Gather`] makes a batch of readings; [`encode`]
+//! writes the canonical encoding of a batch, which [`batch`] reads back as the same; [`readings`] writes
+//! what [`ndjson`] reads.
 //!
 //! A message that is refused costs what was read until its fault, and no allocation grows with what
 //! it merely claims.
@@ -12,12 +14,17 @@ mod column;
 mod encode;
 mod fault;
 mod gather;
+mod histogram;
+mod items;
+mod json;
 mod line_protocol;
 mod lines;
 mod ndjson;
 mod open_table;
+mod otlp;
 mod reader;
 mod reading;
+mod remote_write;
 mod upstream;
 
 #[cfg(test)]
@@ -35,8 +42,11 @@ pub use batch::{Clock, Decoded, Stamp, batch, seq};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
 pub use gather::{Gather, NotAdded};
+pub use items::{ITEM_FAULTS_MAX, ItemFault, ItemFaultKind, Items, LeftOut};
 pub use line_protocol::{LineNaming, TimeUnit, line_protocol};
 pub use lines::{LINE_FAULTS_MAX, LineFault, LineFaultKind, Lines};
 pub use ndjson::{ndjson, readings};
+pub use otlp::{OtlpNaming, otlp, otlp_json};
 pub use reading::{Content, Reading, ReadingFault, Value};
+pub use remote_write::{PrometheusNaming, RemoteWrite, remote_write};
 pub use upstream::{Upstream, UpstreamError, upstream};

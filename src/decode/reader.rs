@@ -41,6 +41,18 @@ impl<'a> Value<'a> {
     pub(crate) fn text(self) -> Result<&'a str, Malformed> {
         utf8(self.bytes()?)
     }
+
+    /// A `fixed64` or an `sfixed64`.
+    pub(super) fn fixed(self) -> Result<u64, Malformed> {
+        match self {
+            Value::Fixed64(bits) => Ok(bits),
+            _ => Err(Malformed),
+        }
+    }
+
+    pub(super) fn double(self) -> Result<f64, Malformed> {
+        self.fixed().map(f64::from_bits)
+    }
 }
 
 /// The bytes as text.
@@ -131,6 +143,30 @@ impl<'a> Fields<'a> {
             _ => Err(Malformed),
         }
     }
+}
+
+/// The messages in a field of a message, whose own framing is looked at before.
+pub(super) fn messages<'a>(
+    message: &'a [u8],
+    wanted: u32,
+    depth: usize,
+) -> Result<impl Iterator<Item = &'a [u8]>, Malformed> {
+    let mut fields = Fields::new(message, depth);
+    while let Some((tag, value)) = fields.next()? {
+        if tag == wanted {
+            value.bytes()?;
+        }
+    }
+    let mut fields = Fields::new(message, depth);
+    Ok(std::iter::from_fn(move || {
+        loop {
+            match fields.next() {
+                Ok(Some((tag, Value::Delimited(inner)))) if tag == wanted => return Some(inner),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(Malformed) => return None,
+            }
+        }
+    }))
 }
 
 /// Takes a varint off the front of `bytes`.

@@ -70,6 +70,13 @@ impl From<FaultKind> for ReadingFault {
 }
 
 impl Reading<'_> {
+    /// Bytes of its names.
+    pub(super) fn name_bytes(&self) -> usize {
+        let tags: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let of = |value: &Value<'_>| value.metric.len() + value.unit.len();
+        self.device.len() + tags + self.values.iter().map(of).sum::<usize>()
+    }
+
     /// Puts the tags in order and holds everything against the limits.
     pub(super) fn check(
         &mut self,

@@ -5,7 +5,7 @@ use super::clocks::Timed;
 use super::reading::{self, Posting};
 use super::refusal::{Refusal, Retry};
 use crate::clock;
-use crate::decode::TimeUnit;
+use crate::decode::{LeftOut, RemoteWrite, TimeUnit};
 use crate::gate::{Offer, Outcome};
 use crate::model::{ClientId, Reach, SessionId};
 use crate::spool::Protocol;
@@ -28,6 +28,12 @@ pub enum PostedAs {
         /// Nothing of it enters if a line is at fault.
         all_or_none: bool,
     },
+    /// OpenTelemetry's metrics, as protobuf.
+    Otlp,
+    /// The same as JSON.
+    OtlpJson,
+    /// Prometheus' remote write, always compressed by snappy.
+    RemoteWrite(RemoteWrite),
 }
 
 impl PostedAs {
@@ -37,6 +43,8 @@ impl PostedAs {
             PostedAs::Protobuf => "protobuf",
             PostedAs::Ndjson => "ndjson",
             PostedAs::Lines { .. } => "lines",
+            PostedAs::Otlp | PostedAs::OtlpJson => "otlp",
+            PostedAs::RemoteWrite(_) => "remote_write",
         }
     }
 }
@@ -80,6 +88,17 @@ pub struct RefusedPart {
     pub refusal: Refusal,
 }
 
+/// What became of the good items of a body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Those that are durable now, and those that had nothing to be kept.
+    pub items: usize,
+    /// How many of those are histograms.
+    pub histograms: usize,
+    /// The values that can't be kept.
+    pub left_out: LeftOut,
+}
+
 /// What became of a posted body.
 #[derive(Debug, Default)]
 pub struct PostAnswer {
@@ -93,6 +112,8 @@ pub struct PostAnswer {
     pub refused: Vec<RefusedPart>,
     /// How many lines or items did not enter, those not listed included.
     pub refused_total: usize,
+    /// Of a body of items, what entered.
+    pub taken: Taken,
     /// When all of it may be sent again.
     pub retry_after: Option<Duration>,
     /// Nothing of it could be read.
@@ -144,12 +165,16 @@ impl Intake {
         };
         let received_at = clock::now();
         let caps = self.caps.now();
-        let Posting { seq, batch, payload, refused, refused_total, unreadable } =
+        let Posting { seq, batch, payload, refused, refused_total, taken, unreadable } =
             reading::posted(posted, self.reading_limits(&caps), &self.forms, received_at);
         let mut answer =
-            PostAnswer { seq, refused, refused_total, unreadable, ..PostAnswer::default() };
+            PostAnswer { seq, refused, refused_total, taken, unreadable, ..PostAnswer::default() };
         let Some((batch, payload)) = batch.zip(payload) else {
-            self.gate.count_refused(Protocol::Http, &posted.client);
+            // Nothing to be kept is no fault of a report of what is now.
+            if answer.refused_total > 0 {
+                self.gate.count_refused(Protocol::Http, &posted.client);
+            }
+            self.count(taken.left_out);
             return answer;
         };
         if let Err(refusal) = reading::reached(&batch, &posted.reach) {
@@ -183,6 +208,7 @@ impl Intake {
         match answers.recv().await.map(|answer| answer.outcome) {
             Some(Outcome::Stored { samples }) => {
                 self.metrics.stored(Protocol::Http, samples, clock::monotonic() - started);
+                self.count(taken.left_out);
                 answer.accepted = samples;
                 answer
             }
@@ -195,6 +221,11 @@ impl Intake {
             // The gate's thread is gone: it may or may not be durable.
             None => PostAnswer::refused(seq, Refusal::shutting_down()),
         }
+    }
+
+    fn count(&self, LeftOut { no_value, not_finite }: LeftOut) {
+        self.metrics.left_out("no_value", no_value);
+        self.metrics.left_out("not_finite", not_finite);
     }
 
     fn refused_before_gate(&self, posted: &Posted, seq: u64, refusal: Refusal) -> PostAnswer {

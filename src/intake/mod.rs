@@ -20,7 +20,7 @@ mod refused_log;
 mod ws;
 
 pub use caps::Caps;
-pub use http::{Part, PostAnswer, Posted, PostedAs, RefusedPart};
+pub use http::{Part, PostAnswer, Posted, PostedAs, RefusedPart, Taken};
 pub use ledger::{LedgerLine, ledger_lines};
 pub use refusal::{Refusal, Retry};
 

@@ -2,16 +2,19 @@
 //!
 //! Hot path. What is inflated goes into a buffer that lives once per thread.
 
-use super::http::{Part, Posted, PostedAs, RefusedPart};
+use super::http::{Part, Posted, PostedAs, RefusedPart, Taken};
 use super::refusal::{Refusal, Retry};
 use crate::admit::Objection;
 use crate::config::FormsConfig;
-use crate::decode::{self, LineNaming, Lines, Stamp, Upstream, UpstreamError};
+use crate::decode::{
+    self, ItemFaultKind, Items, LineNaming, Lines, OtlpNaming, PrometheusNaming, Stamp, Upstream,
+    UpstreamError,
+};
 use crate::gate;
 use crate::model::{Batch, ClientId, Reach, Seq, Timestamp};
 use crate::wire::{
     COMPRESS_BYTES_MIN, CommandResult, Compression, Hello, InflateError, Limits, MessageError,
-    Place, RefusalCode, Reported, Writer, compress, inflate,
+    Place, RefusalCode, Reported, Writer, compress, inflate, unsnap,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -147,6 +150,7 @@ pub(super) struct Posting {
     pub payload: Option<Bytes>,
     pub refused: Vec<RefusedPart>,
     pub refused_total: usize,
+    pub taken: Taken,
     pub unreadable: bool,
 }
 
@@ -165,11 +169,20 @@ pub(super) fn posted(
     received_at: Timestamp,
 ) -> Posting {
     SCRATCH.with_borrow_mut(|scratch| {
-        let plain = match inflate(&posted.body, limits, scratch) {
+        let plain = match posted.form {
+            PostedAs::RemoteWrite(_) => unsnap(&posted.body, limits, scratch),
+            _ => inflate(&posted.body, limits, scratch),
+        };
+        let plain = match plain {
             Ok(plain) => plain,
             Err(error) => return Posting::refused(0, error.into(), true),
         };
         let stamp = Stamp { received_at, booted_at: None, client: &posted.client };
+        let (reach, seq) = (&posted.reach, posted.seq);
+        let otlp = OtlpNaming {
+            device_attributes: &forms.otlp.device_attributes,
+            resource_tags: forms.otlp.resource_tags.as_ref(),
+        };
         match posted.form {
             PostedAs::Protobuf => protobuf(plain, limits, &stamp),
             PostedAs::Ndjson => {
@@ -183,6 +196,15 @@ pub(super) fn posted(
                 };
                 let read = decode::line_protocol(plain, &naming, limits, &stamp, &posted.reach);
                 line_protocol(read, all_or_none, posted.seq)
+            }
+            PostedAs::Otlp => items(decode::otlp(plain, &otlp, limits, &stamp, reach), seq),
+            PostedAs::OtlpJson => {
+                items(decode::otlp_json(plain, &otlp, limits, &stamp, reach), seq)
+            }
+            PostedAs::RemoteWrite(version) => {
+                let naming = PrometheusNaming { device_labels: &forms.prometheus.device_labels };
+                let read = decode::remote_write(version, plain, &naming, limits, &stamp, reach);
+                items(read, seq)
             }
         }
     })
@@ -233,13 +255,33 @@ fn lines(read: Lines, seq: Seq) -> Posting {
     gathered(read.batch, refused.collect(), read.refused, seq)
 }
 
+/// What items of either kind came to.
+fn items(read: Result<Items, ItemFaultKind>, seq: Seq) -> Posting {
+    let refusal = |kind: &ItemFaultKind| Refusal::for_good(kind.code(), kind);
+    let read = match read {
+        Ok(read) => read,
+        Err(kind) => return Posting::refused(seq, refusal(&kind), true),
+    };
+    let Items { accepted, histograms, empty, left_out, .. } = read;
+    let taken = Taken { items: accepted + empty, histograms, left_out };
+    if read.refused == 0 && accepted == 0 {
+        return Posting { seq, taken, ..Posting::default() };
+    }
+    let refused = read
+        .faults
+        .into_iter()
+        .map(|fault| RefusedPart { refusal: refusal(&fault.kind), part: Part::Item(fault.at) });
+    let posting = gathered(read.batch, refused.collect(), read.refused, seq);
+    Posting { taken, ..posting }
+}
+
 /// What entered and what did not, of a body whose good items enter although others are at fault: the first
 /// of those, and how many there are.
 fn gathered(batch: Batch, refused: Vec<RefusedPart>, refused_total: usize, seq: Seq) -> Posting {
     if batch.samples() > 0 {
         let payload = Some(record(decode::encode(&batch, seq)));
         let batch = Some(batch);
-        return Posting { seq, batch, payload, refused, refused_total, unreadable: false };
+        return Posting { seq, batch, payload, refused, refused_total, ..Posting::default() };
     }
     if refused_total == 0 {
         let empty = gate::Refusal::Objection(Objection::Empty);

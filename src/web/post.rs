@@ -92,7 +92,7 @@ where
     /// # Errors
     /// 408, 413 or 415, or 400 when the client broke off.
     pub async fn post(self, app: &App, known: Known) -> Result<PostAnswer, Problem> {
-        encoding(&self.headers)?;
+        encoding(&self.headers, known.form)?;
         let limits = app.intake.limits();
         let body = body::read(self.body, limits.wire.message_bytes, limits.body_timeout).await?;
         let Known { form, client, session, seq } = known;
@@ -103,14 +103,19 @@ where
 }
 
 /// The compression is recognised by the body's first bytes; the header may only name one that is.
-fn encoding(headers: &HeaderMap) -> Result<(), Problem> {
+fn encoding(headers: &HeaderMap, form: PostedAs) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+    let (read, others) = match form {
+        // A block of snappy has no first bytes of its own.
+        PostedAs::RemoteWrite(_) => (&["snappy"][..], "snappy is"),
+        _ => (&["identity", "gzip", "deflate", "zstd"][..], "gzip, deflate and zstd are"),
+    };
     match given {
-        None | Some("identity" | "gzip" | "deflate" | "zstd") => Ok(()),
-        Some(other) => Err(Problem::new(
+        Some(other) if !read.contains(&other) => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("Content-Encoding {other} is not read; gzip, deflate and zstd are"),
+            format!("Content-Encoding {other} is not read; {others}"),
         )),
+        _ => Ok(()),
     }
 }
 

@@ -102,6 +102,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         notifications::routes(app.clone()),
         session::routes(app.clone()),
         influx::routes(app.clone()),
+        super::otlp::routes(app.clone()),
+        super::remote_write::routes(app.clone()),
         keys::routes(app.clone()),
         trail::routes(app.clone()),
         document,

@@ -13,6 +13,7 @@ mod inflate;
 mod limits;
 mod message;
 pub(crate) mod proto;
+mod snappy;
 mod writer;
 
 pub use codes::{CloseCode, Place, RefusalCode};
@@ -27,4 +28,5 @@ pub use message::{
     CONTROL_BYTES_MAX, Command, CommandResult, Credit, Downstream, Hello, MessageError, Retry,
     Welcome, encode_hello, encode_result,
 };
+pub use snappy::unsnap;
 pub use writer::Writer;

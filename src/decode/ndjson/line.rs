@@ -1,6 +1,7 @@
 //! One line: its JSON.
 
 use crate::decode::fault::{Counted, FaultKind};
+use crate::decode::json::Text;
 use crate::decode::lines::LineFaultKind;
 use crate::decode::{Content, Reading, Stamp, Value};
 use crate::model::Keep;
@@ -101,32 +102,6 @@ struct Line<'a> {
     values: Entries<'a, &'a RawValue>,
     #[serde(borrow, default)]
     units: Entries<'a, Text<'a>>,
-}
-
-/// A string, borrowed from the line unless it has escapes.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
 }
 
 /// The entries of an object in the order given, no key twice.
