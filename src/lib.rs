@@ -42,6 +42,7 @@ pub mod logging;
 pub mod metrics;
 pub mod model;
 pub mod notify;
+pub mod promql;
 mod pulse;
 pub mod routes;
 pub mod rules;

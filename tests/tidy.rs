@@ -8,8 +8,18 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Rooms that know nothing of sockets, files, threads, clocks, tokio or logging.
-const CORE: &[&str] =
-    &["model", "wire", "decode", "routes", "sparkplug", "admit", "aggregate", "ledger", "rules"];
+const CORE: &[&str] = &[
+    "model",
+    "wire",
+    "decode",
+    "routes",
+    "sparkplug",
+    "admit",
+    "aggregate",
+    "ledger",
+    "rules",
+    "promql",
+];
 
 /// Parts of an edge that decide without it: like the core, they are told the time and what came.
 const PURE: &[&str] = &[
@@ -73,6 +83,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("sparkplug", &["model", "wire", "decode"]),
     ("ledger", &["model"]),
     ("rules", &["model"]),
+    ("promql", &["model"]),
     ("spool", &["model", "clock"]),
     ("sqlite", &[]),
     ("notify", &["model", "clock", "rules", "sqlite"]),
@@ -107,7 +118,7 @@ const KNOWS: &[(&str, &[&str])] = &[
         &[
             "model", "auth", "clock", "wire", "decode", "routes", "intake", "ledger", "live",
             "commands", "sinks", "notify", "spool", "metrics", "config", "rules", "alerts",
-            "watched",
+            "watched", "promql",
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),

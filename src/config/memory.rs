@@ -186,6 +186,7 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             config.alerts.series_max as u64 * WATCHED_BYTES
                 + config.limits.series_max as u64 * WATCHED_NAME_BYTES,
         ),
+        line("answers in PromQL", "fixed", crate::web::ANSWER_BYTES_MAX as u64),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),
     ]
 }

@@ -29,6 +29,7 @@ mod otlp;
 mod places;
 mod post;
 mod problem;
+mod prometheus;
 #[cfg(feature = "mqtt")]
 mod quarantine;
 mod remote_write;
@@ -46,6 +47,7 @@ mod wary;
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
+pub(crate) use prometheus::ANSWER_BYTES_MAX;
 #[cfg(feature = "mqtt")]
 pub use quarantine::Quarantined;
 pub(crate) use server::ADDRESSES_MAX;

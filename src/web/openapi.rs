@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// What is said once: the title, parameters, headers and responses of many paths.
 const BASE: &str = include_str!("openapi/base.json");
 
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     include_str!("openapi/access.json"),
     include_str!("openapi/alerts.json"),
     include_str!("openapi/boards.json"),
@@ -23,6 +23,7 @@ const PARTS: [&str; 15] = [
     include_str!("openapi/live.json"),
     include_str!("openapi/notifications.json"),
     include_str!("openapi/otlp.json"),
+    include_str!("openapi/prometheus.json"),
     include_str!("openapi/quarantine.json"),
     include_str!("openapi/remote_write.json"),
     include_str!("openapi/sinks.json"),

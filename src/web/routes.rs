@@ -7,7 +7,7 @@ use super::quarantine;
 use super::state::App;
 use super::{
     alerts, assets, boards, breaker, commands, dead_letters, devices, influx, ingest, keys, ledger,
-    live, notifications, openapi, post, session, trail,
+    live, notifications, openapi, post, prometheus, session, trail,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -100,6 +100,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         boards::routes(app.clone()),
         commands::routes(app.clone()),
         notifications::routes(app.clone()),
+        prometheus::routes(app.clone()),
         session::routes(app.clone()),
         influx::routes(app.clone()),
         super::otlp::routes(app.clone()),

@@ -87,6 +87,17 @@ pub const ROWS: &[Row] = &[
     row("POST", "/api/v1/commands/{id}/cancel", COMMAND, Filtered),
     row("GET", "/api/v1/series", VIEW, Filtered),
     row("GET", "/api/v1/query", VIEW, Filtered),
+    row("GET", "/prom/api/v1/query", VIEW, Filtered),
+    row("POST", "/prom/api/v1/query", VIEW, Filtered),
+    row("GET", "/prom/api/v1/query_range", VIEW, Filtered),
+    row("POST", "/prom/api/v1/query_range", VIEW, Filtered),
+    row("GET", "/prom/api/v1/series", VIEW, Filtered),
+    row("POST", "/prom/api/v1/series", VIEW, Filtered),
+    row("GET", "/prom/api/v1/labels", VIEW, Filtered),
+    row("POST", "/prom/api/v1/labels", VIEW, Filtered),
+    row("GET", "/prom/api/v1/label/{name}/values", VIEW, Filtered),
+    row("GET", "/prom/api/v1/metadata", VIEW, Filtered),
+    row("GET", "/prom/api/v1/status/buildinfo", VIEW, Filtered),
     row("GET", "/api/v1/alerts", VIEW, Filtered),
     row("GET", "/api/v1/alerts/{id}", VIEW, Filtered),
     row("POST", "/api/v1/alerts/acknowledge", COMMAND, Filtered),
@@ -139,7 +150,8 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Asked, Problem> {
         return Ok(Asked::Row(row));
     }
     let mut allowed: Vec<_> = rows().map(|row| row.method).collect();
-    if allowed.is_empty() && !path.starts_with("/api/") {
+    let is_of_programs = path.starts_with("/api/") || path.starts_with("/prom/");
+    if allowed.is_empty() && !is_of_programs {
         if method == Method::GET {
             return Ok(Asked::Page);
         }
@@ -221,6 +233,7 @@ mod tests {
             ("GET", "/api/v1/devices/a/b", 404),
             ("GET", "/api/v1/nothing", 404),
             ("GET", "/api/v2/devices", 404),
+            ("GET", "/prom/api/v1/rules", 404),
             ("DELETE", "/api/v1/devices", 405),
             ("POST", "/metrics", 405),
             ("POST", "/", 405),

@@ -30,6 +30,7 @@ mod lines_between;
 mod lines_clients;
 mod live_resume;
 mod load;
+mod monitoring;
 #[cfg(feature = "mqtt")]
 mod mosquitto;
 #[cfg(feature = "mqtt")]
@@ -56,6 +57,8 @@ mod notify_mail;
 mod operator;
 mod plant;
 mod presence;
+mod prometheus;
+mod promql;
 mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;

@@ -28,6 +28,7 @@ mod compact;
 mod cut;
 mod file;
 mod head;
+mod numbers;
 mod open;
 mod query;
 mod reader;
@@ -43,6 +44,7 @@ mod writer;
 
 pub use buckets::{BucketNumbers, Buckets};
 pub(crate) use file::FORMAT;
+pub use numbers::{Found, Numbers};
 pub use open::{Opened, open, read_only};
 pub use query::{Answer, Data, Query, QueryError, Shape};
 pub use reader::{Counts, DeviceInfo, Reader, SeriesInfo, Stats};

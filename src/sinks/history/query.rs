@@ -149,6 +149,24 @@ pub(super) fn answer(
     }
 }
 
+/// The samples of one series within `from..to`, and how many chunks were damaged.
+pub(super) fn one(
+    connection: &Connection,
+    slice: Slice,
+    from: i64,
+    to: i64,
+    max: usize,
+) -> Result<(Run, u64), QueryError> {
+    let shape = Shape::Raw { max };
+    // The slice says already which series it is.
+    let query = Query { device: "", metric: "", tags: &[], from, to, shape };
+    let spans = spans(connection, &query)?;
+    let mut run = Run::default();
+    let mut out = Out { to: To::Raw(&mut run), max, query: &query };
+    let damaged = read_series(connection, slice, &spans, &mut out)?;
+    Ok((run, damaged))
+}
+
 /// Samples of different series in the order of time; equal times all stay.
 fn by_time(run: Run) -> Run {
     let mut order: Vec<u32> = (0..run.times.len() as u32).collect();

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// and leave the writer its share.
 const CONNECTIONS: usize = 2;
 /// Groups that are looked at under one hold of the head's lock.
-const GROUPS_PER_HOLD: usize = 64;
+pub(super) const GROUPS_PER_HOLD: usize = 64;
 
 /// Read-only connections.
 pub(super) struct Pool {
@@ -57,7 +57,7 @@ impl Pool {
     }
 
     /// Runs `read` with a connection, once one is free.
-    fn with<T, E: From<rusqlite::Error>>(
+    pub(super) fn with<T, E: From<rusqlite::Error>>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -91,8 +91,8 @@ impl Pool {
 /// Reads the history. Cheap to clone; its methods block, some on the disk.
 #[derive(Clone)]
 pub struct Reader {
-    shared: Arc<Shared>,
-    pool: Arc<Pool>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) pool: Arc<Pool>,
 }
 
 /// A series as it is listed.

@@ -127,6 +127,33 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Copies what the head knows of one series, by the numbers of its group and column.
+    pub(super) fn slice(&self, group: usize, column: usize, from: i64, to: i64) -> Option<Slice> {
+        let (mut slice, frozen) = {
+            let head = self.for_reader();
+            let found = head.groups.get(group)?;
+            let series = found.series.get(column)?;
+            let slice = Slice {
+                axis: found.axis,
+                series: series.id,
+                identity: found.identity.clone(),
+                unit: series.unit.clone(),
+                runs: vec![copy(&found.rows, column, from, to)],
+            };
+            (slice, head.frozen.clone())
+        };
+        if let Some(frozen) = frozen
+            && let Ok(at) = frozen.groups.binary_search_by_key(&group, |it| it.index as usize)
+            && column < frozen.groups[at].rows.columns.len()
+        {
+            slice.runs.insert(0, copy(&frozen.groups[at].rows, column, from, to));
+        }
+        slice.runs = slice.runs.drain(..).map(Run::settled).collect();
+        Some(slice)
+    }
+}
+
 /// What the head has of one series.
 pub(super) struct Slice {
     pub axis: u32,

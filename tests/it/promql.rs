@@ -1,0 +1,530 @@
+//! The read side of Prometheus: asked by Debian's `promtool`, and compared with Debian's Prometheus, which
+//! has the same samples.
+
+use crate::daemon::{Daemon, PATIENCE};
+use crate::prometheus::Prometheus;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::TcpStream;
+use tidegate::clock;
+
+const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const STEP_MS: i64 = 10_000;
+
+/// A series: its metric, its labels, its samples by milliseconds.
+struct Series {
+    metric: &'static str,
+    labels: Vec<(&'static str, String)>,
+    samples: Vec<(i64, f64)>,
+}
+
+/// Numbers that are the same each time and look like noise.
+fn noise(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Half an hour of a plant: gauges with gaps, counters that begin again, a histogram. No sample lies at a
+/// whole second, so that it doesn't matter at which end a range is open: Debian's Prometheus is version 2,
+/// where they are closed on the left.
+fn plant(begin_ms: i64) -> Vec<Series> {
+    let mut all = Vec::new();
+    for device in 0..4_u32 {
+        let mut random = noise(u64::from(device) + 7);
+        let labels = |device: u32| {
+            let area = if device.is_multiple_of(2) { "north" } else { "south" };
+            vec![("device", format!("pump-{device}")), ("area", area.to_owned())]
+        };
+        let (mut gauge, mut counter, mut slow, mut on) = (vec![], vec![], vec![], vec![]);
+        let mut total = 100.0 * f64::from(device);
+        for step in 0..180_i64 {
+            let at = begin_ms + step * STEP_MS + 137 + (random() * 700.0) as i64;
+            // A gap of eight minutes, during which the latest sample gets too old.
+            if device == 1 && (60..108).contains(&step) {
+                continue;
+            }
+            gauge.push((at, 20.0 + f64::from(device) * 3.0 + random() * 5.0));
+            total += (random() * 12.0).floor();
+            if (device == 2 && step == 70) || (device == 3 && step % 50 == 49) {
+                total = 3.0;
+            }
+            counter.push((at, total));
+            if step % 9 == i64::from(device) {
+                slow.push((at, (random() * 4.0).floor()));
+            }
+            on.push((at, f64::from(u8::from(random() > 0.4))));
+        }
+        for (metric, samples) in
+            [("temperature", gauge), ("starts_total", counter), ("mode", slow), ("running", on)]
+        {
+            all.push(Series { metric, labels: labels(device), samples });
+        }
+        for (le, share) in [("0.1", 0.2), ("0.5", 0.6), ("2.5", 0.9), ("+Inf", 1.0)] {
+            let of = all.iter().rev().find(|it| it.metric == "starts_total").unwrap();
+            let samples = of.samples.iter().map(|(at, it)| (*at, (it * share).floor())).collect();
+            let mut labels = labels(device);
+            labels.push(("le", le.to_owned()));
+            all.push(Series { metric: "lag_bucket", labels, samples });
+        }
+    }
+    all
+}
+
+fn open_metrics(series: &[Series]) -> String {
+    let mut metrics: Vec<_> = series.iter().map(|series| series.metric).collect();
+    metrics.sort_unstable();
+    metrics.dedup();
+    let mut text = String::new();
+    for metric in metrics {
+        for series in series.iter().filter(|series| series.metric == metric) {
+            let labels = series.labels.iter().map(|(name, value)| format!("{name}=\"{value}\""));
+            let labels = labels.collect::<Vec<_>>().join(",");
+            for (at, value) in &series.samples {
+                let seconds = format!("{}.{:03}", at / 1000, at % 1000);
+                writeln!(text, "{metric}{{{labels}}} {value} {seconds}").unwrap();
+            }
+        }
+    }
+    text + "# EOF\n"
+}
+
+fn ingest(daemon: &Daemon, series: &[Series]) {
+    let mut lines = String::new();
+    for series in series {
+        let tags: serde_json::Map<_, _> = series
+            .labels
+            .iter()
+            .filter(|(name, _)| *name != "device")
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        for (at, value) in &series.samples {
+            let line = json!({
+                "device": series.labels[0].1, "time": at * 1_000_000, "tags": tags,
+                "values": {series.metric: value},
+            });
+            writeln!(lines, "{line}").unwrap();
+        }
+    }
+    for chunk in lines.lines().collect::<Vec<_>>().chunks(2000) {
+        let (status, answer) =
+            daemon.request("POST", "/api/v1/ingest", &[NDJSON], chunk.join("\n").as_bytes());
+        assert_eq!(status, 200, "{answer}");
+    }
+    let samples: usize = series.iter().map(|series| series.samples.len()).sum();
+    let metrics = ["temperature", "starts_total", "mode", "running", "lag_bucket"];
+    let counts = metrics.map(|metric| format!("sum(count_over_time({metric}[1d]))")).join(" + ");
+    let path = format!("/prom/api/v1/query?query={}", encoded(&counts));
+    daemon.eventually(&path, |answer| {
+        answer["data"]["result"][0]["value"][1] == json!(samples.to_string())
+    });
+}
+
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// What both can be asked, at instants and over ranges.
+const EXPRESSIONS: &[&str] = &[
+    "temperature",
+    "temperature{area=\"north\"}",
+    "temperature{device=~\"pump-[12]\",area!=\"north\"}",
+    "temperature{device!~\"pump-[12]\"}",
+    "temperature offset 7m",
+    "temperature offset -3m",
+    "-temperature",
+    "temperature * 9 / 5 + 32",
+    "temperature % 7",
+    "2 ^ mode",
+    "temperature > 25",
+    "25 < temperature",
+    "temperature > bool 25",
+    "1 == bool 1",
+    "temperature > on(device, area) group_left mode * 10",
+    "rate(starts_total[5m])",
+    "rate(starts_total[47s])",
+    "rate(starts_total[20m])",
+    "increase(starts_total[5m])",
+    "increase(starts_total[11m] offset 3m)",
+    "irate(starts_total[5m])",
+    "delta(temperature[5m])",
+    "idelta(temperature[5m])",
+    "deriv(temperature[5m])",
+    "predict_linear(temperature[10m], 600)",
+    "resets(starts_total[20m])",
+    "changes(mode[10m])",
+    "avg_over_time(temperature[5m])",
+    "min_over_time(temperature[5m])",
+    "max_over_time(temperature[5m])",
+    "sum_over_time(temperature[5m])",
+    "count_over_time(temperature[5m])",
+    "last_over_time(temperature[10m])",
+    "present_over_time(temperature[1m])",
+    "absent_over_time(temperature{device=\"pump-1\"}[1m])",
+    "stddev_over_time(temperature[5m])",
+    "stdvar_over_time(temperature[5m])",
+    "quantile_over_time(0.9, temperature[5m])",
+    "quantile_over_time(-1, temperature[5m])",
+    "sum(temperature)",
+    "sum by (area) (rate(starts_total[5m]))",
+    "sum without (device) (temperature)",
+    "avg(temperature)",
+    "avg by (area) (temperature)",
+    "min by (area) (temperature)",
+    "max(temperature)",
+    "count by (area) (temperature)",
+    "count(temperature > 25)",
+    "group by (area) (temperature)",
+    "stddev(temperature)",
+    "stdvar by (area) (temperature)",
+    "quantile by (area) (0.3, temperature)",
+    "topk(2, temperature)",
+    "bottomk by (area) (1, temperature)",
+    "histogram_quantile(0.9, lag_bucket)",
+    "histogram_quantile(0.5, sum by (le, area) (rate(lag_bucket[5m])))",
+    "histogram_quantile(0.999, sum by (le) (rate(lag_bucket[5m])))",
+    "abs(temperature - 25)",
+    "ceil(temperature)",
+    "floor(temperature)",
+    "round(temperature)",
+    "round(temperature, 0.2)",
+    "clamp(temperature, 22, 25)",
+    "clamp_min(temperature, 22)",
+    "clamp_max(temperature, 22)",
+    "exp(mode)",
+    "ln(temperature)",
+    "log2(temperature)",
+    "log10(temperature)",
+    "sqrt(temperature)",
+    "sgn(temperature - 25)",
+    "ln(mode)",
+    "mode / (mode - 1)",
+    "scalar(temperature{device=\"pump-0\"})",
+    "vector(scalar(temperature))",
+    "vector(1.5)",
+    "time()",
+    "time() - timestamp(temperature)",
+    "timestamp(mode)",
+    "sort(temperature)",
+    "sort_desc(temperature)",
+    "absent(temperature{device=\"pump-9\"})",
+    "absent(temperature{device=\"pump-1\"})",
+    "label_replace(temperature, \"short\", \"$1\", \"device\", \"pump-(.*)\")",
+    "label_join(temperature, \"where\", \"/\", \"area\", \"device\")",
+    "temperature / on(device, area) mode",
+    "temperature - ignoring(le) group_right lag_bucket",
+    "lag_bucket / ignoring(le) group_left sum without (le) (lag_bucket)",
+    "running * on(area) group_left avg by (area) (temperature)",
+    "temperature and running == 1",
+    "temperature unless running == 1",
+    "running == 1 or temperature",
+    "running or mode",
+    "temperature and on(area) mode > 2",
+    "temperature == temperature",
+    "temperature != bool on(device) mode",
+    "atan2(1, 2) or vector(0)",
+    "temperature atan2 mode",
+    "nothing",
+    "sum(nothing) or vector(0)",
+    "temperature * on(area) running",
+    "temperature + on(area) group_left running",
+    "label_replace(temperature, \"device\", \"x\", \"area\", \".*\")",
+    "{__name__=~\"temperature|mode\",device=\"pump-0\"}",
+    "rate({__name__=~\"temperature|mode\"}[5m])",
+    "1 > 2",
+    "sum(temperature",
+    "rate(temperature)",
+    "temperature[5m]",
+];
+
+/// Whether two answers say the same: numbers may differ in the last digits, where sums are computed in
+/// another order; errors by their words.
+fn same(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(ours), Value::Object(theirs)) => {
+            ours.len() == theirs.len()
+                && ours.iter().all(|(key, a)| theirs.get(key).is_some_and(|b| same(a, b)))
+        }
+        (Value::String(ours), Value::String(theirs)) if ours != theirs => {
+            match (ours.parse::<f64>(), theirs.parse::<f64>()) {
+                (Ok(a), Ok(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1e-3),
+                _ => false,
+            }
+        }
+        (ours, theirs) => ours == theirs,
+    }
+}
+
+/// The answer without what need not be the same: the words of a refusal, the order of what has none.
+fn comparable(mut answer: Value, ordered: bool) -> Value {
+    if answer["status"] == "error" {
+        return json!({"status": "error", "errorType": answer["errorType"]});
+    }
+    if let Some(result) = answer.pointer_mut("/data/result").and_then(Value::as_array_mut)
+        && !ordered
+    {
+        result.sort_by_key(|series| series["metric"].to_string());
+    }
+    answer["data"].take()
+}
+
+#[test]
+fn answers_are_those_of_prometheus() {
+    let begin = (clock::now().as_millis() / 60_000 - 60) * 60_000;
+    let plant = plant(begin);
+    let daemon = Daemon::start(&[]);
+    ingest(&daemon, &plant);
+    let prometheus = Prometheus::start(&open_metrics(&plant));
+    let begin = begin / 1000;
+    let (mut compared, mut wrong) = (0, String::new());
+    let mut compare = |path: &str, text: &str| {
+        let ordered = text.starts_with("sort") || text.starts_with("topk");
+        let ours: Value = serde_json::from_str(&daemon.get(&format!("/prom{path}")).1).unwrap();
+        let theirs = prometheus.json(path);
+        let (ours, theirs) = (comparable(ours, ordered), comparable(theirs, ordered));
+        compared += 1;
+        if !same(&ours, &theirs) {
+            writeln!(wrong, "{text}: {path}\n  ours   {ours}\n  theirs {theirs}").unwrap();
+        }
+    };
+    for text in EXPRESSIONS {
+        let query = encoded(text);
+        for at in [begin + 600, begin + 1105, begin + 1799, begin + 2090] {
+            compare(&format!("/api/v1/query?query={query}&time={at}"), text);
+        }
+        for step in ["15s", "60", "173.5"] {
+            let (start, end) = (begin - 100, begin + 2200);
+            let range = format!("start={start}&end={end}&step={step}");
+            compare(&format!("/api/v1/query_range?query={query}&{range}"), text);
+        }
+    }
+    for path in [
+        "/api/v1/labels",
+        "/api/v1/label/device/values",
+        "/api/v1/label/__name__/values",
+        "/api/v1/label/nothing/values",
+        "/api/v1/series?match[]=temperature&match[]=mode{area=%22south%22}",
+        "/api/v1/labels?match[]=temperature",
+        "/api/v1/label/le/values?match[]=lag_bucket{device=%22pump-1%22}",
+        "/api/v1/series",
+        "/api/v1/query?query=1&time=nonsense",
+        "/api/v1/query_range?query=1&start=0&end=11001&step=1",
+        "/api/v1/query_range?query=1&start=0&end=11000&step=1",
+        "/api/v1/query_range?query=1&start=0&end=10&step=0",
+        "/api/v1/query_range?query=1&start=10&end=0&step=1",
+        "/api/v1/query_range?query=%22a%22&start=0&end=10&step=1",
+        "/api/v1/query?query=%22a%22&time=1.5",
+        "/api/v1/query?query=1e21%2B1e-7&time=1.5",
+        "/api/v1/query?query=1e-7&time=0",
+        "/api/v1/query?query=-1/0&time=0",
+    ] {
+        compare(path, path);
+    }
+    assert!(wrong.is_empty(), "{} of {compared}:\n{wrong}", wrong.lines().count() / 3);
+    assert_eq!(compared, EXPRESSIONS.len() * 7 + 18);
+}
+
+fn promtool(daemon: &Daemon, arguments: &[&str]) -> String {
+    let url = format!("http://{}/prom", daemon.address);
+    let run = std::process::Command::new("promtool")
+        .args(&arguments[..2])
+        .arg(&url)
+        .args(&arguments[2..])
+        .output()
+        .expect("tests/setup installs prometheus");
+    let (out, error) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{arguments:?}: {out}{error}");
+    out.into_owned()
+}
+
+#[test]
+fn promtool_asks_us() {
+    let daemon = Daemon::start(&[]);
+    let now = clock::now().as_millis();
+    let line = json!({
+        "device": "pump-7", "time": (now - 1000) * 1_000_000, "tags": {"site": "a"},
+        "values": {"motor.temperature": 71.5, "running": true, "starts": 1042, "state": "idle"},
+        "units": {"motor.temperature": "°C"},
+    });
+    let (status, answer) =
+        daemon.request("POST", "/api/v1/ingest", &[NDJSON], line.to_string().as_bytes());
+    assert_eq!(status, 200, "{answer}");
+    daemon.eventually("/prom/api/v1/query?query=running", |answer| {
+        answer["data"]["result"] != json!([])
+    });
+    let found = promtool(&daemon, &["query", "instant", "motor_temperature{site=\"a\"} + 0.5"]);
+    assert!(found.starts_with("{device=\"pump-7\", site=\"a\"} => 72 @["), "{found}");
+    let found = promtool(&daemon, &["query", "instant", "running"]);
+    assert!(found.starts_with("running{device=\"pump-7\", site=\"a\"} => 1 @["), "{found}");
+    let (start, end) = ((now / 1000 - 60).to_string(), (now / 1000 + 1).to_string());
+    let asked = ["query", "range", "starts", "--start", &start, "--end", &end, "--step", "1s"];
+    let found = promtool(&daemon, &asked);
+    assert!(found.contains("1042 @["), "{found}");
+    // Texts are no series here.
+    let found = promtool(&daemon, &["query", "series", "--match", "{device=\"pump-7\"}"]);
+    assert_eq!(found.lines().count(), 3, "{found}");
+    let found = promtool(&daemon, &["query", "labels", "__name__"]);
+    assert_eq!(found, "motor.temperature\nrunning\nstarts\n");
+    let metadata = daemon.json("/prom/api/v1/metadata?metric=motor.temperature");
+    assert_eq!(metadata["data"]["motor.temperature"][0]["unit"], "°C");
+    assert_eq!(daemon.json("/prom/api/v1/status/buildinfo")["data"]["version"], "3.0.0");
+}
+
+#[test]
+fn a_viewer_sees_their_devices_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let issue = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["token", "--listen", "127.0.0.1:0", "--state-dir"]).arg(directory.path());
+        let issued = command.arg("issue").args(arguments).output().unwrap();
+        assert!(issued.status.success(), "{issued:?}");
+        format!("Bearer {}", String::from_utf8(issued.stdout).unwrap().trim())
+    };
+    let root = issue(&["--name", "root", "--scope", "admin"]);
+    let ana = issue(&["--name", "ana", "--scope", "view", "--device", "pump-*"]);
+    let daemon = Daemon::start_in(directory, &[]);
+    let ask = |bearer: &str, path: &str| {
+        let path = format!("/prom/api/v1/{path}");
+        let (status, body) = daemon.request("GET", &path, &[("authorization", bearer)], b"");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str::<Value>(&body).unwrap()["data"].clone()
+    };
+    for device in ["pump-1", "fan-1"] {
+        let line =
+            json!({"device": device, "tags": {"of": device}, "values": {device: 1, "runs": true}});
+        let headers = [NDJSON, ("authorization", root.as_str())];
+        let line = line.to_string();
+        let (status, answer) = daemon.request("POST", "/api/v1/ingest", &headers, line.as_bytes());
+        assert_eq!(status, 200, "{answer}");
+    }
+    let deadline = clock::monotonic() + PATIENCE;
+    while ask(&root, "query?query=count(runs)")["result"][0]["value"][1] != "2" {
+        assert!(clock::monotonic() < deadline, "the history does not have both");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for path in [
+        "query?query={__name__!=%22%22}",
+        "query?query=fan_1%20or%20runs",
+        "query?query=%7B%22fan-1%22%7D",
+        "query_range?query=sum%20by(device)(runs)&start=0&end=1&step=1",
+        "series?match[]={__name__!=%22%22}",
+        "labels",
+        "label/device/values",
+        "label/__name__/values",
+        "label/of/values",
+        "metadata",
+    ] {
+        let told = ask(&ana, path).to_string();
+        assert!(!told.contains("fan-1"), "{path}: {told}");
+        // Not because it tells of nobody.
+        let empty = ["query?query=fan_1", "query?query=%7B", "query_range"];
+        let told = ask(&root, path).to_string();
+        let expected = told.contains("fan-1") || empty.iter().any(|it| path.starts_with(it));
+        assert!(expected || path == "labels", "{path}: {told}");
+    }
+    assert_eq!(ask(&ana, "label/device/values"), json!(["pump-1"]));
+    let count = ask(&ana, "query?query=count(runs)");
+    assert_eq!(count["result"][0]["value"][1], "1");
+}
+
+#[test]
+fn what_is_hostile_or_too_much_is_refused_and_the_daemon_lives() {
+    let daemon = Daemon::start(&[]);
+    let refused = |query: &str| {
+        let body = format!("query={}", encoded(query));
+        let (status, answer) =
+            daemon.request("POST", "/prom/api/v1/query", &[FORM], body.as_bytes());
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["status"], "error", "{query:.40}");
+        (status, answer["errorType"].to_string(), answer["error"].to_string())
+    };
+    for (query, expected) in [
+        ("(".repeat(10_000), "nested deeper"),
+        ("-".repeat(10_000), "nested deeper"),
+        ("1+".repeat(8_000) + "1", "nested deeper"),
+        ("a".repeat(20_000), "20000 bytes"),
+        ("a[99999999999999999999999]".to_owned(), "out of range"),
+        ("a offset 1e30".to_owned(), "out of range"),
+        ("a{b=~\"((a{900}){900}){900}\"}".to_owned(), "larger than"),
+        ("max_over_time(rate(a[1m])[1h:])".to_owned(), "subqueries"),
+        ("holt_winters(a[1m], 1, 1)".to_owned(), "not available here"),
+        ("\u{0}".to_owned(), "unexpected character"),
+    ] {
+        let (status, kind, error) = refused(&query);
+        assert_eq!((status, kind.as_str()), (400, "\"bad_data\""), "{query:.40}");
+        assert!(error.contains(expected), "{query:.40}: {error}");
+    }
+    let body = vec![b'a'; 1 << 20];
+    assert_eq!(daemon.request("POST", "/prom/api/v1/query", &[FORM], &body).0, 413);
+    assert_eq!(daemon.get("/prom/api/v1/rules").0, 404);
+    assert_eq!(daemon.get("/healthz").0, 200);
+}
+
+/// Who leaves while their query runs costs nothing more: the others get their turn at once.
+#[test]
+fn a_query_ends_when_its_asker_leaves() {
+    let daemon = Daemon::start(&[]);
+    let begin = clock::now().0 - 3_000_000_000_000;
+    for part in 0..20 {
+        let lines: Vec<_> = (0..5000_i64)
+            .map(|row| {
+                let time = begin + (part * 5000 + row) * 20_000_000;
+                json!({"device": "d", "time": time, "values": {"a": row}}).to_string()
+            })
+            .collect();
+        let (status, answer) =
+            daemon.request("POST", "/api/v1/ingest", &[NDJSON], lines.join("\n").as_bytes());
+        assert_eq!(status, 200, "{answer}");
+    }
+    daemon.eventually("/prom/api/v1/query?query=count_over_time(a[1d])", |answer| {
+        answer["data"]["result"][0]["value"][1] == "100000"
+    });
+    // 100,000 samples sorted at each of 11,000 instants: minutes.
+    let start = begin / 1_000_000_000 + 2100;
+    let range = format!("start={start}&end={}&step=0.01", start + 109);
+    let query = encoded("quantile_over_time(0.5, a[1d])");
+    let path = format!("/prom/api/v1/query_range?query={query}&{range}");
+    let asking: Vec<_> = (0..6)
+        .map(|_| {
+            let mut socket = TcpStream::connect(daemon.address).unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", daemon.address);
+            socket.write_all(head.as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    // They have the places: another's question has to wait.
+    let late = "/prom/api/v1/query?query=1";
+    let busy = |timeout| {
+        let socket = TcpStream::connect(daemon.address).unwrap();
+        socket.set_read_timeout(Some(timeout)).unwrap();
+        (&socket)
+            .write_all(
+                format!("GET {late} HTTP/1.1\r\nhost: {}\r\n\r\n", daemon.address).as_bytes(),
+            )
+            .unwrap();
+        std::io::Read::read(&mut &socket, &mut [0; 16]).is_err()
+    };
+    let deadline = clock::monotonic() + PATIENCE;
+    while !busy(std::time::Duration::from_millis(500)) {
+        assert!(clock::monotonic() < deadline, "the queries do not keep their places");
+    }
+    let before = clock::monotonic();
+    drop(asking);
+    let (status, body) = daemon.get(late);
+    assert_eq!(status, 200, "{body}");
+    // Each of the six would have had its thirty seconds, two at a time.
+    assert!(
+        before.elapsed() < PATIENCE - std::time::Duration::from_secs(12),
+        "{:?}",
+        before.elapsed()
+    );
+}
