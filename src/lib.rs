@@ -20,7 +20,8 @@
 //!   [`systemd`] (the service manager); `sqlite`, what their database files have in common; `pulse`,
 //!   signs of life of threads.
 //! * **Shell**, knows everybody, decides nothing: [`config`], [`daemon`], [`cli`], [`logging`],
-//!   [`metrics`]; and [`simulate`], a client of the outside like any other.
+//!   [`metrics`]; [`simulate`], a client of the outside like any other; and [`conformance`], a daemon of
+//!   the outside that tries clients.
 #![warn(missing_docs)]
 
 pub mod admit;
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod conformance;
 pub mod daemon;
 pub mod decode;
 pub mod devices;

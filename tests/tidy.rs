@@ -122,6 +122,7 @@ const KNOWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("simulate", &["model", "clock", "wire", "decode"]),
+    ("conformance", &["model", "clock", "wire", "decode"]),
     ("metrics", &["model", "spool"]),
     ("logging", &["clock", "config"]),
 ];

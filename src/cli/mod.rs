@@ -6,6 +6,7 @@ mod audit;
 mod breaker;
 mod check;
 mod command;
+mod conformance;
 mod dead_letters;
 mod demo;
 mod devices;
@@ -97,6 +98,8 @@ enum Command {
     /// Send through the running installation with a device of its own, and look whether every promise
     /// is kept; holds the breaker of each sink for some seconds.
     Drill(drill::DrillCommand),
+    /// Try a client: run its command against a scripted daemon on a bad day, and say what it does wrong.
+    Conformance(conformance::Conformance),
     /// Recount the spool, the history and the sinks from disk and compare with the ledger; the daemon
     /// must be stopped.
     Audit(audit::Audit),
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Mqtt(command) => mqtt::mqtt(&command),
         #[cfg(feature = "mqtt")]
         Command::Quarantine(command) => quarantine::quarantine(&command),
+        Command::Conformance(asked) => conformance::conformance(asked),
         Command::Drill(command) => drill::drill(&command),
         Command::Spool(command) => spool::spool(&command),
         Command::History(command) => migrate::history(&command),

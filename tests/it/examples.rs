@@ -18,6 +18,16 @@ fn python(daemon: &Daemon, example: &str) -> Running {
     Running(child.unwrap_or_else(|error| panic!("{interpreter}: {error}; run `make setup-tests`")))
 }
 
+/// The client of examples/clients/python, as it is installed, with a buffer in the daemon's directory.
+fn resuming(daemon: &Daemon) -> Running {
+    let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/tidegate-example"))
+        .args([&daemon.ws_url(), "my-sensor"])
+        .arg(daemon.state_dir.path().join("readings.db"))
+        .stdout(Stdio::null())
+        .spawn();
+    Running(child.unwrap_or_else(|error| panic!("{error}; run `make setup-tests`")))
+}
+
 struct Running(Child);
 
 impl Drop for Running {
@@ -49,7 +59,7 @@ fn the_smallest_client_is_seen() {
 #[test]
 fn the_resuming_client_loses_nothing_over_a_kill() {
     let mut daemon = Daemon::start(&[]);
-    let client = python(&daemon, "resuming_client.py");
+    let client = resuming(&daemon);
     let before = readings(&daemon, 2);
     daemon.kill();
     daemon.restart();
@@ -63,7 +73,7 @@ fn the_resuming_client_loses_nothing_over_a_kill() {
 #[test]
 fn the_resuming_client_does_what_it_is_told() {
     let daemon = Daemon::start(&[]);
-    let _client = python(&daemon, "resuming_client.py");
+    let _client = resuming(&daemon);
     let desired = json!({ "document": { "interval_s": 0.5 } });
     assert_eq!(ask(&daemon, "PUT", "/api/v1/devices/my-sensor/desired", &desired).0, 200);
     daemon.eventually("/api/v1/devices/my-sensor/desired", |desired| {
@@ -79,7 +89,7 @@ fn the_resuming_client_does_what_it_is_told() {
 #[test]
 fn the_history_file_can_be_read_by_others() {
     let mut daemon = Daemon::start(&[]);
-    let client = python(&daemon, "resuming_client.py");
+    let client = resuming(&daemon);
     let rows = readings(&daemon, 2);
     drop(client);
     assert!(daemon.stop().success());

@@ -11,9 +11,11 @@ mod authorisation;
 mod bad_input;
 mod boards;
 mod client;
+mod clients;
 mod commands;
 #[cfg(feature = "mqtt")]
 mod commands_mqtt;
+mod conformance;
 mod daemon;
 mod damage;
 mod dead_letters;
