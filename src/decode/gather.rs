@@ -123,30 +123,27 @@ impl<'l, 'a> Gather<'l, 'a> {
         mut readings: Vec<Reading<'a>>,
         received_at: Timestamp,
     ) -> Result<(), ReadingFault> {
-        let (mut samples, mut names) = (0, self.names);
+        let (mut samples, mut names) = (0, 0);
         for reading in &mut readings {
             reading.check(self.limits, received_at)?;
             samples += reading.values.len();
             names += reading.name_bytes();
         }
-        self.room(readings.len(), samples)?;
-        let max = self.limits.inflated_bytes;
-        if names > max {
-            return Err(FaultKind::TooMany { what: Counted::NameBytes, max }.into());
-        }
+        self.room(readings.len(), samples, names)?;
         readings.into_iter().try_for_each(|reading| self.push(reading, received_at))
     }
 
-    /// Whether so many tables and samples more may be added, whatever readings they come from.
+    /// Whether so many tables, samples and bytes of names more may be added, whatever readings they come from.
     ///
     /// # Errors
     /// [`FaultKind::TooMany`].
-    pub fn room(&self, tables: usize, samples: usize) -> Result<(), FaultKind> {
+    pub fn room(&self, tables: usize, samples: usize, names: usize) -> Result<(), FaultKind> {
         let count = |what, count: usize, max| match count <= max {
             true => Ok(()),
             false => Err(FaultKind::TooMany { what, max }),
         };
         count(Counted::Samples, self.samples + samples, self.limits.samples)?;
+        count(Counted::NameBytes, self.names.saturating_add(names), self.limits.inflated_bytes)?;
         count(Counted::Tables, self.tables + tables, self.limits.tables)
     }
 

@@ -229,7 +229,7 @@ impl<'l, 'a> Collecting<'l, 'a> {
     /// done that its item might not be worth.
     pub fn check(&self, reading: &mut Reading<'a>, series: usize) -> Result<(), ItemFaultKind> {
         reading.check(self.limits, self.stamp.received_at)?;
-        Ok(self.gather.room(series, series)?)
+        Ok(self.gather.room(series, series, series * reading.identity_bytes())?)
     }
 
     /// Takes an item of one reading.

@@ -72,9 +72,14 @@ impl From<FaultKind> for ReadingFault {
 impl Reading<'_> {
     /// Bytes of its names.
     pub(super) fn name_bytes(&self) -> usize {
-        let tags: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
         let of = |value: &Value<'_>| value.metric.len() + value.unit.len();
-        self.device.len() + tags + self.values.iter().map(of).sum::<usize>()
+        self.identity_bytes() + self.values.iter().map(of).sum::<usize>()
+    }
+
+    /// Those of device and tags.
+    pub(super) fn identity_bytes(&self) -> usize {
+        let tags: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.device.len() + tags
     }
 
     /// Puts the tags in order and holds everything against the limits.

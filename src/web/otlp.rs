@@ -20,11 +20,18 @@ use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+const PATH: &str = "/v1/metrics";
+
 /// All of it.
 pub(super) fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let with = warp::any().map(move || app.clone());
-    let post = warp::post().and(exactly("v1/metrics")).and(with).and(sent());
+    let post = warp::post().and(exactly(PATH.trim_start_matches('/'))).and(with).and(sent());
     post.then(|app: Arc<App>, sent| async move { export(&app, sent).await }).boxed()
+}
+
+/// An error of the entry, as exporters read it; `None` if they are not who asks.
+pub(super) fn told_at(path: &str, headers: &HeaderMap, problem: &Problem) -> Option<Response> {
+    (path == PATH).then(|| Form::of(headers).unwrap_or(Form::Protobuf).told(problem))
 }
 
 /// How messages are written.

@@ -63,6 +63,8 @@ pub const ROWS: &[Row] = &[
     row("GET", "/api/v1/trail", ADMIN, Whole),
     row("POST", "/api/v1/ingest", INGEST, Filtered),
     row("GET", "/api/v1/ingest/ws", INGEST, Filtered),
+    row("POST", "/v1/metrics", INGEST, Filtered),
+    row("POST", "/api/v1/prom/write", INGEST, Filtered),
     row("POST", "/api/v2/write", INGEST, Filtered),
     row("POST", "/api/v3/write_lp", INGEST, Filtered),
     row("POST", "/write", INGEST, Filtered),

@@ -57,6 +57,7 @@ mod notify;
 #[cfg(feature = "mqtt")]
 mod notify_mail;
 mod operator;
+mod otlp;
 mod plant;
 mod presence;
 mod prometheus;
@@ -69,6 +70,7 @@ mod reload;
 #[cfg(feature = "mqtt")]
 mod reload_mqtt;
 mod reload_sinks;
+mod remote_write;
 mod session;
 mod shutdown;
 mod sink_breaker;
