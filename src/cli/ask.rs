@@ -241,13 +241,6 @@ impl Daemon {
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
     }
 
-    /// A connection to it.
-    pub async fn connect(&self) -> Result<way::Stream, Unanswered> {
-        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
-        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })
-    }
-
     /// Asks for an answer that may go on for ever, over a connection of its own.
     pub async fn open(
         &self,
@@ -255,29 +248,46 @@ impl Daemon {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Stream, Unanswered> {
-        let socket = self.connect().await?;
-        let handshake = http1::handshake(TokioIo::new(socket)).await;
+        let json = body.map(Json::to_string).unwrap_or_default();
+        self.send(method, path, "application/json", json.into()).await
+    }
+
+    /// The same with a body of any type.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Stream, Unanswered> {
+        let handshake = http1::handshake(TokioIo::new(self.connect().await?)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.broken(error))?;
         let mut driving = JoinSet::new();
         driving.spawn(async move {
             // What goes wrong here is told to whoever waits for the answer.
             connection.await.unwrap_or_default();
         });
-        let json = body.map(Json::to_string).unwrap_or_default();
-        let shown = self.token.as_ref().map(|token| format!("Bearer {}", token.text()));
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(json)));
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Full::new(body));
         let mut request = request.map_err(|error| self.broken(error))?;
-        if let Some(shown) = shown {
-            let shown = HeaderValue::try_from(shown).map_err(|error| self.broken(error))?;
+        if let Some(token) = &self.token {
+            let shown = HeaderValue::try_from(format!("Bearer {}", token.text()));
+            let shown = shown.map_err(|error| self.broken(error))?;
             request.headers_mut().insert(header::AUTHORIZATION, shown);
         }
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         Ok(Stream { response, _driving: driving })
+    }
+
+    /// A connection on which nothing was said.
+    pub async fn connect(&self) -> Result<way::Stream, Unanswered> {
+        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
+        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })
     }
 
     fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unanswered {
@@ -293,6 +303,23 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// The next bytes; `None` at the proper end.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, hyper::Error> {
+        loop {
+            let Some(frame) = self.response.body_mut().frame().await else { return Ok(None) };
+            if let Ok(bytes) = frame?.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+
+    /// What is left of an answer that is a problem document.
+    pub async fn problem(&mut self) -> Answer {
+        let status = self.response.status().as_u16();
+        let body = Limited::new(self.response.body_mut(), ANSWER_BYTES_MAX).collect().await;
+        Answer { status, body: body.map(|body| body.to_bytes()).unwrap_or_default() }
+    }
+
     /// The next bytes; `None` at the end, however it came.
     pub async fn next(&mut self) -> Option<Bytes> {
         loop {

@@ -11,6 +11,8 @@ mod dead_letters;
 mod demo;
 mod devices;
 mod drill;
+mod export;
+mod import;
 mod init;
 mod migrate;
 #[cfg(feature = "mqtt")]
@@ -68,6 +70,10 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Print a range of the history as a table, CSV or JSON.
     Query(query::Query),
+    /// Take samples out of the running daemon's history: JSON lines, CSV, line protocol, Parquet.
+    Export(export::Export),
+    /// Bring samples of files into the running daemon: JSON lines, CSV, line protocol.
+    Import(Box<import::Import>),
     /// How the running daemon is; exit code 1 if something needs a person, 69 if it does not answer.
     Status(status::StatusCommand),
     /// Stop a sink's writing, have it tried now, or let it go on.
@@ -147,6 +153,8 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(simulate),
         Command::Query(query) => query::query(&query),
+        Command::Export(command) => export::export(&command),
+        Command::Import(command) => import::import(&command),
         Command::Status(command) => status::status(&command),
         Command::Breaker(command) => breaker::breaker(&command),
         Command::Alerts(command) => alerts::alerts(&command),

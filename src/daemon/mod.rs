@@ -271,6 +271,7 @@ pub async fn start_as(
         influx,
         alerts,
         dead_letters,
+        exports: web::Exports::new(),
         boards: web::Boards::new(config.state_dir.join("boards")),
         #[cfg(feature = "mqtt")]
         quarantine: web::Quarantined::new(config.state_dir.join("mqtt.db")),

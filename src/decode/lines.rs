@@ -53,6 +53,12 @@ pub enum LineFaultKind {
         /// What is expected there.
         what: &'static str,
     },
+    /// It is no record of the table.
+    #[error("{what}")]
+    Csv {
+        /// What is wrong with it.
+        what: String,
+    },
     /// `time` is neither RFC 3339 nor nanoseconds in 64 bits.
     #[error("time is neither RFC 3339 nor a whole number of nanoseconds")]
     Time,
@@ -92,6 +98,7 @@ impl LineFaultKind {
         match self {
             LineFaultKind::Json { .. }
             | LineFaultKind::LineProtocol { .. }
+            | LineFaultKind::Csv { .. }
             | LineFaultKind::Time => RefusalCode::Malformed,
             LineFaultKind::Value { .. }
             | LineFaultKind::IntTooLarge { .. }

@@ -1,7 +1,7 @@
 //! Bytes to batches, and back. Pure: told the time and the limits, it touches nothing else.
 //!
 //! Doors: [`upstream`] tells what a client's message is; [`batch`] reads a `Batch` straight into the
-//! model under all [`Limits`]; [`ndjson`] and [`line_protocol`] read lines, [`otlp`], [`otlp_json`] and
+//! model under all [`Limits`]; [`ndjson`], [`line_protocol`] and [`csv`](csv()) read lines, [`otlp`], [`otlp_json`] and
 //! [`remote_write`] the messages of OpenTelemetry and Prometheus; [`Gather`] makes a batch of readings; [`encode`]
 //! writes the canonical encoding of a batch, which [`batch`] reads back as the same; [`readings`] writes
 //! what [`ndjson`] reads.
@@ -11,6 +11,7 @@
 
 mod batch;
 mod column;
+mod csv;
 mod encode;
 mod fault;
 mod gather;
@@ -39,6 +40,11 @@ pub(crate) mod protobuf {
 
 pub use crate::wire::Limits;
 pub use batch::{Clock, Decoded, Stamp, batch, seq};
+pub use csv::{
+    COLUMNS as CSV_COLUMNS, CsvColumns, CsvType, Mapping as CsvMapping,
+    MappingError as CsvMappingError, Records as CsvRecords, Said as CsvSaid, csv,
+    record_end as csv_record_end,
+};
 pub use encode::encode;
 pub use fault::{Counted, Fault, FaultKind, Named, SCALE_MAX};
 pub use gather::{Gather, NotAdded};

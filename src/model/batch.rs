@@ -106,6 +106,13 @@ impl Batch {
         self
     }
 
+    /// The same readings, to be kept there and nowhere else.
+    #[must_use]
+    pub fn kept(mut self, keep: Keep) -> Batch {
+        self.tables.iter_mut().for_each(|table| table.keep = keep);
+        self
+    }
+
     /// How many values are present in all columns together.
     #[must_use]
     pub fn samples(&self) -> usize {

@@ -3,14 +3,13 @@
 use super::entry;
 use super::problem::Problem;
 use super::state::App;
+use super::unshared::Unshared;
 use crate::auth::{Caller, Denied, Pass};
 use crate::live::sse::{self, Encoding};
 use crate::live::{Cursor, Form, LiveQuery, PollQuery, SubscribeError, Transport, ws};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
@@ -47,9 +46,9 @@ pub async fn events(
     // It ends with either; the pass is held for as long as the body is read.
     let ended = pass.ended().clone();
     let events = sse::body(viewer, encoding, app.stop.clone());
-    let body = Body::new(events.take_until(ended.cancelled_owned()).map(move |event| {
+    let body = Unshared::new(events.take_until(ended.cancelled_owned()).map(move |event| {
         let _held = &pass;
-        event
+        Ok::<_, Infallible>(event)
     }));
     let mut response = warp::reply::stream(body).into_response();
     let headers = response.headers_mut();
@@ -128,25 +127,6 @@ where
     let guest = ws::Guest { reach: pass.caller().reach.clone(), ended: pass.ended().clone() };
     if let Err(error) = ws::serve(socket, app.live.clone(), form, guest, app.stop.clone()).await {
         log::debug!(error:err = error; "a viewer's connection ended early");
-    }
-}
-
-/// A stream as warp wants its bodies: `Sync`, which a viewer's stream is not. The lock is never
-/// contended, because a body is polled by one connection.
-struct Body<S>(Mutex<Pin<Box<S>>>);
-
-impl<S> Body<S> {
-    fn new(stream: S) -> Body<S> {
-        Body(Mutex::new(Box::pin(stream)))
-    }
-}
-
-impl<S: Stream> Stream for Body<S> {
-    type Item = Result<S::Item, Infallible>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.poll_next_unpin(context).map(|item| item.map(Ok))
     }
 }
 

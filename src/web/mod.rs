@@ -16,6 +16,7 @@ mod desired;
 mod devices;
 mod dialect;
 mod entry;
+mod export;
 mod history;
 mod influx;
 mod ingest;
@@ -41,11 +42,13 @@ mod silences;
 mod state;
 mod surface;
 mod trail;
+mod unshared;
 mod upgrade;
 mod wary;
 
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;
+pub use export::Exports;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 pub(crate) use prometheus::ANSWER_BYTES_MAX;
 #[cfg(feature = "mqtt")]

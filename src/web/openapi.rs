@@ -10,13 +10,14 @@ use std::sync::OnceLock;
 /// What is said once: the title, parameters, headers and responses of many paths.
 const BASE: &str = include_str!("openapi/base.json");
 
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
     include_str!("openapi/access.json"),
     include_str!("openapi/alerts.json"),
     include_str!("openapi/boards.json"),
     include_str!("openapi/commands.json"),
     include_str!("openapi/daemon.json"),
     include_str!("openapi/devices.json"),
+    include_str!("openapi/export.json"),
     include_str!("openapi/history.json"),
     include_str!("openapi/influx.json"),
     include_str!("openapi/ingest.json"),

@@ -6,8 +6,8 @@ use super::problem::Problem;
 use super::quarantine;
 use super::state::App;
 use super::{
-    alerts, assets, boards, breaker, commands, dead_letters, devices, influx, ingest, keys, ledger,
-    live, notifications, openapi, post, prometheus, session, trail,
+    alerts, assets, boards, breaker, commands, dead_letters, devices, export, influx, ingest, keys,
+    ledger, live, notifications, openapi, post, prometheus, session, trail,
 };
 use crate::auth::Caller;
 use crate::model::{NAME_BYTES_MAX, check_name};
@@ -53,6 +53,15 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .and(parameters())
         .then(|app, caller, asked| async move { answer(history::query(app, caller, asked).await) })
         .boxed();
+    let export = get("api/v1/export")
+        .and(with())
+        .and(caller())
+        .and(parameters())
+        .and(warp::header::optional::<String>("accept-encoding"))
+        .then(|app, caller, asked, coding| async move {
+            answer(export::export(app, caller, asked, coding).await)
+        })
+        .boxed();
     let sse = get("api/v1/live")
         .and(with())
         .and(caller())
@@ -91,6 +100,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         sse,
         poll,
         query,
+        export,
         devices,
         series,
         sink_routes(app.clone()),

@@ -2,6 +2,7 @@
 
 use super::boards::Boards;
 use super::dead_letters::DeadLetters;
+use super::export::Exports;
 #[cfg(feature = "mqtt")]
 use super::quarantine::Quarantined;
 use crate::alerts::Alerts;
@@ -29,6 +30,8 @@ pub struct App {
     pub commands: Commands,
     /// The past.
     pub history: Reader,
+    /// Who takes it out, all of it.
+    pub exports: Arc<Exports>,
     /// The sinks beside it.
     pub influx: Sinks,
     /// What rules found.

@@ -100,6 +100,7 @@ pub const ROWS: &[Row] = &[
     row("GET", "/prom/api/v1/label/{name}/values", VIEW, Filtered),
     row("GET", "/prom/api/v1/metadata", VIEW, Filtered),
     row("GET", "/prom/api/v1/status/buildinfo", VIEW, Filtered),
+    row("GET", "/api/v1/export", VIEW, Filtered),
     row("GET", "/api/v1/alerts", VIEW, Filtered),
     row("GET", "/api/v1/alerts/{id}", VIEW, Filtered),
     row("POST", "/api/v1/alerts/acknowledge", COMMAND, Filtered),

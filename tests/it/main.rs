@@ -22,6 +22,7 @@ mod dead_letters;
 mod disk;
 mod drill;
 mod examples;
+mod export;
 mod fairness;
 mod http_in;
 mod keep;

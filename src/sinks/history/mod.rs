@@ -19,7 +19,7 @@
 //!
 //! The rooms: `value`, `text` columns of values; `rows` rows in order of arrival and of time; `codec`, `shape`,
 //! `chunk` bytes; `file` tables; `head`, `shared` memory; `cut`, `writer` flush; `compact`, `tidy`
-//! upkeep; `query`, `buckets`, `reader` answers. The format is for others too: `docs/history.md`.
+//! upkeep; `query`, `buckets`, `walk`, `reader` answers. The format is for others too: `docs/history.md`.
 
 mod buckets;
 mod chunk;
@@ -40,6 +40,7 @@ mod tests;
 mod text;
 mod tidy;
 mod value;
+mod walk;
 mod writer;
 
 pub use buckets::{BucketNumbers, Buckets};
@@ -49,6 +50,7 @@ pub use open::{Opened, open, read_only};
 pub use query::{Answer, Data, Query, QueryError, Shape};
 pub use reader::{Counts, DeviceInfo, Reader, SeriesInfo, Stats};
 pub use value::{Kind, Value, Values};
+pub use walk::{Page, Walk};
 pub use writer::Writer;
 
 pub use super::SetAside;

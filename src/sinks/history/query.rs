@@ -115,6 +115,34 @@ struct Span {
     id: i64,
 }
 
+/// The first samples of one series in the range of `query`, in the order of time: those of one source, of
+/// several that overlap, or of as many as it takes to weigh so much. Also how many chunks were damaged.
+pub(super) fn page(
+    connection: &Connection,
+    slice: Slice,
+    query: &Query<'_>,
+    weight: usize,
+) -> Result<(Page, u64), QueryError> {
+    let spans = spans(connection, query)?;
+    let mut page = Page { run: Run::default(), weight_left: weight };
+    let mut out = Out { to: To::Page(&mut page), max: usize::MAX, query };
+    let damaged = read_series(connection, slice, &spans, &mut out)?;
+    Ok((page, damaged))
+}
+
+/// Samples of one series that were read together.
+pub(super) struct Page {
+    pub run: Run,
+    weight_left: usize,
+}
+
+impl Page {
+    /// Whether it ended before the range did.
+    pub(super) fn is_full(&self) -> bool {
+        self.weight_left == 0
+    }
+}
+
 /// Answers for all slices together.
 pub(super) fn answer(
     connection: &Connection,
@@ -222,6 +250,9 @@ fn read_series(
             reader.drain(&mut waiting, out)?;
             waiting_until = i64::MIN;
         }
+        if out.is_full() {
+            return Ok(reader.damaged);
+        }
         let id = chunk_id(span.id, slice.series);
         match reader.chunks.get(id)? {
             Found::Nothing => {}
@@ -270,6 +301,9 @@ impl SeriesReader<'_> {
             match <[Source; 1]>::try_from(overlapping) {
                 Ok([alone]) => self.put_alone(alone, out)?,
                 Err(overlapping) => self.put_merged(overlapping, out)?,
+            }
+            if out.is_full() {
+                break;
             }
         }
         Ok(())
@@ -358,6 +392,7 @@ struct Out<'a> {
 enum To<'a> {
     Raw(&'a mut Run),
     Buckets(&'a mut Fold),
+    Page(&'a mut Page),
 }
 
 impl Out<'_> {
@@ -373,6 +408,11 @@ impl Out<'_> {
         }
     }
 
+    /// Whether nothing more is to be put: what comes later is of another page.
+    fn is_full(&self) -> bool {
+        matches!(&self.to, To::Page(page) if page.is_full())
+    }
+
     fn put(&mut self, run: &Run) -> Result<(), QueryError> {
         let within = Run::within(&run.times, self.query.from, self.query.to);
         let length = match &mut self.to {
@@ -384,6 +424,13 @@ impl Out<'_> {
             To::Buckets(fold) => {
                 fold.add_samples(&run.times[within.clone()], &run.values, within.start);
                 fold.len()
+            }
+            To::Page(page) => {
+                page.weight_left =
+                    page.weight_left.saturating_sub(run.values.weight(within.clone()));
+                page.run.times.extend_from_slice(&run.times[within.clone()]);
+                page.run.values.append(&run.values, within);
+                page.run.times.len()
             }
         };
         if length > self.max { Err(QueryError::TooLarge { max: self.max }) } else { Ok(()) }

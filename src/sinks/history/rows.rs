@@ -117,17 +117,8 @@ fn append_mixed(
     let before = to.len();
     to.extend(present.map(|row| value_at(from, row)));
     // Each of them costs more than a plain number does, and a text its bytes.
-    let texts: usize = to[before..].iter().map(|value| value.to_text_bytes()).sum();
+    let texts: usize = to[before..].iter().map(|value| value.text_bytes()).sum();
     texts + (to.len() - before) * size_of::<Value>()
-}
-
-impl Value {
-    fn to_text_bytes(&self) -> usize {
-        match self {
-            Value::Text(text) => text.len(),
-            _ => 0,
-        }
-    }
 }
 
 pub(super) fn kind(values: model::Values<'_>) -> Kind {

@@ -152,6 +152,54 @@ impl Shared {
         slice.runs = slice.runs.drain(..).map(Run::settled).collect();
         Some(slice)
     }
+
+    /// Copies what the head has of the series at a place, from `extent.from` on: about `max` samples at
+    /// most, of an extent that is cut short accordingly. `None` if it has none in the extent.
+    pub(super) fn slice_at(&self, place: Place, extent: &mut Extent, max: usize) -> Option<Slice> {
+        let Place { group: index, column } = place;
+        let head = self.for_reader();
+        let frozen = head.frozen.clone();
+        let group = head.groups.get(index as usize)?;
+        let series = group.series.get(column as usize)?;
+        extent.from = extent.from.max(series.first);
+        extent.to = extent.to.min(series.last.saturating_add(1));
+        if extent.from >= extent.to {
+            return None;
+        }
+        let newest = copy_first(&group.rows, column as usize, extent, max);
+        let mut slice = Slice {
+            axis: group.axis,
+            series: series.id,
+            identity: group.identity.clone(),
+            unit: series.unit.clone(),
+            runs: vec![newest],
+        };
+        drop(head);
+        if let Some(frozen) = frozen
+            && let Ok(at) = frozen.groups.binary_search_by_key(&index, |group| group.index)
+            && (column as usize) < frozen.groups[at].rows.columns.len()
+        {
+            let older = copy_first(&frozen.groups[at].rows, column as usize, extent, max);
+            slice.runs.insert(0, older);
+        }
+        slice.runs = slice.runs.drain(..).map(Run::settled).collect();
+        Some(slice)
+    }
+}
+
+/// Where a series is in the head. Neither groups nor series are removed while running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub group: u32,
+    pub column: u32,
+}
+
+/// A range of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub from: i64,
+    /// The instant after the last.
+    pub to: i64,
 }
 
 /// What the head has of one series.
@@ -167,6 +215,21 @@ pub(super) struct Slice {
 /// Whether a group has all these tags.
 pub(super) fn has_tags(identity: &str, wanted: &[(&str, &str)]) -> bool {
     wanted.iter().all(|wanted| tags_of_identity(identity).any(|tag| tag == *wanted))
+}
+
+/// The first samples of a column within an extent, as they arrived. If there are more than `max`, the
+/// extent becomes one that has as many, and those of the same time as the last.
+fn copy_first(rows: &Rows, column: usize, extent: &mut Extent, max: usize) -> Run {
+    let Cells { values, rows: own } = &rows.columns[column];
+    let row_of = |index: usize| own.as_ref().map_or(index, |own| own[index] as usize);
+    let times = (0..values.len()).map(|index| rows.times[row_of(index)]);
+    let mut inside: Vec<i64> =
+        times.filter(|time| (extent.from..extent.to).contains(time)).collect();
+    if inside.len() > max && max > 0 {
+        let (_, last, _) = inside.select_nth_unstable(max - 1);
+        extent.to = last.saturating_add(1);
+    }
+    copy(rows, column, extent.from, extent.to)
 }
 
 /// The samples of a column within `from..to`, as they arrived.

@@ -43,6 +43,14 @@ impl Value {
         }
     }
 
+    /// Bytes of its text.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            _ => 0,
+        }
+    }
+
     /// As a text: what a person would write for it.
     #[must_use]
     pub fn to_text(&self) -> Arc<str> {
@@ -169,6 +177,16 @@ impl Column {
                 values.extend(range.map(|index| other.get(index)));
             }
         }
+    }
+
+    /// What a range of it weighs: a sample is one, and eight bytes of text one.
+    pub(super) fn weight(&self, range: Range<usize>) -> usize {
+        let text_bytes = match self {
+            Column::Floats(_) | Column::Ints(_) | Column::Bools(_) => 0,
+            Column::Texts(values) => range.clone().map(|index| values.get(index).len()).sum(),
+            Column::Mixed(values) => values[range.clone()].iter().map(Value::text_bytes).sum(),
+        };
+        range.len() + text_bytes / 8
     }
 
     /// Turns it into a mixed column, to which everything can be added.

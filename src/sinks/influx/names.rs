@@ -92,7 +92,7 @@ impl Naming {
 
 /// What a client's tag key becomes, as prefix and key. `device` is ours, so theirs is `tag.device`;
 /// so that this takes nobody else's name, `tag.device` becomes `tag.tag.device`, and so on.
-pub(super) fn own_tag(key: &str) -> (&'static str, &str) {
+pub(crate) fn own_tag(key: &str) -> (&'static str, &str) {
     let mut rest = key;
     while let Some(shorter) = rest.strip_prefix(OWN_TAG_PREFIX) {
         rest = shorter;
@@ -102,7 +102,7 @@ pub(super) fn own_tag(key: &str) -> (&'static str, &str) {
 
 /// Which part of a line a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Measurement,
     /// A tag's key or value.
     Tag,
@@ -128,7 +128,7 @@ const SPECIAL: [bool; 256] = {
 };
 
 /// Appends a name. True if a look-alike had to stand in for one of its characters.
-pub(super) fn push_name(out: &mut Vec<u8>, name: &str, part: Part) -> bool {
+pub(crate) fn push_name(out: &mut Vec<u8>, name: &str, part: Part) -> bool {
     if name.bytes().any(|byte| SPECIAL[usize::from(byte)]) {
         return push_special_name(out, name, part);
     }
@@ -168,7 +168,7 @@ fn picture(control: char) -> char {
 }
 
 /// Appends a text value in its quotes. True if it had line feeds, for which pictures stand in.
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) -> bool {
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) -> bool {
     let mut replaced = false;
     out.push(b'"');
     if text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | b'\n')) {

@@ -211,9 +211,14 @@ pub fn csv(answer: &Answer, unit_of_time: TimeUnit) -> String {
 const FORMULAS: [char; 11] =
     ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
+/// Whether a spreadsheet may take it for one.
+pub fn is_formula(text: &str) -> bool {
+    text.starts_with(FORMULAS)
+}
+
 /// A text cell: never a formula, and quoted where RFC 4180 needs it or a spreadsheet may part it.
 fn quoted(text: &str) -> String {
-    let formula = text.starts_with(FORMULAS);
+    let formula = is_formula(text);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', ';', '"', '\t', '\n', '\r']) {
         return format!("\"{}\"", text.replace('"', "\"\""));

@@ -3,7 +3,7 @@
 mod answer;
 mod times;
 
-pub use answer::{TimeUnit, columns, csv, series as series_json};
+pub use answer::{TimeUnit, columns, csv, is_formula, series as series_json};
 pub use times::{parse_time, round_width};
 
 use super::problem::Problem;
@@ -46,7 +46,7 @@ impl<'a> Asked<'a> {
             .ok_or_else(|| Problem::bad_request(format!("the parameter {name} is missing")))
     }
 
-    fn globs(&self, name: &str) -> Result<GlobSet, Problem> {
+    pub fn globs(&self, name: &str) -> Result<GlobSet, Problem> {
         let wrong = |error| Problem::bad_request(format!("{name}: {error}"));
         let mut set = GlobSetBuilder::new();
         let given: Vec<_> = self.0.iter().filter(|(key, _)| key == name).collect();
@@ -63,7 +63,7 @@ impl<'a> Asked<'a> {
         set.build().map_err(wrong)
     }
 
-    fn time(&self, name: &str, now: Timestamp, absent: &str) -> Result<i64, Problem> {
+    pub fn time(&self, name: &str, now: Timestamp, absent: &str) -> Result<i64, Problem> {
         let text = self.one(name).unwrap_or(absent);
         parse_time(text, now).ok_or_else(|| {
             Problem::bad_request(format!(

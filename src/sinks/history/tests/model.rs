@@ -356,3 +356,79 @@ proptest! {
         world.check_all();
     }
 }
+
+/// A sample as a walk tells it: set of tags, metric, time, value.
+type Told = (usize, usize, i64, Value);
+
+impl World {
+    /// Walks on until the end or so many pages.
+    fn walk(walk: &mut Walk, pages: usize, told: &mut Vec<Told>) -> bool {
+        for _ in 0..pages {
+            let Some(page) = walk.next_page().unwrap() else { return true };
+            assert_eq!((page.damaged_chunks, page.device()), (0, "dev"));
+            let tags: Vec<_> = page.tags().collect();
+            let tags = TAGS.iter().position(|known| *known == tags).unwrap();
+            let metric = METRICS.iter().position(|known| *known == &*page.metric).unwrap();
+            told.extend((0..page.len()).map(|at| (tags, metric, page.time(at), page.value(at))));
+        }
+        false
+    }
+}
+
+/// In the order of device and tags, which is not that of [`TAGS`], metric and time.
+fn key(told: &Told) -> (usize, usize, i64) {
+    ([0, 2, 1][told.0], told.1, told.2)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn a_walk_tells_each_sample_once_whatever_is_flushed_and_compacted_meanwhile(
+        before in prop::collection::vec(step(), 1..25),
+        meanwhile in prop::collection::vec(step(), 0..25),
+        pages in 1..4usize,
+        (from, length) in (-5..20i64, 1..40i64),
+        breaks_off_at in 0..60usize,
+    ) {
+        let (from, to) = (from * HOUR, (from + length) * HOUR);
+        let mut world = World::new();
+        before.iter().for_each(|step| world.step(step));
+        let begin = |world: &mut World| {
+            world.opened().reader.walk(|_| true, |_| true, &[], (from, to))
+        };
+        let durable = world.naive.series.clone();
+        let mut walk = begin(&mut world);
+        let mut told = Vec::new();
+        let mut steps = meanwhile.iter().filter(|step| !matches!(step, Step::Crash));
+        let mut may_break_off = true;
+        while !World::walk(&mut walk, pages, &mut told) {
+            if let Some(step) = steps.next() {
+                world.step(step);
+            }
+            if may_break_off && told.len() > breaks_off_at {
+                may_break_off = false;
+                // What came last is gone on from, wherever in a page that was.
+                told.truncate(breaks_off_at + 1);
+                let (tags, metric, time, _) = told[breaks_off_at];
+                walk = begin(&mut world);
+                walk.after("dev", TAGS[tags], METRICS[metric], time);
+            }
+        }
+        prop_assert!(told.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])), "{:?}", told);
+        let range = from..to;
+        prop_assert!(told.iter().all(|told| range.contains(&told.2)));
+        let found: BTreeMap<_, _> = told.iter().map(|told| ((told.0, told.1, told.2), &told.3)).collect();
+        for (&(tags, metric), series) in &durable {
+            for (time, value) in series.range(range.clone()) {
+                let newest = &world.naive.series[&(tags, metric)][time];
+                let found = found.get(&(tags, metric, *time)).copied();
+                // Sent again meanwhile, it has either value, or one between.
+                let is_same = found.is_some_and(|found| found == value || found == newest);
+                prop_assert!(is_same || (found.is_some() && value != newest), "{metric} {time}");
+            }
+        }
+        for (tags, metric, time, _) in &told {
+            prop_assert!(world.naive.series[&(*tags, *metric)].contains_key(time));
+        }
+    }
+}
