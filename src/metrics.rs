@@ -12,6 +12,7 @@ mod left_out;
 mod listener;
 mod live;
 mod notify;
+mod syncs;
 
 pub use alerts::{AlertGauges, Alerts};
 pub use auth::Auth;
@@ -21,17 +22,17 @@ pub use devices::Devices;
 pub use listener::Listener;
 pub use live::{LiveGauges, Viewers};
 pub use notify::{ChannelGauges, Channels};
+pub use syncs::Syncs;
 
-use crate::spool::{Protocol, SYNC_BUCKETS, SyncTimes};
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text};
+use crate::spool::Protocol;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
@@ -165,39 +166,6 @@ pub struct Gauges {
     sink_dead_lettered: Family<BySink, Counter>,
     sink_requests: Family<BySink, Counter>,
     sink_requests_failed: Family<BySink, Counter>,
-}
-
-/// The spool's own histogram of sync times, as it was when somebody looked.
-#[derive(Debug, Clone, Default)]
-pub struct Syncs(Arc<Mutex<SyncTimes>>);
-
-impl Syncs {
-    /// What the spool tells.
-    pub fn set(&self, times: SyncTimes) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = times;
-    }
-}
-
-impl TypedMetric for Syncs {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for Syncs {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let times = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bounds = SYNC_BUCKETS.into_iter().chain([f64::MAX]);
-        let buckets: Vec<_> = bounds.zip(times.buckets).collect();
-        encoder.encode_histogram::<NoLabelSet>(
-            times.total.as_secs_f64(),
-            times.count,
-            &buckets,
-            None,
-        )
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
-    }
 }
 
 impl Gauges {

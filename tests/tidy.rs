@@ -39,6 +39,10 @@ const PURE: &[&str] = &[
     "src/intake/mqtt/group.rs",
     "src/intake/mqtt/payload.rs",
     "src/intake/mqtt/unacked.rs",
+    "src/web/export/csv.rs",
+    "src/web/export/form.rs",
+    "src/web/export/lines.rs",
+    "src/web/export/ndjson.rs",
     "src/sinks/breaker.rs",
     "src/sinks/influx/answers.rs",
     "src/sinks/influx/bisect.rs",
@@ -167,7 +171,10 @@ fn rooms() -> impl Iterator<Item = (PathBuf, String, String)> {
 #[test]
 fn the_core_knows_nothing_of_the_outside() {
     let mut broken = Vec::new();
-    for (path, room, code) in rooms().filter(|(_, room, _)| CORE.contains(&room.as_str())) {
+    // What is a test through and through may do more: a stack of a size takes a thread.
+    let is_test = |path: &Path| path.ends_with("tests.rs");
+    let core = rooms().filter(|(path, room, _)| CORE.contains(&room.as_str()) && !is_test(path));
+    for (path, room, code) in core {
         let known = OUTSIDE.iter().filter(|outside| code.contains(**outside));
         broken.extend(known.map(|outside| format!("{} ({room}) knows {outside}", path.display())));
     }

@@ -241,6 +241,13 @@ impl Daemon {
         timeout(ANSWER_MAX, asking).await.unwrap_or(Err(late))
     }
 
+    /// A connection to it.
+    pub async fn connect(&self) -> Result<way::Stream, Unanswered> {
+        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
+        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })
+    }
+
     /// Asks for an answer that may go on for ever, over a connection of its own.
     pub async fn open(
         &self,
@@ -281,13 +288,6 @@ impl Daemon {
         }
         let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
         Ok(Stream { response, _driving: driving })
-    }
-
-    /// A connection on which nothing was said.
-    pub async fn connect(&self) -> Result<way::Stream, Unanswered> {
-        let connecting = timeout(CONNECT_MAX, self.way.go(&self.authority)).await;
-        let connected = connecting.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        connected.map_err(|source| Unanswered::Connect { at: self.to_string(), source })
     }
 
     fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unanswered {

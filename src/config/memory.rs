@@ -38,6 +38,11 @@ const HEAD_SAMPLE_BYTES: u64 = 2 * (8 + 2);
 /// A viewer: task, control queue, one frame on its way.
 const VIEWER_BYTES: u64 = 64 << 10;
 
+/// An export: the largest chunk of numbers that compaction makes, decoded and settled, a piece of it, or a row
+/// group of Parquet; and of each series that is to come, where it is.
+const EXPORT_BYTES: u64 = 24 << 20;
+const EXPORTED_SERIES_BYTES: u64 = 48;
+
 /// A sample of a decoded batch that waits to be stored elsewhere: value, time, its share of names.
 const WAITING_SAMPLE_BYTES: u64 = 2 * 40;
 /// New data and old, each with a round of requests on its way while the next is made.
@@ -185,6 +190,12 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "alerting.series_max, and names by limits.series_max",
             config.alerts.series_max as u64 * WATCHED_BYTES
                 + config.limits.series_max as u64 * WATCHED_NAME_BYTES,
+        ),
+        line(
+            "exports",
+            "limits.series_max, for each of four",
+            crate::web::EXPORTS_MAX as u64
+                * (EXPORT_BYTES + limits.series_max as u64 * EXPORTED_SERIES_BYTES),
         ),
         line("answers in PromQL", "fixed", crate::web::ANSWER_BYTES_MAX as u64),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),

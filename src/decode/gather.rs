@@ -221,6 +221,8 @@ mod tests {
     use super::*;
     use crate::decode::{Content, Value};
     use crate::model::Keep;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn tagged<'a>(device: &'a str, tag: &'a str, time: i64) -> Reading<'a> {
         let values = vec![Value { metric: "t".into(), unit: "".into(), content: Content::Int(1) }];
@@ -360,5 +362,34 @@ mod tests {
         }
         let batch = gather.finish();
         assert_eq!(batch.samples(), 2 * (OPEN_COLUMNS_MAX + 10));
+    }
+
+    proptest! {
+        #[test]
+        fn every_reading_is_in_the_batch_once_and_those_of_a_kind_in_their_order(
+            kinds in proptest::collection::vec((0_usize..4, 0_usize..3, any::<bool>()), 1..80),
+            rows in 1_usize..6,
+        ) {
+            let limits = Limits { rows, ..Limits::default() };
+            let mut gather = Gather::new(&limits);
+            let mut pushed = BTreeMap::<_, Vec<i64>>::new();
+            for (&(device, metric, is_int), time) in kinds.iter().zip(1..) {
+                let content = if is_int { Content::Int(time) } else { Content::Float(time as f64) };
+                let metric = format!("m{metric}");
+                pushed.entry((format!("d{device} {metric}"), is_int)).or_default().push(time);
+                gather.push(reading(device, &metric, content, time), Timestamp(99)).unwrap();
+            }
+            let batch = gather.finish();
+            let mut there = BTreeMap::<_, Vec<i64>>::new();
+            for table in batch.tables() {
+                prop_assert!(table.times().len() <= rows);
+                let column = table.columns().next().unwrap();
+                let is_int = matches!(column.values(), crate::model::Values::Ints(_));
+                let name = format!("{} {}", table.device(), column.metric());
+                let times = there.entry((name, is_int)).or_default();
+                times.extend_from_slice(table.times());
+            }
+            prop_assert_eq!(there, pushed);
+        }
     }
 }

@@ -146,11 +146,11 @@ impl<'a> Fields<'a> {
 }
 
 /// The messages in a field of a message, whose own framing is looked at before.
-pub(super) fn messages<'a>(
-    message: &'a [u8],
+pub(super) fn messages(
+    message: &[u8],
     wanted: u32,
     depth: usize,
-) -> Result<impl Iterator<Item = &'a [u8]>, Malformed> {
+) -> Result<impl Iterator<Item = &[u8]>, Malformed> {
     let mut fields = Fields::new(message, depth);
     while let Some((tag, value)) = fields.next()? {
         if tag == wanted {

@@ -48,6 +48,7 @@ mod wary;
 
 pub use boards::Boards;
 pub use dead_letters::DeadLetters;
+pub(crate) use export::EXPORTS_MAX;
 pub use export::Exports;
 pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 pub(crate) use prometheus::ANSWER_BYTES_MAX;

@@ -71,8 +71,6 @@ pub const ROWS: &[Row] = &[
     row("GET", "/api/v2/ping", Nothing, Filtered),
     row("GET", "/ping", Nothing, Filtered),
     row("GET", "/health", Nothing, Filtered),
-    row("POST", "/v1/metrics", INGEST, Filtered),
-    row("POST", "/api/v1/prom/write", INGEST, Filtered),
     row("GET", "/api/v1/live", VIEW, Filtered),
     row("GET", "/api/v1/live/ws", VIEW, Filtered),
     row("GET", "/api/v1/live/poll", VIEW, Filtered),

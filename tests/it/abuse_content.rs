@@ -16,10 +16,12 @@ const STREAMS: [&str; 3] = ["/api/v1/live", "/api/v1/live/ws", "/api/v1/ingest/w
 /// Waits, if it is not asked to wait for nothing.
 const POLL: &str = "/api/v1/live/poll";
 /// No browser runs anything in one of these.
-const DATA: [&str; 6] = [
+const DATA: [&str; 8] = [
     "application/json",
     "application/problem+json",
     "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    "application/x-ndjson",
+    "application/x-protobuf",
     "text/csv; charset=utf-8",
     "text/event-stream",
     "text/plain; charset=utf-8",

@@ -11,7 +11,15 @@ const SECOND: i64 = 1_000_000_000;
 
 /// Sends lines; all of them must enter.
 pub fn send(daemon: &Daemon, lines: &str) {
-    let (status, answer) = daemon.request("POST", "/api/v1/ingest", &[NDJSON], lines.as_bytes());
+    send_as(daemon, None, lines);
+}
+
+/// The same with a key.
+fn send_as(daemon: &Daemon, key: Option<&str>, lines: &str) {
+    let bearer = format!("Bearer {}", key.unwrap_or_default());
+    let headers = [NDJSON, ("authorization", &bearer)];
+    let headers = if key.is_some() { &headers[..] } else { &headers[..1] };
+    let (status, answer) = daemon.request("POST", "/api/v1/ingest", headers, lines.as_bytes());
     assert_eq!(status, 200, "{answer}");
 }
 
@@ -230,6 +238,10 @@ fn an_answer_is_compressed_for_who_takes_it() {
 
 /// Enough that no socket holds it all.
 fn much(daemon: &Daemon) {
+    much_as(daemon, None);
+}
+
+fn much_as(daemon: &Daemon, key: Option<&str>) {
     let (now, text) = (clock::now().0, "x".repeat(2000));
     for part in 0..40 {
         let mut lines = String::new();
@@ -238,7 +250,7 @@ fn much(daemon: &Daemon) {
             lines +=
                 &format!("{{\"device\":\"d\",\"time\":{time},\"values\":{{\"t\":\"{text}\"}}}}\n");
         }
-        send(daemon, &lines);
+        send_as(daemon, key, &lines);
     }
 }
 
@@ -298,4 +310,77 @@ fn a_daemon_that_stops_breaks_exports_off_visibly() {
     let _ended = socket.read_to_end(&mut rest);
     assert!(!rest.ends_with(b"0\r\n\r\n"), "an export that is not whole looks as if it were");
     assert!(daemon.wait().success());
+}
+
+/// A key, made before the daemon starts.
+fn issue(state_dir: &std::path::Path, name: &str, more: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["token", "--listen", "127.0.0.1:0", "--state-dir"]).arg(state_dir);
+    let output = command.args(["issue", "--name", name]).args(more).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn an_export_tells_of_devices_within_reach_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = issue(directory.path(), "all", &["--scope", "admin"]);
+    let pumps = issue(directory.path(), "pumps", &["--scope", "view", "--device", "pump-*"]);
+    let sender = issue(directory.path(), "sender", &["--scope", "ingest", "--device", "*"]);
+    let daemon = Daemon::start_in(directory, &[]);
+    let bearer = |key: &str| format!("Bearer {key}");
+    let time = clock::now().0 - SECOND;
+    let line = |device: &str| {
+        format!("{{\"device\":\"{device}\",\"time\":{time},\"values\":{{\"t\":1}}}}\n")
+    };
+    let lines = ["pump-1", "pump-2", "fan-1"].map(line).concat();
+    let headers = [NDJSON, ("authorization", &*bearer(&sender))];
+    assert_eq!(daemon.request("POST", "/api/v1/ingest", &headers, lines.as_bytes()).0, 200);
+    let ask = |key: &str, query: &str| {
+        let path = format!("/api/v1/export?{query}");
+        daemon.request("GET", &path, &[("authorization", &*bearer(key))], b"")
+    };
+    let count = |key: &str, query: &str| match ask(key, query) {
+        (200, body) => body.lines().count(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((count(&all, ""), count(&pumps, "")), (3, 2));
+    assert_eq!((count(&all, "device=fan-*"), count(&pumps, "device=fan-*")), (1, 0));
+    let after =
+        format!("after={}", quoted(&json!({"device": "a", "metric": "t", "time": 1}).to_string()));
+    assert_eq!((count(&all, &after), count(&pumps, &after)), (3, 2));
+    assert_eq!(ask(&sender, "").0, 403);
+    assert_eq!(daemon.get("/api/v1/export").0, 401);
+}
+
+#[test]
+fn an_export_ends_visibly_when_its_key_is_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let viewer = issue(directory.path(), "ana", &["--scope", "view"]);
+    let sender = issue(directory.path(), "sender", &["--scope", "ingest", "--device", "*"]);
+    let daemon = Daemon::start_in(directory, &["limits.message_bytes=4 MiB"]);
+    much_as(&daemon, Some(&sender));
+    let mut socket = TcpStream::connect(daemon.address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!(
+        "GET /api/v1/export HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {viewer}\r\n\r\n",
+        daemon.address
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut begin = [0; 12];
+    socket.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    let mut command = daemon.command("token");
+    assert!(command.args(["revoke", "ana"]).output().unwrap().status.success());
+    // The daemon has seen it when it lets them in no longer.
+    let header = format!("Bearer {viewer}");
+    let deadline = clock::monotonic() + PATIENCE;
+    while daemon.request("GET", "/api/v1/status", &[("authorization", &header)], b"").0 == 200 {
+        assert!(clock::monotonic() < deadline, "the key stays good");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut rest = Vec::new();
+    let _ended = socket.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "an export that is not whole looks as if it were");
+    assert!(rest.len() < 32_000_000, "{} bytes came", rest.len());
 }

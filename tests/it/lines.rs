@@ -2,6 +2,8 @@
 
 use crate::daemon::Daemon;
 use crate::store::{Reaction, Store};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 use std::process::Command;
 use tidegate::clock;
@@ -124,9 +126,9 @@ fn times_are_in_the_precision_that_the_client_says_and_bodies_may_be_compressed(
         let (status, answer) = daemon.request("POST", &path, headers, body);
         assert_eq!(status, 204, "{path}: {answer}");
     }
-    for number in 0..cases.len() {
+    for (number, case) in cases.iter().enumerate() {
         let answer = samples(&daemon, "d", &format!("m.v{number}"), 1);
-        assert_eq!(answer["time"], json!([nanos]), "{:?}", cases[number]);
+        assert_eq!(answer["time"], json!([nanos]), "{case:?}");
     }
     for (path, precision) in [(V2, "m"), (V2, "nanosecond"), (V1, "d"), (V3, "h")] {
         let path = format!("{path}&precision={precision}");
@@ -243,9 +245,8 @@ fn the_credentials_of_influxdbs_clients_are_keys_and_reach_what_the_key_does() {
     let view = issue(&daemon, "view", "*");
     daemon.kill();
     daemon.restart();
-    use base64::Engine;
     let basic = |key: &str| {
-        let both = base64::engine::general_purpose::STANDARD.encode(format!("telegraf:{key}"));
+        let both = STANDARD.encode(format!("telegraf:{key}"));
         format!("Basic {both}")
     };
     let line = b"m,device=pump-1 f=1";

@@ -31,7 +31,7 @@ fn everything(now: i64) -> Batch {
     builder.floats("motor.temperature", "°C", floats, &[]).unwrap();
     builder.ints("motor.starts", "", ints, &[]).unwrap();
     builder.bools("running", "", [true, false].into_iter().cycle().take(10), &[]).unwrap();
-    builder.texts("motor.state", "", texts.into_iter(), &[]).unwrap();
+    builder.texts("motor.state", "", texts, &[]).unwrap();
     builder.floats("level", "m", floats, &[]).unwrap();
     builder.floats("plant.a.flow", "", floats, &[]).unwrap();
     // Rows in which not every metric has a value.

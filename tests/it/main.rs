@@ -25,6 +25,7 @@ mod examples;
 mod export;
 mod fairness;
 mod http_in;
+mod import;
 mod keep;
 mod kill_nine;
 mod ledger;

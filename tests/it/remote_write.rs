@@ -138,7 +138,7 @@ fn is_found(daemon: &Daemon, prometheus: &Prometheus, metric: &str) -> usize {
 fn what_prometheus_writes_is_found_again_bit_for_bit_also_after_kill_nine() {
     let mut daemon = Daemon::start(&[]);
     let prometheus = Prometheus::start(&daemon);
-    prometheus.until("tidegate_process_resident_memory_bytes", 2);
+    prometheus.until("tidegate_receipt_seconds_count", 2);
     let before = prometheus.samples("up")[0].1.len();
     daemon.kill();
     // It goes on scraping itself meanwhile, and finds the daemon gone: that ends its series.
@@ -156,7 +156,7 @@ fn what_prometheus_writes_is_found_again_bit_for_bit_also_after_kill_nine() {
         ("prometheus_http_request_duration_seconds_bucket", 20),
         ("go_gc_duration_seconds", 10),
         ("tidegate_receipt_seconds_bucket", 3),
-        ("tidegate_process_resident_memory_bytes", 3),
+        ("tidegate_receipt_seconds_count", 3),
     ] {
         let found = is_found(&daemon, &prometheus, metric);
         assert!(found >= least, "{metric}: {found} samples, not {least}");

@@ -49,8 +49,9 @@ def parts(metric, point):
     if isinstance(metric.data, (sdk.Gauge, sdk.Sum)):
         yield name, None, point.value
         return
-    for part in ["count", "sum", "min", "max"]:
-        yield f"{name}.{part}", None, getattr(point, part)
+    yield f"{name}.count", None, point.count
+    for part in ["sum", "min", "max"]:
+        yield f"{name}.{part}", None, float(getattr(point, part))
     total = 0
     if isinstance(metric.data, sdk.Histogram):
         for upper, count in zip([*point.explicit_bounds, "inf"], point.bucket_counts):
@@ -94,7 +95,7 @@ def main():
         temperature.set(20 + turn / 3, {"at": "pump"})
         for i in range(50):
             duration.record(0.001 * 1.3**i, {"side": "left"})
-            force.record((0.3 + turn) ** (i % 9) * (-1 if i % 5 == 0 else 1) if i % 11 else 0)
+            force.record((0.3 + turn) ** (i % 9 - 4) if i % 11 else 0)
         provider.force_flush(90_000)
         succeeded = exporter.result == sdk.MetricExportResult.SUCCESS
         print(json.dumps({"succeeded": succeeded, "values": list(values(exporter.exported))}), flush=True)

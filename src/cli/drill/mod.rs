@@ -93,7 +93,7 @@ async fn run(command: &DrillCommand, daemon: &Daemon, held: &RefCell<Option<Stri
         let known: Vec<_> = sinks.iter().map(|sink| sink.name.as_str()).collect();
         return fail(EXIT_USAGE, format!("there is no sink {name}; the daemon has {known:?}"));
     }
-    let device = match Device::connect(&daemon).await {
+    let device = match Device::connect(daemon).await {
         Ok(device) => device,
         Err(problem) => return fail(EXIT_UNAVAILABLE, problem),
     };

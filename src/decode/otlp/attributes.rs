@@ -41,9 +41,12 @@ impl AttributeValue<'_> {
     }
 }
 
+/// A key and a value.
+type Tag<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 impl<'a> Attribute<'a> {
     /// Key and text, `None` if it is empty: as good as not there.
-    fn tag(self) -> Result<Option<(Cow<'a, str>, Cow<'a, str>)>, ItemFaultKind> {
+    fn tag(self) -> Result<Option<Tag<'a>>, ItemFaultKind> {
         match self.value {
             AttributeValue::Text(text) => Ok((!text.is_empty()).then_some((self.key, text))),
             AttributeValue::NotText => {

@@ -4,17 +4,13 @@ use super::super::ast::Expr;
 use super::super::function::{Function, Map, Over};
 use super::super::labels::{Labels, METRIC_NAME};
 use super::super::matcher::{MatchOp, anchored};
+use super::over::seconds;
 use super::{EvalError, Evaluation, Series, Value, merged, over, unexpected};
 use super::{Kind, Selector};
-use crate::model::NANOS_PER_SECOND;
 
 /// The length of a label that is made, and of what it is made by.
 const LABEL_BYTES_MAX: usize = 4096;
 const TEMPLATE_BYTES_MAX: usize = 1024;
-
-fn seconds(nanos: i64) -> f64 {
-    nanos as f64 / NANOS_PER_SECOND as f64
-}
 
 fn wrong(what: impl Into<String>) -> EvalError {
     EvalError::NoAnswer(what.into())

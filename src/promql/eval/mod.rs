@@ -23,6 +23,9 @@ pub const CELLS_MAX: usize = 2_000_000;
 /// Between two looks at whether to go on: some milliseconds.
 const WORK_BETWEEN_LOOKS: usize = 1 << 20;
 
+/// A series and its samples.
+type Sampled = (Labels, Vec<(i64, f64)>);
+
 /// Takes one series: its labels, the times of its samples in ascending order, and as many values.
 pub type Tell<'a> = &'a mut dyn FnMut(Labels, &[i64], &[f64]) -> Result<(), EvalError>;
 
@@ -313,11 +316,7 @@ impl Evaluation<'_> {
     }
 
     /// The samples of a range as they are.
-    fn samples(
-        &self,
-        selector: &Selector,
-        range: i64,
-    ) -> Result<Vec<(Labels, Vec<(i64, f64)>)>, EvalError> {
+    fn samples(&self, selector: &Selector, range: i64) -> Result<Vec<Sampled>, EvalError> {
         let end = self.seen_from(selector, 0);
         let start = end.saturating_sub(range);
         let mut all = Vec::new();

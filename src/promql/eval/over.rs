@@ -12,8 +12,14 @@ pub(super) struct Window<'a> {
     pub end: i64,
 }
 
-fn seconds(nanos: i64) -> f64 {
-    nanos as f64 / NANOS_PER_SECOND as f64
+/// Whole milliseconds, which is what Prometheus knows, to the last bit as it has them: as nanoseconds an
+/// instant of today has more digits than a float.
+pub(super) fn seconds(nanos: i64) -> f64 {
+    const MILLI: i64 = NANOS_PER_SECOND / 1000;
+    match nanos % MILLI {
+        0 => (nanos / MILLI) as f64 / 1000.0,
+        _ => nanos as f64 / NANOS_PER_SECOND as f64,
+    }
 }
 
 /// The value of a function; none if the samples are too few for it. `parameter` is what it is given

@@ -18,6 +18,7 @@ mod running;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use running::EXPORTS_MAX;
 pub use running::Exports;
 
 use super::history::{Asked, Parameters};

@@ -13,6 +13,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 const SCHEMA: &str = "
@@ -40,7 +41,7 @@ pub(super) struct Parquet {
 }
 
 /// Names of a series, shared by all of its rows.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, PartialEq)]
 struct Names {
     device: ByteArray,
     metric: ByteArray,
@@ -51,7 +52,8 @@ struct Names {
 /// The rows of the group to come.
 #[derive(Default)]
 struct Rows {
-    names: Vec<Names>,
+    /// For how many rows in a row.
+    names: Vec<(Names, usize)>,
     times: Vec<i64>,
     floats: Cells<f64>,
     ints: Cells<i64>,
@@ -112,7 +114,10 @@ impl Parquet {
         out: &mut Vec<u8>,
     ) -> Result<(), WriteError> {
         let rows = &mut self.rows;
-        rows.names.push(self.names.clone());
+        match rows.names.last_mut() {
+            Some((names, count)) if *names == self.names => *count += 1,
+            _ => rows.names.push((self.names.clone(), 1)),
+        }
         rows.times.push(time);
         let (mut float, mut int, mut truth, mut text) = (None, None, None, None);
         match value {
@@ -162,7 +167,8 @@ type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 impl Rows {
     fn write(&self, group: &mut Group<'_>) -> Result<(), ParquetError> {
         let named = |pick: fn(&Names) -> &ByteArray| -> Vec<ByteArray> {
-            self.names.iter().map(|names| pick(names).clone()).collect()
+            let names = self.names.iter();
+            names.flat_map(|(names, count)| repeat_n(pick(names).clone(), *count)).collect()
         };
         column::<ByteArrayType>(group, &named(|names| &names.device), None)?;
         column::<ByteArrayType>(group, &named(|names| &names.metric), None)?;

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Each takes the processor of one query while its client reads, and about 10 MiB.
-const EXPORTS_MAX: usize = 4;
+/// Each takes the processor of one query while its client reads, and memory as `config/memory.rs` says.
+pub(crate) const EXPORTS_MAX: usize = 4;
 /// A client that has taken nothing for so long may have to make room.
 const STALLED: Duration = Duration::from_secs(30);
 /// A piece is handed out with so many bytes, or after this time.

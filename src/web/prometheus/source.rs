@@ -13,7 +13,10 @@ use std::time::Instant;
 /// Samples that a question reads, over all its series.
 const SAMPLES_MAX: usize = 20_000_000;
 /// Samples of one series: as many are in memory at once.
-pub const SERIES_SAMPLES_MAX: usize = 4_000_000;
+pub const SERIES_SAMPLES_MAX: usize = 2_000_000;
+
+/// Series that are looked at before it is asked again whether the answer is still wanted.
+const SERIES_BETWEEN_LOOKS: u32 = 4096;
 
 /// Until when, and for whom.
 pub(super) struct Wanted {
@@ -47,9 +50,13 @@ impl<'a> History<'a> {
         selectors: &[Selector],
         (from, to): (i64, i64),
     ) -> Result<Vec<Found>, Fault> {
+        let mut look = self.patient();
         let found = self.reader.find(
             |device| self.reach.allows(device),
             |series, tags| {
+                if !look() {
+                    return false;
+                }
                 let view = View { device: &series.device, metric: &series.metric, tags };
                 let is_meant = selectors.is_empty() || selectors.iter().any(|it| it.fits(&view));
                 is_number(series) && series.first <= to && series.last >= from && is_meant
@@ -59,13 +66,19 @@ impl<'a> History<'a> {
         Ok(found)
     }
 
-    fn tell(
-        &self,
-        series: &Found,
-        after: i64,
-        to: i64,
-        tell: &mut dyn FnMut(Labels, &[i64], &[f64]) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
+    /// Says, asked of each series, whether to look at it: not any more once the answer is not wanted.
+    fn patient(&self) -> impl FnMut() -> bool {
+        let (mut looked, mut wanted) = (0_u32, true);
+        move || {
+            looked = looked.wrapping_add(1);
+            if wanted && looked.is_multiple_of(SERIES_BETWEEN_LOOKS) {
+                wanted = self.go_on().is_ok();
+            }
+            wanted
+        }
+    }
+
+    fn tell(&self, series: &Found, after: i64, to: i64, tell: Tell<'_>) -> Result<(), EvalError> {
         self.go_on()?;
         let (from, until) = (after.saturating_add(1), to.saturating_add(1));
         let left = SAMPLES_MAX.saturating_sub(self.samples.get());
@@ -103,16 +116,21 @@ impl Source for History<'_> {
     ) -> Result<(), EvalError> {
         let devices: Vec<_> =
             selector.matchers.iter().filter(|matcher| matcher.name == DEVICE).collect();
+        let mut look = self.patient();
         let found = self.reader.find(
             |device| {
                 self.reach.allows(device) && devices.iter().all(|matcher| matcher.fits(device))
             },
             |series, tags| {
+                if !look() {
+                    return false;
+                }
                 let view = View { device: &series.device, metric: &series.metric, tags };
                 let has_samples = series.first <= to && series.last > after;
                 is_number(series) && has_samples && selector.fits(&view)
             },
         );
+        self.go_on()?;
         found.iter().try_for_each(|series| self.tell(series, after, to, tell))
     }
 
