@@ -1,5 +1,5 @@
 # What people do with this repository. `make demo` to see it, `make test` to trust it.
-.PHONY: demo test lint audit bench fuzz power-cut setup-tests screenshots deb musl
+.PHONY: demo test lint audit bench fuzz power-cut test-vm setup-tests screenshots deb musl
 
 # Builds everything (the dashboard included) and runs the daemon with a simulated plant.
 demo:
@@ -34,6 +34,11 @@ fuzz:
 power-cut:
 	cargo build --locked
 	tests/power_cut
+
+# Boots the package in a virtual machine under MemoryHigh= and MemoryMax= (docs/operations.md); needs root.
+test-vm: setup-tests
+	cargo build --locked
+	tests/vm/run
 
 setup-tests:
 	tests/setup

@@ -9,7 +9,7 @@
 //! | 100 % | 1.00 |
 //!
 //! A series stays once it is there, so slowing who sends does not help against new ones: they are refused,
-//! "later", when three quarters of the ceiling are in use, and near that no more are taken than find room.
+//! "later", when half of the ceiling is in use, and near that no more are taken than find room.
 //!
 //! What the kernel can take back at any time, the clean cache of files, is not in use: a daemon that
 //! writes a log fills all it may have with it.
@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = "/sys/fs/cgroup";
 /// Below this part of the ceiling nothing is said.
 const NEAR: f64 = 0.6;
-/// New series come up to this part. It leaves room for what comes and goes, and for the pages of the program
-/// itself: without them nothing goes on.
-const STAYING: f64 = 0.75;
+/// New series come up to this part. The other half is for what comes and goes, all of which may be full at
+/// once, and for the pages of the program itself: without them nothing goes on.
+const STAYING: f64 = 0.5;
 /// What one takes in all rooms, with its share of its device; 1.2 KiB were measured, of short names.
 const SERIES_BYTES: u64 = 2 << 10;
 
@@ -132,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn new_series_find_room_up_to_three_quarters() {
+    fn new_series_find_room_up_to_the_half() {
         let room = |current| group("104857600", current, 20, 0).1.unwrap().weigh().room_for_series;
-        assert_eq!(room(20), 75 << 9);
-        assert_eq!(room(94), 1 << 9);
-        assert_eq!((room(95), room(120)), (0, 0));
+        assert_eq!(room(20), 50 << 9);
+        assert_eq!(room(69), 1 << 9);
+        assert_eq!((room(70), room(120)), (0, 0));
     }
 
     #[test]
