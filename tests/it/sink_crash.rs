@@ -202,7 +202,8 @@ fn killed_while_its_token_is_expired_it_writes_everything_after() {
     let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
     assert_same(&in_store(&store), &sent.all());
     assert_eq!(told[0]["dead_lettered"], 0);
-    assert!(sent.connections > 3, "{}", sent.connections);
+    // The last daemon may have nothing to be sent any more.
+    assert!(sent.connections >= 3, "{}", sent.connections);
 }
 
 /// What is not written, in two ranges: the backlog, and what is new.
