@@ -84,7 +84,17 @@ impl Asked {
             match (&*key, &*value) {
                 ("precision", "") => {}
                 ("precision", value) => asked.time_unit = precision(way, value)?,
-                ("accept_partial", "false") if way == Way::V3 => asked.all_or_none = true,
+                ("accept_partial", said) if way == Way::V3 => {
+                    asked.all_or_none = match said {
+                        "true" => false,
+                        "false" => true,
+                        _ => {
+                            let detail =
+                                format!("accept_partial {said:?} is none of true and false");
+                            return Err(Problem::bad_request(detail));
+                        }
+                    };
+                }
                 _ => {}
             }
         }

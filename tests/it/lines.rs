@@ -231,6 +231,10 @@ fn each_faulty_line_is_named_and_the_good_ones_enter() {
     assert_eq!(answer["data"][0]["line_number"], 2);
     assert_eq!(write(&daemon, &path, b"whole,device=d n=2i\n").0, 204);
     assert_eq!(samples(&daemon, "d", "whole.n", 1)["value"], json!([2]));
+    let mistyped = format!("{V3}&accept_partial=no");
+    let (status, answer) = write(&daemon, &mistyped, b"whole,device=d n=3i\n");
+    assert_eq!(status, 400);
+    assert!(answer.to_string().contains("is none of true and false"), "{answer}");
     let status = daemon.json("/api/v1/status");
     assert_eq!(status["ledger"]["accepted"], 3 * good + 1);
     assert_eq!(status["ledger"]["imbalance"], 0, "{status}");
