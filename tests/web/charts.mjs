@@ -90,9 +90,11 @@ export async function drag(page, over, from, to, key = null) {
 /**
  * How high the ink of the first series stands in each pixel column of a plot, as shares of its height; null where
  * there is none. `opacity`: how much of it there must be, of 255: lines have all of it, edges and ghosts less.
+ * `colour`: by how much its blue must exceed its red: of a line by 133, of a ghost where it crosses a grid line,
+ * which is opaque, by less than 90.
  */
-export const ink = (page, panel, opacity = 60) =>
-  page.evaluate(([panel, opacity]) => {
+export const ink = (page, panel, opacity = 60, colour = 60) =>
+  page.evaluate(([panel, opacity, colour]) => {
     const section = document.querySelector(`section[aria-label="${panel}"]`);
     const canvas = section.querySelector('canvas');
     const over = section.querySelector('.u-over').getBoundingClientRect();
@@ -106,9 +108,9 @@ export const ink = (page, panel, opacity = 60) =>
       let high = null;
       for (let y = 0; y < height && high === null; y += 1) {
         const [red, , blue, alpha] = data.slice(4 * (y * width + x), 4 * (y * width + x) + 4);
-        if (alpha > opacity && blue - red > 60) high = 1 - y / height;
+        if (alpha > opacity && blue - red > colour) high = 1 - y / height;
       }
       columns.push(high);
     }
     return columns;
-  }, [panel, opacity]);
+  }, [panel, opacity, colour]);

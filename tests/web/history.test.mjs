@@ -55,7 +55,7 @@ test('a gap stays a gap', async () => {
   await page.getByRole('combobox', { name: 'Compare with' }).selectOption('week');
   await until(page, () => (window.__tidegate.chart('fan.speed').ghost?.length ?? 0) > 100);
   await until(page, () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))));
-  const haunted = await ink(page, 'fan.speed', 200);
+  const haunted = await ink(page, 'fan.speed', 200, 110);
   assert.deepEqual(haunted.slice(from, to).filter((high) => high !== null), []);
   assert.ok(haunted.filter((high) => high !== null).length > haunted.length / 2, 'the line is there');
   await close();
