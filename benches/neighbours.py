@@ -1,11 +1,11 @@
 """What agents of other people send: line protocol and OTLP, into the daemon and, the same bytes, into a real
-VictoriaMetrics; see docs/benchmarks.md.
+VictoriaMetrics; and what others take out again, by exports. See docs/benchmarks.md.
 
 Bodies are made before anything is measured, and each is sent once: no sample is old news to whoever takes it. What is
 told is samples/s from the first request to the last answer, and the server's own CPU until it has come to rest.
-Arguments after the binary choose what is measured: lines, telegraf, otlp.
+Arguments after the binary choose what is measured: lines, telegraf, otlp, export.
 """
-import gzip, http.client, itertools, os, random, statistics, subprocess, sys, tempfile, threading, time, urllib.request
+import gzip, http.client, itertools, os, pathlib, random, statistics, subprocess, sys, tempfile, threading, time, urllib.request
 
 from measured import Daemon, cpu_of, free_port
 
@@ -185,10 +185,52 @@ def compare(title, bodies, samples, ways, headers):
               f"  (of each round: {', '.join(f'{cost:.0f}' for cost in costs)})")
 
 
+class Resident:
+    """The most that a process has resident from now on."""
+
+    def __init__(self, pid):
+        self.proc = pathlib.Path(f"/proc/{pid}")
+        self.before = self.bytes("VmRSS")
+        (self.proc / "clear_refs").write_text("5")
+
+    def most(self):
+        return self.bytes("VmHWM")
+
+    def bytes(self, field):
+        lines = (self.proc / "status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def take(server, path):
+    """Reads a whole answer; gives its bytes and the seconds that it took."""
+    start, size = time.monotonic(), 0
+    with urllib.request.urlopen(f"http://{server.address}{path}", timeout=600) as answer:
+        while piece := answer.read(1 << 20):
+            size += len(piece)
+    return size, time.monotonic() - start
+
+
+def exports(bodies, samples, ways):
+    """Everything that went in comes out again, in each form; one after the other, by one client."""
+    print(f"\nExports of {samples:,} samples, {DEVICES * FIELDS:,} series")
+    for kind, forms in ways:
+        server = kind()
+        send(server.address, "/api/v2/write?org=o&bucket=b", LINES, bodies)
+        server.taken()
+        for form, path in forms:
+            server.rest()
+            resident, before = Resident(server.process.pid), server.cpu()
+            size, took = take(server, path)
+            cost = (server.cpu() - before) * 1e9 / samples
+            print(f"  {kind.__name__:<9} {form:<13} {samples / took:>12,.0f} samples/s  {cost:>6.0f} CPU-ns and {size / samples:>5.1f} bytes per sample"
+                  f"  resident {resident.before >> 20} MiB, at most {resident.most() >> 20} MiB", flush=True)
+        server.stop()
+
+
 LINES = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 OTLP = {"Content-Encoding": "gzip", "Content-Type": "application/x-protobuf"}
 BOTH = [(Tidegate, "/api/v2/write?org=o&bucket=b"), (Victoria, "/api/v2/write?org=o&bucket=b")]
-chosen = sys.argv[2:] or ["lines", "telegraf", "otlp"]
+chosen = sys.argv[2:] or ["lines", "telegraf", "otlp", "export"]
 if "lines" in chosen:
     compare("Line protocol, ten fields a line", *line_bodies(1), BOTH, LINES)
 if "telegraf" in chosen:
@@ -196,3 +238,7 @@ if "telegraf" in chosen:
 if "otlp" in chosen:
     # VictoriaMetrics 1.79 has no OTLP: there is nothing to compare with.
     compare("OTLP, protobuf", *otlp_bodies(), [(Tidegate, "/v1/metrics")], OTLP)
+if "export" in chosen:
+    OURS = [(form, f"/api/v1/export?format={form}") for form in ("ndjson", "csv", "lines", "parquet")]
+    THEIRS = [("JSON", "/api/v1/export?match[]=%7B__name__!=%22%22%7D")]
+    exports(*line_bodies(1), [(Tidegate, OURS), (Victoria, THEIRS)])
