@@ -37,7 +37,7 @@ power-cut:
 
 # Boots the package in a virtual machine under MemoryHigh= and MemoryMax= (docs/operations.md); needs root.
 test-vm: setup-tests
-	cargo build --locked
+	cargo build --locked --release
 	tests/vm/run
 
 setup-tests:

@@ -45,7 +45,17 @@ pub(super) fn run(settings: &Settings) -> ExitCode {
 
 /// The runtime of everything that waits for sockets.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    keep_pages_small();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Where the kernel hands out huge pages unasked (`transparent_hugepage=always`, Debian's default), the first byte
+/// of each thread's stack takes 2 MiB, and what the allocator gives back stays with us: 41 MiB were resident
+/// instead of 7 before anything came. A kernel that has no such thing has nothing to be told.
+fn keep_pages_small() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        log::debug!(error:err = error; "huge pages stay on");
+    }
 }
 
 /// A thread of the pipeline that hangs, on a disk say, must not keep the process: what it has not
@@ -69,4 +79,13 @@ pub(super) fn stop_on_signal(stop: &CancellationToken) -> Result<(), DaemonError
         stop.cancel();
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pages_are_small_before_a_thread_is_started() {
+        let _runtime = super::runtime().unwrap();
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
+    }
 }

@@ -35,6 +35,8 @@ const SERIES_BYTES: u64 = 8 + 400 + 200;
 const DEVICE_BYTES: u64 = 1536;
 /// One buffered sample of the history: value and its share of the time axis, vectors half full.
 const HEAD_SAMPLE_BYTES: u64 = 2 * (8 + 2);
+/// What the history and the live side read from the log at a time, decoded, when they are behind its tail.
+const BEHIND_BYTES: u64 = (8 + 4) << 20;
 /// A viewer: task, control queue, one frame on its way.
 const VIEWER_BYTES: u64 = 64 << 10;
 
@@ -163,6 +165,7 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             crate::devices::DEVICES_MAX as u64 * DEVICE_BYTES,
         ),
         line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
+        line("older batches, read from the log by who is behind", "fixed", BEHIND_BYTES),
         line(
             "samples not flushed to the history",
             "history.head_samples_max, twice while flushing",

@@ -12,17 +12,20 @@
 //! "later", when half of the ceiling is in use, and near that no more are taken than find room.
 //!
 //! What the kernel can take back at any time, the clean cache of files, is not in use: a daemon that
-//! writes a log fills all it may have with it.
+//! writes a log fills all it may have with it. The pages of the program itself are in use: the kernel takes
+//! them back as well, and what it takes is read from the disk again at the next step. They count as the most
+//! that was mapped so far, as few of them would look like room.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where cgroup v2 is.
 const ROOT: &str = "/sys/fs/cgroup";
 /// Below this part of the ceiling nothing is said.
 const NEAR: f64 = 0.6;
 /// New series come up to this part. The other half is for what comes and goes, all of which may be full at
-/// once, and for the pages of the program itself: without them nothing goes on.
+/// once.
 const STAYING: f64 = 0.5;
 /// What one takes in all rooms, with its share of its device; 1.2 KiB were measured, of short names.
 const SERIES_BYTES: u64 = 2 << 10;
@@ -37,10 +40,12 @@ pub(super) struct Weight {
 }
 
 /// The ceiling of a control group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Ceiling {
     group: PathBuf,
     high: u64,
+    /// The most bytes of files, which is to say of the program, that were mapped when it was looked at.
+    program: AtomicU64,
 }
 
 impl Ceiling {
@@ -57,7 +62,7 @@ impl Ceiling {
         let group = root.join(path);
         // "max" is no ceiling.
         let high = read(&group, "memory.high")?.trim().parse().ok()?;
-        Some(Ceiling { group, high })
+        Some(Ceiling { group, high, program: AtomicU64::new(0) })
     }
 
     /// Bytes.
@@ -86,7 +91,9 @@ impl Ceiling {
         };
         let cached = of("active_file").unwrap_or(0) + of("inactive_file").unwrap_or(0);
         let kept = of("file_dirty").unwrap_or(0) + of("file_writeback").unwrap_or(0);
-        Some(current.saturating_sub(cached.saturating_sub(kept)))
+        let mapped = of("file_mapped").unwrap_or(0);
+        let program = mapped.max(self.program.fetch_max(mapped, Ordering::Relaxed));
+        Some(current.saturating_sub(cached.saturating_sub(kept)) + program)
     }
 }
 
@@ -106,26 +113,32 @@ mod tests {
         current: u64,
         file: u64,
         dirty: u64,
+        mapped: u64,
     ) -> (tempfile::TempDir, Option<Ceiling>) {
         let root = tempfile::tempdir().unwrap();
         let group = root.path().join("system.slice/tidegate.service");
         fs::create_dir_all(&group).unwrap();
-        let mib = |n: u64| n << 20;
         fs::write(group.join("memory.high"), format!("{high}\n")).unwrap();
+        write(&group, current, file, dirty, mapped);
+        let ceiling = Ceiling::of(root.path(), MEMBERSHIPS);
+        (root, ceiling)
+    }
+
+    fn write(group: &Path, current: u64, file: u64, dirty: u64, mapped: u64) {
+        let mib = |n: u64| n << 20;
         fs::write(group.join("memory.current"), format!("{}\n", mib(current))).unwrap();
         let stat = format!(
-            "anon 1\nfile 2\nfile_dirty {}\nfile_writeback 0\ninactive_file {}\nactive_file {}\n",
+            "anon 1\nfile 2\nfile_mapped {}\nfile_dirty {}\nfile_writeback 0\ninactive_file {}\nactive_file {}\n",
+            mib(mapped),
             mib(dirty),
             mib(file / 2),
             mib(file - file / 2)
         );
         fs::write(group.join("memory.stat"), stat).unwrap();
-        let ceiling = Ceiling::of(root.path(), MEMBERSHIPS);
-        (root, ceiling)
     }
 
     fn fill(current: u64, file: u64, dirty: u64) -> f64 {
-        let (_root, ceiling) = group("104857600", current, file, dirty);
+        let (_root, ceiling) = group("104857600", current, file, dirty, 0);
         let ceiling = ceiling.unwrap();
         assert_eq!(ceiling.high(), 100 << 20);
         ceiling.weigh().fill
@@ -133,7 +146,8 @@ mod tests {
 
     #[test]
     fn new_series_find_room_up_to_the_half() {
-        let room = |current| group("104857600", current, 20, 0).1.unwrap().weigh().room_for_series;
+        let room =
+            |current| group("104857600", current, 20, 0, 0).1.unwrap().weigh().room_for_series;
         assert_eq!(room(20), 50 << 9);
         assert_eq!(room(69), 1 << 9);
         assert_eq!((room(70), room(120)), (0, 0));
@@ -155,11 +169,21 @@ mod tests {
     }
 
     #[test]
+    fn the_pages_of_the_program_are_in_use_even_when_the_kernel_took_them() {
+        let (_root, ceiling) = group("104857600", 85, 40, 0, 35);
+        let ceiling = ceiling.unwrap();
+        assert!((ceiling.weigh().fill - 0.5).abs() < 1e-9);
+        write(&ceiling.group, 90, 10, 0, 6);
+        assert_eq!(ceiling.weigh().fill, 1.0);
+    }
+
+    #[test]
     fn without_a_ceiling_there_is_none() {
-        assert_eq!(group("max", 50, 0, 0).1, None);
-        let (root, _) = group("104857600", 50, 0, 0);
-        assert_eq!(Ceiling::of(root.path(), "4:memory:/system.slice/tidegate.service\n"), None);
-        assert_eq!(Ceiling::of(root.path(), "0::/elsewhere\n"), None);
+        assert_eq!(group("max", 50, 0, 0, 0).1.map(|it| it.high()), None);
+        let (root, _) = group("104857600", 50, 0, 0, 0);
+        for other in ["4:memory:/system.slice/tidegate.service\n", "0::/elsewhere\n"] {
+            assert!(Ceiling::of(root.path(), other).is_none());
+        }
         // It went while we run.
         let ceiling = Ceiling::of(root.path(), MEMBERSHIPS).unwrap();
         fs::remove_dir_all(root.path().join("system.slice")).unwrap();

@@ -111,8 +111,8 @@ impl Follower {
         self.at.samples_shed
     }
 
-    /// The next entries: as many as fit in `bytes_max` bytes on disk, but at least one. Waits up to
-    /// `timeout` for the first.
+    /// The next entries: as many as fit in `bytes_max` bytes of memory, decoded, give or take the last; at
+    /// least one. On disk they may take a twentieth of it. Waits up to `timeout` for the first.
     ///
     /// # Errors
     /// [`SpoolError::Io`] if the disk can't be read. Nothing is skipped; call again, after a pause.
@@ -160,7 +160,7 @@ impl Follower {
     fn read_tail(&mut self, state: &mut State, bytes_max: usize) -> Option<Vec<Arc<Entry>>> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for slot in state.tail.from(self.at.position)? {
-            bytes += slot.entry.record_bytes;
+            bytes += slot.entry.memory_bytes();
             if bytes > bytes_max && !entries.is_empty() {
                 break;
             }
@@ -207,7 +207,7 @@ impl Follower {
             }
             match self.read_record(&mut reader) {
                 Ok(Read::Entry(entry)) => {
-                    bytes += entry.record_bytes;
+                    bytes += entry.memory_bytes();
                     entries.push(Arc::new(entry));
                 }
                 Ok(Read::Nothing) => {}
@@ -268,7 +268,7 @@ impl Follower {
             Ok(batch) => {
                 self.at.samples_read += samples;
                 self.at.position = position.next();
-                Ok(Read::Entry(Entry::new(position, &record, bytes, Arc::new(batch))))
+                Ok(Read::Entry(Entry::new(position, &record, Arc::new(batch))))
             }
             Err(error) => {
                 log::error!(position = position.0, error:? = error; "a record of the spool does not decode");

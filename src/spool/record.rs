@@ -88,20 +88,13 @@ pub struct Entry {
     pub session: SessionId,
     /// Its number in the session; 0 = unnumbered.
     pub seq: Seq,
-    /// Bytes that it takes on disk.
-    pub record_bytes: usize,
     /// What it says.
     pub batch: Arc<Batch>,
 }
 
 impl Entry {
-    /// The entry of a record of this size at this position.
-    pub(super) fn new(
-        position: Position,
-        record: &Record<'_>,
-        record_bytes: usize,
-        batch: Arc<Batch>,
-    ) -> Entry {
+    /// The entry of a record at this position.
+    pub(super) fn new(position: Position, record: &Record<'_>, batch: Arc<Batch>) -> Entry {
         Entry {
             position,
             received_at: record.received_at,
@@ -109,7 +102,6 @@ impl Entry {
             client: ClientId::from(record.client),
             session: record.session,
             seq: record.seq,
-            record_bytes,
             batch,
         }
     }

@@ -108,7 +108,7 @@ impl Writer {
         self.group.samples += u64::from(record.samples);
         match batch {
             Some(batch) => self.group.entries.push(Pending {
-                entry: Arc::new(Entry::new(position, record, bytes, batch)),
+                entry: Arc::new(Entry::new(position, record, batch)),
                 end: self.group.bytes.len() as u64,
                 samples_end: self.samples + self.group.samples,
             }),

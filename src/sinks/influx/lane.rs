@@ -27,8 +27,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Records read from the log at a time: small, because they unpack to many times that.
-pub(super) const READ_BYTES_MAX: usize = 64 << 10;
+/// Decoded batches taken from the log at a time.
+pub(super) const READ_BYTES_MAX: usize = 1 << 20;
+/// A sample of a decoded batch takes no less: not many more are read than are wanted.
+const SAMPLE_BYTES: usize = 8;
 /// How often a lane looks whether it is still wanted when nothing comes.
 pub(super) const IDLE: Duration = Duration::from_millis(500);
 /// After the log could not be read: how long until it is tried again.
@@ -144,8 +146,7 @@ impl Lane {
                 None => IDLE,
                 Some(deadline) => deadline.saturating_duration_since(clock::monotonic()),
             };
-            // A sample is about a byte in the log: not many more than are wanted are read.
-            let bytes_max = READ_BYTES_MAX.min(wanted - samples);
+            let bytes_max = READ_BYTES_MAX.min((wanted - samples).saturating_mul(SAMPLE_BYTES));
             match self.follower.next(bytes_max, patience) {
                 Ok(Next::Entries(read)) => {
                     if deadline.is_none() && self.is_late(&read, wanted) {

@@ -211,7 +211,7 @@ impl World {
                 let read: Vec<_> =
                     entries.iter().map(|it| (it.position.0, number_of(it))).collect();
                 assert!(expected.starts_with(&read), "{read:?} {expected:?}");
-                let bytes: usize = entries.iter().skip(1).map(|it| it.record_bytes).sum();
+                let bytes: usize = entries.iter().skip(1).map(|it| it.memory_bytes()).sum();
                 assert!(bytes < bytes_max + 1200);
             }
             Next::Idle => assert_eq!(expected, []),
