@@ -99,7 +99,7 @@ impl Writer {
             self.check_room(record)?;
         }
         let salt = self.shared.identity.salt;
-        let bytes = format::encode(&mut self.group.bytes, salt, position, record)
+        format::encode(&mut self.group.bytes, salt, position, record)
             .map_err(|TooLarge(bytes)| SpoolError::TooLarge { bytes, max: RECORD_BYTES_MAX })?;
         if record.kind == Kind::Checkpoint {
             return Ok(position);
