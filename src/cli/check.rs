@@ -5,7 +5,7 @@
 use super::mqtt;
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, EXIT_USAGE, Settings, fail, printable, reach};
 use crate::auth::list;
-use crate::config::{Anonymous, Config, ConfigError, Sources, load, worst_case_memory};
+use crate::config::{Anonymous, Config, ConfigError, Sources, buffers, load, worst_case_memory};
 use crate::daemon::ListenError;
 use crate::notify::{Channel, Target, Tls};
 use crate::rules::Severity;
@@ -78,6 +78,11 @@ pub(super) fn check(check: &Check) -> ExitCode {
     }
     let total = lines.iter().map(|line| line.bytes).sum();
     println!("# {:>10}  in all", ByteSize(total).to_string());
+    let buffers: u64 = buffers(&config).iter().map(|line| line.bytes).sum();
+    println!(
+        "# {:>10}  of it in buffers (down to closed rollups): MemoryHigh= of the service is to be twice that at least",
+        ByteSize(buffers).to_string()
+    );
     println!("\n# Who may come: {who}");
     print_rules(&config);
     tell_channels(&config);

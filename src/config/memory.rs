@@ -103,12 +103,51 @@ const WATCHED_BYTES: u64 = 2 << 10;
 /// Names that were met, of tables and of metrics, and which rules take them.
 const WATCHED_NAME_BYTES: u64 = 160;
 
-/// Every bounded buffer with its bound; the sum is what the daemon can hold at worst.
+/// Everything that is bounded, with its bound; the sum is what the daemon can hold at worst.
 #[must_use]
 pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
+    let mut lines = buffers(config);
+    lines.extend(held(config));
+    lines
+}
+
+/// What fills whenever much comes, or a disk or a store is slow, and is empty again after it.
+#[must_use]
+pub fn buffers(config: &Config) -> Vec<MemoryLine> {
     let limits = &config.limits;
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let line = |what, keys, bytes| MemoryLine { what, keys, bytes };
+    vec![
+        line(
+            "messages being inflated and decoded",
+            "limits.inflated_bytes, one per processor",
+            workers * limits.wire.inflated_bytes as u64 * 3,
+        ),
+        line(
+            "messages of brokers that are not durable yet",
+            "each of intake.mqtt: in_flight_bytes, message_bytes_max",
+            config.intake.mqtt.iter().map(bridged).sum(),
+        ),
+        line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
+        line("group being written", "limits.gate_memory", limits.gate_memory as u64),
+        line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
+        line("older batches, read from the log by who is behind", "fixed", BEHIND_BYTES),
+        line(
+            "samples not flushed to the history",
+            "history.head_samples_max, twice while flushing",
+            config.history.head_samples_max as u64 * HEAD_SAMPLE_BYTES * 2,
+        ),
+        line(
+            "requests to stores",
+            "each of sinks.influx: requests_max, batch_bytes, batch_samples",
+            config.sinks.influx.iter().map(under_way).sum(),
+        ),
+        line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
+    ]
+}
+
+/// What there is for each series, device, connection and viewer, and for what people ask.
+fn held(config: &Config) -> Vec<MemoryLine> {
+    let limits = &config.limits;
     vec![
         line(
             "connections",
@@ -126,27 +165,20 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             crate::web::ADDRESSES_MAX as u64 * ADDRESS_BYTES,
         ),
         line(
+            "what the kernel holds of connections",
+            "limits.connections_max, of clients that send faster than they are read",
+            limits.connections_max as u64 * 2 * crate::web::RECEIVE_BUFFER_BYTES as u64,
+        ),
+        line(
             "messages being received",
             "limits.connections_max, limits.message_bytes",
             limits.connections_max as u64 * limits.wire.message_bytes as u64,
-        ),
-        line(
-            "messages being inflated and decoded",
-            "limits.inflated_bytes, one per processor",
-            workers * limits.wire.inflated_bytes as u64 * 3,
-        ),
-        line(
-            "messages of brokers that are not durable yet",
-            "each of intake.mqtt: in_flight_bytes, message_bytes_max",
-            config.intake.mqtt.iter().map(bridged).sum(),
         ),
         line(
             "windows to be published at brokers",
             "limits.series_max, for each of intake.mqtt that publishes rollups",
             published(config),
         ),
-        line("batches at the gate", "limits.gate_memory", limits.gate_memory as u64),
-        line("group being written", "limits.gate_memory", limits.gate_memory as u64),
         line("sessions", "limits.sessions_max", limits.sessions_max as u64 * SESSION_BYTES),
         line(
             "clients in the ledger",
@@ -164,18 +196,6 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "fixed; those of more are not written down",
             crate::devices::DEVICES_MAX as u64 * DEVICE_BYTES,
         ),
-        line("newest batches, decoded", "spool.tail_memory", config.spool.tail_memory as u64),
-        line("older batches, read from the log by who is behind", "fixed", BEHIND_BYTES),
-        line(
-            "samples not flushed to the history",
-            "history.head_samples_max, twice while flushing",
-            config.history.head_samples_max as u64 * HEAD_SAMPLE_BYTES * 2,
-        ),
-        line(
-            "requests to stores",
-            "each of sinks.influx: requests_max, batch_bytes, batch_samples",
-            config.sinks.influx.iter().map(under_way).sum(),
-        ),
         line(
             "open windows of sinks that get rollups",
             "limits.series_max, live.lateness, each of sinks.influx: rollup_window",
@@ -186,7 +206,6 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
             "each of notify.webhook and notify.email",
             (config.notify.channels.len() * HELD_MAX) as u64 * EVENT_BYTES,
         ),
-        line("closed rollups", "live.resume_memory", config.live.resume_memory as u64),
         line("open commands", "commands.open_memory", config.commands.open_memory as u64),
         line(
             "what alert rules watch",
@@ -203,4 +222,8 @@ pub fn worst_case_memory(config: &Config) -> Vec<MemoryLine> {
         line("answers in PromQL", "fixed", crate::web::ANSWER_BYTES_MAX as u64),
         line("viewers", "live.viewers_max", config.live.viewers_max as u64 * VIEWER_BYTES),
     ]
+}
+
+fn line(what: &'static str, keys: &'static str, bytes: u64) -> MemoryLine {
+    MemoryLine { what, keys, bytes }
 }

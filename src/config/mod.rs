@@ -30,7 +30,7 @@ pub use commands::{CommandTopics, CommandsConfig};
 pub use devices::{ClocksConfig, DevicesConfig};
 pub use forms::{FormsConfig, LinesConfig, OtlpConfig, PrometheusConfig};
 pub use layers::{ConfigError, Mistake, Sources, load};
-pub use memory::{MemoryLine, worst_case_memory};
+pub use memory::{MemoryLine, buffers, worst_case_memory};
 pub use mqtt::{Broker, IntakeConfig, MqttConfig, MqttVersion, QuarantineConfig};
 pub use notify::NotifyConfig;
 pub use proxy::ProxyConfig;

@@ -31,7 +31,7 @@ mod stores;
 
 use crate::aggregate::WindowsError;
 use crate::auth::DoorError;
-use crate::config::{Config, worst_case_memory};
+use crate::config::{Config, buffers};
 use crate::gate;
 use crate::intake::{Caps, Intake};
 use crate::ledger::Ledger;
@@ -392,14 +392,15 @@ fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(thread_error)
 }
 
-/// Says it if everything that is bounded, full at once, would not fit under `MemoryHigh=`.
+/// Says it if the buffers, full, would leave less than half of `MemoryHigh=` for the program, for what there is
+/// for each series and connection, and for what people ask.
 fn compare_with_ceiling(config: &Config, ceiling: Option<&gate::Ceiling>) {
-    let worst: u64 = worst_case_memory(config).iter().map(|line| line.bytes).sum();
-    if let Some(high) = ceiling.map(gate::Ceiling::high).filter(|high| worst > *high) {
+    let buffers: u64 = buffers(config).iter().map(|line| line.bytes).sum();
+    if let Some(high) = ceiling.map(gate::Ceiling::high).filter(|high| 2 * buffers > *high) {
         log::warn!(
-            event = "memory-high-low", high, worst;
-            "MemoryHigh= is below the memory that the daemon takes at worst (tidegate check): producers are \
-             slowed from four fifths of it on"
+            event = "memory-high-low", high, buffers;
+            "the buffers that are configured take more than half of MemoryHigh= when they are full (tidegate \
+             check): the kernel may slow the daemon down then"
         );
     }
 }

@@ -54,7 +54,7 @@ pub use history::{TimeUnit, columns, csv, parse_time, round_width};
 pub(crate) use prometheus::ANSWER_BYTES_MAX;
 #[cfg(feature = "mqtt")]
 pub use quarantine::Quarantined;
-pub(crate) use server::ADDRESSES_MAX;
+pub(crate) use server::{ADDRESSES_MAX, RECEIVE_BUFFER_BYTES};
 pub use server::{
     AddressLimits, PROXY_HEADER_FIXED_BYTES, ProxyHeader, ProxyHeaderError, ServerOptions, Tls,
     TlsError, proxy_header_rest_bytes, read_proxy_header, serve,
