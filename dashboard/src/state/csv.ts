@@ -1,6 +1,6 @@
 // What is seen, as CSV: a row for each point of each series that is drawn within the span. Pure. RFC 4180: a head,
-// CRLF, quotes where needed. Times are UTC. A point of one sample is that sample; of more, count, min, max and avg
-// tell what the point stands for. Names and texts come from devices: none of them is a formula to a spreadsheet.
+// CRLF, quotes where needed and where a spreadsheet may part a cell (at semicolons, in many countries; at tabs). Times are
+// UTC. A point of one sample is that sample; of more, count, min, max and avg tell what the point stands for. Names and texts come from devices: none of them is a formula to a spreadsheet.
 
 import type { Value } from './fleet';
 import type { Span } from './span';
@@ -40,14 +40,14 @@ const plain = (value: number): string => (Number.isFinite(value) ? String(value)
 /** A text is written as one; numbers stay numbers, whatever sign they begin with. */
 const valueCell = (value: Value): string => (typeof value === 'string' ? written(value) : String(value ?? ''));
 
-/** What a spreadsheet would calculate begins with one of these. */
-const FORMULA = /^[=+\-@\t\r]/;
+/** What a spreadsheet would calculate begins with one of these, as in the daemon's own CSV. */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
 
 /** What somebody else wrote: an apostrophe before it makes a spreadsheet take it as the text that it is. */
 const written = (text: string): string => cell(FORMULA.test(text) ? `'${text}` : text);
 
 function cell(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** `pump-7 2026-11-21 14.30.csv`, without what file systems do not take. */
