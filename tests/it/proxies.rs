@@ -76,6 +76,27 @@ impl Proxy {
         Proxy::start("haproxy", &["-db", "-f", &file.display().to_string()], address, directory)
     }
 
+    /// Caddy with the manual's settings.
+    fn caddy(plant: &Plant, daemon: &Daemon) -> Proxy {
+        let (address, directory) = (free(), tempfile::tempdir().unwrap());
+        let [site] = &blocks("caddy")[..] else { panic!("one block for Caddy") };
+        let names = format!("https://localhost:{0}, https://127.0.0.1:{0}", address.port());
+        let site = replaced(site, "tidegate.example", &names);
+        let site = replaced(&site, "127.0.0.1:8080", &daemon.address.to_string());
+        let site = replaced(&site, "/etc/tidegate/", &plant.path(""));
+        // Neither its port for administrators nor that for plain HTTP; and not on every address.
+        let at = directory.path().display();
+        let configuration = format!(
+            "{{\nadmin off\nauto_https disable_redirects\ndefault_bind 127.0.0.1\n\
+             storage file_system {at}/storage\n}}\n{site}"
+        );
+        let file = directory.path().join("Caddyfile");
+        std::fs::write(&file, configuration).unwrap();
+        let file = file.display().to_string();
+        let arguments = ["run", "--adapter", "caddyfile", "--config", &file];
+        Proxy::start("caddy", &arguments, address, directory)
+    }
+
     /// Page, API, both ways to send, and to view, over TLS at the proxy.
     fn carries_everything(
         &self,
@@ -138,6 +159,47 @@ impl Proxy {
         assert_eq!(other.answer().unwrap().0, 403);
         assert_eq!(ask("/readyz").0, 200, "{}", daemon.address);
     }
+
+    /// The daemon has [`TWO_VIEWERS`], and counts those of an address, which the proxy tells, whatever a
+    /// visitor tells of itself.
+    fn tells_where_visitors_are(&self, plant: &Plant) {
+        let url = format!("https://localhost:{}/api/v1/live", self.address.port());
+        let from = |address: &str, claim: &str| {
+            let mut viewer = Command::new("curl")
+                .args(["-sSN", "-w", "\n%{http_code}", "--cacert", &plant.path("ca.pem")])
+                .args(["--interface", address, "-H", claim, &url])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut told = std::io::BufReader::new(viewer.stdout.take().unwrap());
+            let mut seen = String::new();
+            while !seen.contains("event: snapshot") {
+                if std::io::BufRead::read_line(&mut told, &mut seen).unwrap() == 0 {
+                    break;
+                }
+            }
+            (seen, Viewing(viewer))
+        };
+        let is_seen = |(seen, _): &(String, Viewing)| seen.contains("event: snapshot");
+        // Those that came before may not be gone yet.
+        let claims =
+            ["x-forwarded-for: 198.51.100.1", "forwarded: for=198.51.100.2", "accept: */*"];
+        eventually("two of three see", || {
+            let three = claims.map(|claim| from("127.0.0.2", claim));
+            let others = from("127.0.0.3", "accept: */*");
+            assert!(is_seen(&others), "{}", others.0);
+            is_seen(&three[0]) && is_seen(&three[1]) && three[2].0.ends_with("\n429")
+        });
+    }
+}
+
+/// A viewer that goes when this does.
+struct Viewing(Child);
+
+impl Drop for Viewing {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).unwrap();
+    }
 }
 
 fn replaced(text: &str, from: &str, to: &str) -> String {
@@ -151,28 +213,39 @@ fn free() -> SocketAddr {
 
 const TRUSTED: &str = "proxy.trusted=127.0.0.1";
 const ANYBODY: &str = "auth.anonymous=anywhere";
+const TWO_VIEWERS: &str = "live.viewers_per_address=2";
 
 #[test]
 fn nginx_with_the_manuals_settings_carries_everything() {
     let plant = Plant::new();
-    let daemon = Daemon::start(&[TRUSTED, ANYBODY]);
+    let daemon = Daemon::start(&[TRUSTED, ANYBODY, TWO_VIEWERS]);
     let nginx = Proxy::nginx(&plant, &daemon);
     nginx.carries_everything(&plant, &daemon, &|path| daemon.get(path));
+    nginx.tells_where_visitors_are(&plant);
 }
 
 #[test]
 fn haproxy_with_the_manuals_settings_carries_everything() {
     let plant = Plant::new();
-    let daemon = Daemon::start(&[TRUSTED, ANYBODY]);
+    let daemon = Daemon::start(&[TRUSTED, ANYBODY, TWO_VIEWERS]);
     let haproxy = Proxy::haproxy(0, &plant, &daemon);
     haproxy.carries_everything(&plant, &daemon, &|path| daemon.get(path));
+    haproxy.tells_where_visitors_are(&plant);
+}
+
+#[test]
+fn caddy_with_the_manuals_settings_carries_everything() {
+    let plant = Plant::new();
+    let daemon = Daemon::start(&[TRUSTED, ANYBODY, TWO_VIEWERS]);
+    let caddy = Proxy::caddy(&plant, &daemon);
+    caddy.carries_everything(&plant, &daemon, &|path| daemon.get(path));
+    caddy.tells_where_visitors_are(&plant);
 }
 
 #[test]
 fn haproxy_that_passes_bytes_on_says_where_they_come_from() {
     let plant = Plant::new();
-    let daemon =
-        plant.daemon(&[TRUSTED, ANYBODY, "proxy.protocol=v2", "live.viewers_per_address=2"]);
+    let daemon = plant.daemon(&[TRUSTED, ANYBODY, "proxy.protocol=v2", TWO_VIEWERS]);
     let haproxy = Proxy::haproxy(1, &plant, &daemon);
     let ask = |path: &str| plant.get_at(haproxy.address, path);
     haproxy.carries_everything(&plant, &daemon, &ask);
