@@ -36,8 +36,14 @@ pub(super) fn open_spool(
         reserve_bytes: config.spool.reserve,
     };
     let fold = &mut |_, record: &Record<'_>| fold(&mut admission, record);
-    let (writer, spool, recovery) = spool::open(&options, Arc::new(decode_record), fold)?;
+    let (mut writer, spool, recovery) = spool::open(&options, Arc::new(decode_record), fold)?;
     report(&recovery);
+    // Before anybody writes down whose positions theirs are.
+    if recovery.created
+        && let Err(error) = writer.begin(&mut || admission.checkpoint())
+    {
+        log::warn!(error:? = error; "the first segment of the spool could not be begun; it is tried again with the first reading");
+    }
     // They had been accepted; the follower that meets them counts them as lost.
     let damaged: u64 = recovery.damage.iter().map(|extent| extent.samples).sum();
     admission.tally_mut().of(spool::Protocol::Ws.byte()).samples += damaged;

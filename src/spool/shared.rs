@@ -124,7 +124,11 @@ impl Spool {
             first: state.first(),
             next: state.next,
             samples: state.samples,
-            oldest_at: state.segments.first().map(|segment| segment.created_at),
+            oldest_at: state
+                .segments
+                .first()
+                .filter(|oldest| oldest.first < state.next)
+                .map(|oldest| oldest.created_at),
             tail_bytes: state.tail.bytes(),
             tail_bytes_max: state.tail.bytes_max(),
             sync: state.sync,

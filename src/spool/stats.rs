@@ -48,7 +48,7 @@ pub struct Stats {
     pub next: Position,
     /// Samples in all batches ever published, in this and all earlier runs.
     pub samples: u64,
-    /// When the oldest held segment was begun; `None` while there is no segment.
+    /// When the oldest held segment was begun; `None` while no batch is held.
     pub oldest_at: Option<Timestamp>,
     /// Memory of the tail.
     pub tail_bytes: usize,

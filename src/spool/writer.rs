@@ -143,6 +143,17 @@ impl Writer {
         self.store(self.segment_bytes, checkpoint)
     }
 
+    /// Begins the first segment of a spool that was [just made](super::Recovery::created), so that it
+    /// stays who it is from now on: a spool without segments is given a new identity when it is opened,
+    /// because nobody can tell whether its positions were ever in use. `checkpoint` is as in
+    /// [`Writer::commit`].
+    ///
+    /// # Errors
+    /// As [`Writer::commit`]; then the first commit begins it.
+    pub fn begin(&mut self, checkpoint: &mut dyn FnMut() -> Vec<u8>) -> Result<(), SpoolError> {
+        self.store(self.segment_bytes, checkpoint)
+    }
+
     /// With [`Durability::Interval`]: syncs if the interval has passed since the oldest write that no
     /// sync has covered, and says how long it is until the next sync is due.
     ///

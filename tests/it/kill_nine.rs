@@ -13,6 +13,34 @@ const ROUNDS: u32 = 50;
 const DEVICES: usize = 20;
 
 #[test]
+fn a_daemon_that_was_killed_before_its_first_reading_is_the_same_afterwards() {
+    let mut daemon =
+        Daemon::start(&["sinks.influx.0.url=http://127.0.0.1:9", "sinks.influx.0.bucket=b"]);
+    let identity = daemon.state_dir.path().join("spool/identity");
+    let first = std::fs::read(&identity).unwrap();
+    for _ in 0..2 {
+        daemon.kill();
+        daemon.restart();
+        assert_eq!(std::fs::read(&identity).unwrap(), first);
+        let warned = daemon.log().into_iter().filter(|line| !line.contains("level=info"));
+        let warned: Vec<_> = warned.filter(|line| line.contains("spool")).collect();
+        assert!(warned.is_empty(), "{warned:#?}");
+    }
+    let status = daemon.json("/api/v1/status");
+    assert_eq!(status["spool"]["oldest_s"], 0.0, "nothing waits: {status:#}");
+    let headers = [("content-type", "application/x-ndjson")];
+    let body = b"{\"device\":\"pump-1\",\"values\":{\"level\":1.5}}";
+    assert_eq!(daemon.request("POST", "/api/v1/ingest", &headers, body).0, 200);
+    daemon.kill();
+    daemon.restart();
+    daemon.eventually("/api/v1/query?device=pump-1&metric=level&from=-1h", |answer| {
+        answer["value"] == serde_json::json!([1.5])
+    });
+    assert!(daemon.json("/api/v1/status")["spool"]["oldest_s"].as_f64() > Some(0.0));
+    daemon.stop_and_audit();
+}
+
+#[test]
 fn what_was_acknowledged_survives_kill_nine_and_is_there_once() {
     let rounds = std::env::var("KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     // Small segments and early flushes, so that kills meet rolling, trimming, flushing, compaction.

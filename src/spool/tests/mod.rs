@@ -202,6 +202,38 @@ fn flip(path: &Path, offset: u64) {
 }
 
 #[test]
+fn a_spool_that_was_begun_stays_who_it_is_without_any_batch() {
+    let dir = scratch();
+    let options = options(dir.path());
+    let mut gate = Gate::open(&options);
+    assert!(gate.recovery.created);
+    gate.writer.begin(&mut || checkpoint(&BTreeSet::new())).unwrap();
+    let (id, stats) = (gate.spool.id(), gate.spool.stats());
+    assert_eq!((stats.segments, stats.next, stats.oldest_at), (1, Position(0), None));
+    drop(gate);
+
+    let mut gate = Gate::open(&options);
+    assert!(!gate.recovery.created && gate.recovery.torn.is_none());
+    assert_eq!(gate.spool.id(), id);
+    gate.store(0..3, 100);
+    assert_eq!(gate.read(Position(0)), [(0, 0), (1, 1), (2, 2)]);
+    assert!(gate.spool.stats().oldest_at.is_some());
+    drop(gate);
+    assert_eq!(Gate::open(&options).folded, (0..3).collect());
+
+    // Somebody took its segments away: positions begin anew, and must not be taken for those of then.
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "seg") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let gate = Gate::open(&options);
+    assert!(gate.recovery.created);
+    assert_ne!(gate.spool.id(), id);
+}
+
+#[test]
 fn what_is_committed_is_read_back_after_a_close() {
     let dir = scratch();
     let options = options(dir.path());
