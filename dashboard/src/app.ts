@@ -166,7 +166,7 @@ function everywhere(frame: Frame, whole: boolean): void {
     learnStatus(frame.data);
     // The daemon counts all alerts; who reaches some devices only is told of theirs.
     if (outOfReach() === null) alertsFeed.count(frame.data.alerts);
-    rates.push(frame.data.intake.samples_per_s);
+    if (frame.data.intake !== undefined) rates.push(frame.data.intake.samples_per_s);
     if (rates.length > RATE_POINTS) rates.shift();
   } else if (frame.type === 'degraded') {
     factors.set(frame.sub ?? 0, frame.data.factor);

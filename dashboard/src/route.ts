@@ -28,7 +28,7 @@ export type Route =
 
 /** Pages about all devices, which the daemon does not show to who reaches only some. */
 export const WHOLE: ReadonlySet<Route['page']> = new Set<Route['page']>([
-  ...(['rules', 'silences', 'notifications', 'dead-letters', 'dead-letter', 'not-understood', 'message'] as const),
+  ...(['rules', 'silences', 'notifications', 'dead-letters', 'dead-letter', 'not-understood', 'message', 'pipeline'] as const),
 ]);
 
 /** What the lists of alerts are narrowed down to. */

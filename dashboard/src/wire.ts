@@ -41,6 +41,7 @@ export interface MetricInfo {
   unit: string | null;
 }
 
+/** Counts of samples, requests and dead letters are told to who reaches all devices only. */
 export interface SinkStatus {
   name: string;
   kind: 'history' | 'influx';
@@ -53,28 +54,29 @@ export interface SinkStatus {
   held: boolean;
   cause: string | null;
   next_probe_s: number | null;
-  lag_samples: number | null;
+  lag_samples?: number | null;
   /** Age of the oldest batch that it has not. */
   lag_s: number | null;
   /** The same of the newest data alone; equal to `lag_s` while there is no backlog. */
   live_lag_s: number | null;
-  backlog_samples: number;
+  backlog_samples?: number;
   drain_eta_s: number | null;
-  samples_per_s: number;
+  samples_per_s?: number;
   /** Absent for the history, as `dead_letters` is. */
   requests?: { under_way: number; allowed: number; sent: number; failed: number };
-  written: number;
-  dead_lettered: number;
-  skipped: number;
+  written?: number;
+  dead_lettered?: number;
+  skipped?: number;
   /** Came when their window was closed; only of rollups. */
   late?: number;
   /** What is held now. */
   dead_letters?: { letters: number; samples: number; bytes: number };
-  imbalance: number;
+  imbalance?: number;
 }
 
 export type BreakerAction = 'hold' | 'probe' | 'release';
 
+/** What the daemon tells of itself. What is optional is about all devices, and told to who reaches all of them. */
 export interface Status {
   version: string;
   time: number;
@@ -88,8 +90,8 @@ export interface Status {
   trouble?: string | null;
   spool: { bytes: number; bytes_max: number; oldest_s: number | null; durability: string; full_in_s?: number | null };
   sinks: SinkStatus[];
-  live: { lag_s: number; series: number; devices: number; late_samples: number };
-  intake: {
+  live: { lag_s: number; series?: number; devices?: number; late_samples?: number };
+  intake?: {
     connections: number;
     samples_per_s: number;
     batches_per_s: number;
@@ -98,9 +100,12 @@ export interface Status {
   };
   /** Open alerts; `critical`: those of them that fire and that nobody has taken notice of. */
   alerts?: { firing: number; pending: number; acknowledged: number; critical: number };
-  viewers: { sse: number; ws: number; degraded: number };
-  ledger: Ledger;
+  viewers?: { sse: number; ws: number; degraded: number };
+  ledger?: Ledger;
 }
+
+/** The status as it is told to who reaches all devices. */
+export type WholeStatus = Status & Required<Pick<Status, 'intake' | 'viewers' | 'ledger'>> & { live: Required<Status['live']> };
 
 /** A bridge to an MQTT broker. */
 export interface BrokerStatus {

@@ -4,7 +4,7 @@ use super::book::{Happened, Kept, Round};
 use super::handle::Counts;
 use super::silence::{Ready, Silence};
 use crate::model::{Reach, Timestamp};
-use crate::rules::{Acknowledgement, Alert, Change, Event, EventKind, Severity, State, Transition};
+use crate::rules::{Acknowledgement, Alert, Change, Event, EventKind, State, Transition};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -257,14 +257,7 @@ impl Desk {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for kept in self.open.values() {
-            match kept.alert.state {
-                State::Pending => counts.pending += 1,
-                State::Firing => {
-                    counts.firing += 1;
-                    counts.critical += u64::from(kept.alert.severity == Severity::Critical);
-                }
-                State::Acknowledged | State::Resolved => counts.acknowledged += 1,
-            }
+            counts.add(&kept.alert);
         }
         counts
     }

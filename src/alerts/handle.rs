@@ -5,7 +5,7 @@ use super::book::{Book, BookError, Detail, Filter, Happened};
 use super::rulebook::RuleView;
 use super::silence::Silence;
 use crate::model::{Reach, Timestamp};
-use crate::rules::{Alert, Event, Fact, Spec, Wrong};
+use crate::rules::{Alert, Event, Fact, Severity, Spec, State, Wrong};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +86,20 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Those of the firing ones that are critical.
     pub critical: u64,
+}
+
+impl Counts {
+    /// Counts one that is open.
+    pub fn add(&mut self, alert: &Alert) {
+        match alert.state {
+            State::Pending => self.pending += 1,
+            State::Firing => {
+                self.firing += 1;
+                self.critical += u64::from(alert.severity == Severity::Critical);
+            }
+            State::Acknowledged | State::Resolved => self.acknowledged += 1,
+        }
+    }
 }
 
 /// The numbers of alerts.

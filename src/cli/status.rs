@@ -1,10 +1,11 @@
 //! `tidegate status`: how the daemon is, on one screen, worst first; and whether it needs somebody.
 
 use super::ask::{Answer, Unanswered, Whom, wait};
-use super::{fail, printable};
+use super::{EXIT_DENIED, fail, printable};
 use bytesize::ByteSize;
 use clap::Args;
 use serde::Deserialize;
+use serde_json::Value as Json;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -17,6 +18,10 @@ pub(super) struct StatusCommand {
     #[arg(long)]
     json: bool,
 }
+
+/// Whoever reaches some devices only is told of no counts.
+const OF_SOME: &str =
+    "the token reaches some devices only, and this is about all; --json prints what is for it";
 
 pub(super) fn status(command: &StatusCommand) -> ExitCode {
     let daemon = match command.whom.daemon() {
@@ -31,6 +36,9 @@ pub(super) fn status(command: &StatusCommand) -> ExitCode {
     let Some(status) = Status::of(&answer) else {
         return Unanswered::Foreign { at: daemon.to_string(), status: answer.status }.end();
     };
+    if !command.json && !status.tells_of_all {
+        return fail(EXIT_DENIED, OF_SOME);
+    }
     if command.json {
         println!("{}", String::from_utf8_lossy(&answer.body));
     } else {
@@ -56,6 +64,9 @@ pub(super) struct Status {
     viewers: Viewers,
     pub ledger: Ledger,
     alerts: Alerts,
+    /// It has a ledger.
+    #[serde(skip)]
+    tells_of_all: bool,
 }
 
 /// Open alerts.
@@ -186,7 +197,9 @@ pub(super) struct Ledger {
 impl Status {
     /// Nothing if it is not the answer of a daemon.
     pub fn of(answer: &Answer) -> Option<Status> {
-        let status: Status = serde_json::from_slice(&answer.body).ok()?;
+        let whole: Json = serde_json::from_slice(&answer.body).ok()?;
+        let tells_of_all = whole.get("ledger").is_some();
+        let status = Status { tells_of_all, ..Status::deserialize(whole).ok()? };
         (answer.status == 200 && !status.version.is_empty()).then_some(status)
     }
 }

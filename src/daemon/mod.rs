@@ -27,6 +27,7 @@ mod sink_status;
 mod sinks;
 mod status;
 mod status_line;
+mod status_within;
 mod stores;
 
 use crate::aggregate::WindowsError;

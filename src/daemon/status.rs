@@ -6,6 +6,7 @@ use super::commands::CommandsStatus;
 use super::mqtt::{MqttStatus, Told};
 use super::notify::{self, NotifyStatus};
 use super::sink_status::{HistoryState, SinkStatus};
+use super::status_within::within_reach;
 use crate::alerts::Alerts;
 use crate::clock;
 use crate::commands::View as CommandsView;
@@ -14,13 +15,14 @@ use crate::gate::{GateStats, Pressure, Resource};
 use crate::ledger::Ledger;
 use crate::live::{FrameKind, Live, Stats};
 use crate::metrics::{LiveGauges, Metrics, Viewers, clamp};
-use crate::model::Timestamp;
+use crate::model::{Reach, Timestamp};
 use crate::notify::Notify;
 use crate::sinks::history::{NAME, Reader};
 use crate::sinks::influx::Sinks;
 use crate::spool::{Durability, Spool};
 use crate::web::{App, StatusSource};
 use serde::Serialize;
+use serde_json::Value as Json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -232,7 +234,8 @@ impl Overview {
             self.measure();
             let status = self.look();
             self.alerts.daemon(clock::now(), self.condition(&status).facts(&mut refusals));
-            self.live.publish_status(serde_json::to_string(&status).unwrap_or_default());
+            let whole = serde_json::to_value(&status).unwrap_or_default();
+            self.live.publish_status(whole.to_string(), within_reach(&whole).to_string());
             seconds += 1;
             if seconds % FORGET_INTERVAL == 0 {
                 app.intake.forget_quiet();
@@ -359,8 +362,9 @@ impl Overview {
 }
 
 impl StatusSource for Overview {
-    fn status(&self) -> String {
-        serde_json::to_string(&self.look()).unwrap_or_default()
+    fn status(&self, reach: &Reach) -> Json {
+        let whole = serde_json::to_value(self.look()).unwrap_or_default();
+        if reach.is_all() { whole } else { within_reach(&whole) }
     }
 
     fn not_ready(&self) -> Option<String> {

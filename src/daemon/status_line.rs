@@ -2,6 +2,7 @@
 
 use super::onlooker::Onlooker;
 use super::status::Overview;
+use crate::model::Reach;
 use crate::web::StatusSource;
 use bytesize::ByteSize;
 use serde_json::Value;
@@ -26,8 +27,7 @@ pub(super) async fn tell(overview: Arc<Overview>, onlooker: &Onlooker, stop: Can
         }
         onlooker.listens();
         if ticks.is_multiple_of(4) {
-            let status = serde_json::from_str(&overview.status()).unwrap_or_default();
-            onlooker.status(line(&status));
+            onlooker.status(line(&overview.status(&Reach::all())));
         }
         ticks = ticks.wrapping_add(1);
     }

@@ -14,6 +14,7 @@ use super::poll::Poller;
 use super::presence::Infos;
 use super::protobuf::Tables;
 use super::render::{Json, Renderer, Wanted};
+use super::status::StatusFrames;
 use super::subscription::{Form, Subscription, window_name};
 use crate::aggregate::{Aggregate, DeviceId, Filter, TableId};
 use crate::model::{Position, Timestamp};
@@ -40,8 +41,7 @@ pub(super) struct Tick<'a> {
     /// Tables changed since then, ascending.
     pub changed_tables: &'a [TableId],
     pub changed_devices: &'a [DeviceId],
-    /// In each form, in the order of [`Form`].
-    pub status: Option<&'a [Arc<Frame>; 2]>,
+    pub status: Option<&'a StatusFrames>,
     pub alerts: &'a Alerts,
     pub news: &'a News,
     pub renderer: &'a mut Renderer,
@@ -181,11 +181,8 @@ impl Group {
         let news = self.changed(tick);
         let beat = self.subscription.beat(tick.tick);
         let is_due = tick.number.is_multiple_of(beat);
-        if let Some([json, protobuf]) = tick.status {
-            self.status = Some(match self.subscription.form() {
-                Form::Json => json.clone(),
-                Form::Protobuf => protobuf.clone(),
-            });
+        if let Some(status) = tick.status {
+            self.status = Some(status.of_subscription(&self.subscription));
         }
         let status = self.status.take_if(|_| is_due);
         let (mut rendered, mut greeting) = (Vec::new(), None);

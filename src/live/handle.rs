@@ -9,6 +9,7 @@ use super::mailbox::{Mailbox, Permit, Reads, Transport, Viewer};
 use super::poll::{PollQuery, Polled, Poller};
 use super::presence::{ClientInfo, DeviceState, KnownDevice};
 use super::remedies::InForce;
+use super::status::StatusTold;
 use super::subscription::Subscription;
 use super::watch::{self, DeviceWatch, Teller};
 use crate::aggregate::{self, Windows};
@@ -148,7 +149,7 @@ pub(super) enum Command {
 /// number of clients that can say something, and of alerts that can change, between two looks.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    status: Option<Arc<str>>,
+    status: Option<StatusTold>,
     /// By id: the latest state of an alert wins.
     alerts: BTreeMap<u64, Arc<Alert>>,
     infos: HashMap<String, ClientInfo>,
@@ -259,9 +260,10 @@ impl Live {
         watch
     }
 
-    /// Sends the object of `/api/v1/status` to all viewers with the next tick. It must be one line.
-    pub fn publish_status(&self, json: impl Into<Arc<str>>) {
-        self.desk().status = Some(json.into());
+    /// Sends the object of `/api/v1/status` to all viewers with the next tick: the whole to who reaches
+    /// all devices, to the others what is for them. Each must be one line.
+    pub fn publish_status(&self, whole: impl Into<Arc<str>>, within: impl Into<Arc<str>>) {
+        self.desk().status = Some(StatusTold { whole: whole.into(), within: within.into() });
     }
 
     /// Shows viewers, with the next tick, alerts that changed; all open ones are to be told once at
@@ -368,7 +370,7 @@ impl<F: Feed> Worker<F> {
             let (status, alerts) = (status.take(), take(alerts));
             (status, alerts, take(infos), take(devices), take(tellers))
         };
-        status.into_iter().for_each(|json| self.hub.set_status(json));
+        status.into_iter().for_each(|told| self.hub.set_status(told));
         alerts.into_values().for_each(|alert| self.hub.set_alert(alert));
         infos.into_iter().for_each(|(client, info)| self.hub.set_info(client, info));
         self.hub.take_desk(devices);

@@ -3,7 +3,6 @@
 //! Synchronous, without a clock and without waiting; [`super::handle`] runs it on its thread.
 
 use super::alerts::Alerts;
-use super::compose::Compose;
 use super::cursor::Cursor;
 use super::feed::{Begin, Entry};
 use super::floors::Floors;
@@ -16,7 +15,8 @@ use super::news::News;
 use super::poll::{PollCursor, Poller};
 use super::presence::Infos;
 use super::render::Renderer;
-use super::subscription::{Form, Subscription};
+use super::status::{StatusFrames, StatusTold};
+use super::subscription::Subscription;
 use crate::aggregate::{Aggregate, Via};
 use crate::model::{Position, Timestamp};
 use crate::rules::Alert;
@@ -39,7 +39,7 @@ pub struct Hub {
     resume_from: Option<Position>,
     /// All of the log was read when it was last looked.
     pub(super) is_idle: bool,
-    status: Option<Arc<str>>,
+    status: Option<StatusTold>,
     alerts: Alerts,
     news: News,
     ticks: u64,
@@ -177,8 +177,8 @@ impl Hub {
     }
 
     /// Sends the daemon's status with the next tick.
-    pub(super) fn set_status(&mut self, json: Arc<str>) {
-        self.status = Some(json);
+    pub(super) fn set_status(&mut self, told: StatusTold) {
+        self.status = Some(told);
     }
 
     /// Tells of an alert with the next tick.
@@ -204,10 +204,7 @@ impl Hub {
         let changed_devices = self.aggregate.take_changed_devices();
         self.save_changed(&changed_devices, now);
         self.outlook.tellers.retain(|teller| teller.tell(&self.aggregate, &changed_devices));
-        let status = self.status.take().map(|json| {
-            let now_ms = now.as_millis();
-            [Form::Json, Form::Protobuf].map(|form| Compose { form, now_ms }.status(&json))
-        });
+        let status = self.status.take().map(|told| StatusFrames::of(&told, now.as_millis()));
         self.news.note(now.as_millis(), &changed_devices, self.alerts.changed());
         let mut tick = Tick {
             aggregate: &self.aggregate,

@@ -168,7 +168,7 @@ fn a_viewer_that_never_reads_holds_next_to_nothing() {
     let mut most = 0;
     for position in 1..500 {
         rig.fold(position..position + 1);
-        rig.hub.set_status(format!("{{\"n\":{position}}}").into());
+        rig.set_status(position);
         rig.tick();
         most = most.max(page.mailbox.bytes());
     }
@@ -258,7 +258,7 @@ fn the_status_reaches_everybody_and_the_latest_wins() {
     rig.tick();
     page.read();
     for n in 1..4 {
-        rig.hub.set_status(format!("{{\"n\":{n}}}").into());
+        rig.set_status(n);
         rig.tick();
     }
     assert_eq!(page.read(), [FrameKind::Status]);

@@ -25,7 +25,7 @@ fn frames_come_at_most_so_often_and_hold_what_came_meanwhile() {
     let mut frames = Vec::new();
     for position in 1..41 {
         rig.fold(position..position + 1);
-        rig.hub.set_status(format!("{{\"n\":{position}}}").into());
+        rig.set_status(position);
         rig.tick();
         often.read();
         let (one, same) = (rare.next(), other.next());
@@ -278,7 +278,7 @@ fn frames_for_programs_tell_the_same() {
     let mut known = Known::new();
     let mut kinds = Vec::new();
     for position in 10..30 {
-        rig.hub.set_status("{\"n\":1}".into());
+        rig.set_status(1);
         rig.tick();
         page.read();
         while let Some(Some(frame)) = viewer.next().now_or_never() {

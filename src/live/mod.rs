@@ -42,6 +42,7 @@ mod protobuf;
 mod remedies;
 mod render;
 pub mod sse;
+mod status;
 mod subscription;
 mod unsaved;
 mod watch;

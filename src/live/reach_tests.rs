@@ -45,6 +45,20 @@ fn equal_subscriptions_of_different_reach_share_nothing() {
     assert_eq!(rig.hub.stats(Timestamp(rig.now)).subscriptions, 2);
 }
 
+#[test]
+fn the_status_is_the_one_for_their_reach() {
+    let mut rig = Rig::whole(1);
+    let mut pages = [rig.page(""), rig.page_within("", &reach(&["pump-*"]))];
+    rig.tick();
+    pages.iter_mut().for_each(|page| drop(page.read()));
+    rig.set_status(7);
+    rig.tick();
+    for (page, n) in pages.iter_mut().zip([7, 1007]) {
+        assert_eq!(page.read(), [FrameKind::Status]);
+        assert_eq!(page.last(FrameKind::Status)["n"], n);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -6,6 +6,7 @@ use super::frame::{Frame, FrameKind};
 use super::handle::Settings;
 use super::hub::Hub;
 use super::mailbox::{Mailbox, Transport, Viewer};
+use super::status::StatusTold;
 use super::subscription::LiveQuery;
 use crate::aggregate::Windows;
 use crate::model::{BatchBuilder, Position, Protocol, Reach, Timestamp};
@@ -56,6 +57,12 @@ impl Rig {
         rig.fold(records);
         rig.hub.idle();
         rig
+    }
+
+    /// A status that says one number to who reaches all devices, and another to the others.
+    pub fn set_status(&mut self, n: u64) {
+        let [whole, within] = [n, n + 1000].map(|n| format!("{{\"n\":{n}}}").into());
+        self.hub.set_status(StatusTold { whole, within });
     }
 
     pub fn whole(records: u64) -> Rig {

@@ -210,6 +210,11 @@ impl Subscription {
         self.inner.form
     }
 
+    /// The devices that its viewers may see.
+    pub(super) fn reach(&self) -> &Reach {
+        &self.inner.reach
+    }
+
     pub(super) fn points_max(&self) -> usize {
         self.inner.points_max.unwrap_or(usize::MAX)
     }

@@ -127,7 +127,7 @@ async fn a_connection_carries_several_subscriptions_and_the_status_once() {
         assert_eq!((&frame["type"], &frame["sub"]), (&json!("rollups"), &json!(sub)));
         assert_eq!(frame["id"], "1f-1");
     }
-    rig.live.publish_status(r#"{"n":1}"#);
+    rig.live.publish_status(r#"{"n":1}"#, "{}");
     let status = hear(&mut socket).await;
     assert_eq!((&status["type"], &status["data"]["n"]), (&json!("status"), &json!(1)));
     assert!(status.get("sub").is_none());

@@ -7,7 +7,7 @@ use super::state::App;
 use super::trail::saying;
 use super::{body, rules, silences};
 use crate::alerts::{
-    Alerts, BY_BYTES_MAX, BookError, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
+    Alerts, BY_BYTES_MAX, BookError, Counts, Detail, Filter, Happened, NOTE_BYTES_MAX, Refused,
 };
 use crate::auth::Caller;
 use crate::rules::{Alert, Severity, State, Value};
@@ -27,6 +27,8 @@ use warp::{Filter as _, Reply};
 const PAGE: usize = 100;
 /// And at most.
 const PAGE_MAX: usize = 1000;
+/// Alerts that are counted for who reaches some devices only.
+const COUNTED_MAX: usize = 100_000;
 /// Alerts that are acknowledged at once.
 const IDS_MAX: usize = 10_000;
 /// The largest body of a request about alerts, rules or silences.
@@ -108,12 +110,16 @@ async fn list(
 ) -> Result<Response, Problem> {
     let Asked { mut filter, before, limit } = Asked::of(&parameters)?;
     filter.reach = Some(caller.reach.clone());
-    let found = read(&app.alerts, move |alerts| alerts.list(&filter, before, limit + 1));
-    let mut found = found.await?;
+    let all = caller.reach.is_all().then(|| app.alerts.stats().counts);
+    let found = read(&app.alerts, move |alerts| {
+        let found = alerts.list(&filter, before, limit + 1)?;
+        let counts = all.map_or_else(|| within(alerts, &filter), Ok)?;
+        Ok((found, counts))
+    });
+    let (mut found, counts) = found.await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|alert| alert.id);
-    let counts = app.alerts.stats().counts;
     let body = json!({
         "alerts": found.iter().map(Alert::json).collect::<Vec<_>>(),
         "next": next,
@@ -124,6 +130,17 @@ async fn list(
         },
     });
     Ok(warp::reply::json(&body).into_response())
+}
+
+/// How many alerts are open within the reach of a filter.
+fn within(alerts: &Alerts, filter: &Filter) -> Result<Counts, BookError> {
+    let states = states("open").unwrap_or_default();
+    let open = Filter { states, reach: filter.reach.clone(), ..Filter::default() };
+    let mut counts = Counts::default();
+    for alert in alerts.list(&open, None, COUNTED_MAX)? {
+        counts.add(&alert);
+    }
+    Ok(counts)
 }
 
 /// `GET /api/v1/alerts/{id}`.

@@ -4,11 +4,11 @@ use super::body;
 use super::problem::Problem;
 use super::state::App;
 use super::trail::saying;
+use crate::model::Reach;
 use crate::sinks::influx::Wish;
 use bytes::Buf;
 use futures_util::Stream;
 use serde::Deserialize;
-use serde_json::Value as Json;
 use std::sync::Arc;
 use warp::Reply;
 use warp::http::StatusCode;
@@ -63,7 +63,7 @@ pub async fn set(
         Action::Probe => Wish::Probe,
         Action::Release => Wish::Release,
     });
-    let status: Json = serde_json::from_str(&app.status.status()).unwrap_or_default();
+    let status = app.status.status(&Reach::all());
     let sinks = status["sinks"].as_array().into_iter().flatten();
     let told = sinks.into_iter().find(|sink| sink["name"] == name.as_str());
     Ok(saying(warp::reply::json(&told).into_response(), format!("{name}: {}", asked.action.name())))

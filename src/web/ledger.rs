@@ -5,6 +5,7 @@ use super::problem::Problem;
 use super::state::App;
 use crate::intake::LedgerLine;
 use crate::ledger::{Outcome, OutcomeLine};
+use crate::model::Reach;
 use crate::sinks::history;
 use crate::spool::Protocol;
 use serde_json::{Value as Json, json};
@@ -37,7 +38,7 @@ pub async fn ledger(app: Arc<App>, parameters: Parameters) -> Result<Response, P
     clients
         .retain(|line| asked.client.is_none() || line.client.as_deref() == asked.client.as_deref());
     clients.truncate(asked.limit);
-    let status: Json = serde_json::from_str(&app.status.status()).unwrap_or_default();
+    let status = app.status.status(&Reach::all());
     let other = with_others_of(&sinks, other);
     let body = json!({
         "clients": clients.iter().map(|it| line(it, &sinks)).collect::<Vec<_>>(),

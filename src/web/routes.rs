@@ -81,9 +81,10 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
             answer(live::poll(app, caller, query, coding).await)
         })
         .boxed();
-    let status = get("api/v1/status")
-        .and(with())
-        .map(|app: Arc<App>| typed(app.status.status(), "application/json"));
+    let status =
+        get("api/v1/status").and(with()).and(caller()).map(|app: Arc<App>, caller: Arc<Caller>| {
+            typed(app.status.status(&caller.reach).to_string(), "application/json")
+        });
     let document = get("api/v1/openapi.json")
         .map(|| typed(openapi::document().to_owned(), "application/json"))
         .boxed();

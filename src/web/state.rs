@@ -11,10 +11,12 @@ use crate::commands::Commands;
 use crate::intake::Intake;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::model::Reach;
 use crate::notify::Notify;
 use crate::sinks::history::Reader;
 use crate::sinks::influx::Sinks;
 use crate::spool::Spool;
+use serde_json::Value as Json;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -57,8 +59,8 @@ pub struct App {
 
 /// Tells how the daemon is; the shell knows everybody and implements it.
 pub trait StatusSource: Send + Sync {
-    /// The object of `/api/v1/status` as JSON.
-    fn status(&self) -> String;
+    /// The object of `/api/v1/status`, as it is for who reaches these devices.
+    fn status(&self, reach: &Reach) -> Json;
     /// Why no batch would be accepted now, if so.
     fn not_ready(&self) -> Option<String>;
     /// Sets the gauges of `/metrics`.

@@ -54,7 +54,7 @@ const fn row(method: &'static str, path: &'static str, needs: Needs, reach: ForR
 pub const ROWS: &[Row] = &[
     row("GET", "/healthz", Nothing, Filtered),
     row("GET", "/readyz", Nothing, Filtered),
-    row("GET", "/metrics", VIEW, Filtered),
+    row("GET", "/metrics", VIEW, Whole),
     row("GET", "/api/v1/session", Nothing, Filtered),
     row("POST", "/api/v1/session", Nothing, Filtered),
     row("DELETE", "/api/v1/session", Nothing, Filtered),

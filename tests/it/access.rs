@@ -3,6 +3,7 @@
 use crate::client::{Client, Said, reading};
 use crate::daemon::{Daemon, PATIENCE, parsed};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -216,7 +217,10 @@ fn a_keys_file_that_breaks_leaves_the_keys_as_they_are() {
     let mut daemon = Daemon::start_in(directory, &[]);
     let file = daemon.state_dir.path().join("keys.toml");
     let good = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, good.replace("\"view\"", "\"root\"")).unwrap();
+    // At once: half of what is being written would be another mistake, or none.
+    let fresh = file.with_extension("fresh");
+    std::fs::write(&fresh, good.replace("\"view\"", "\"root\"")).unwrap();
+    std::fs::rename(&fresh, &file).unwrap();
     let line = daemon.wait_for_log("event=keys-refused");
     assert!(line.contains("level=error") && line.contains("must be some of ingest"), "{line}");
     let (_, metrics) = ask(&daemon, "GET", "/metrics", &key, b"");
@@ -326,6 +330,74 @@ fn a_key_reaches_its_devices_and_no_others() {
         assert!(!told.contains("fan-1"), "{path}: {told}");
     }
     assert_eq!(status(&daemon, "/api/v1/rules", &pumps), 403);
+}
+
+/// The places in a JSON document, with `*` for each of a list.
+fn places(value: &Json, at: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Json::Object(members) => {
+            members.iter().for_each(|(name, value)| places(value, &format!("{at}.{name}"), into));
+        }
+        Json::Array(items) => items.iter().for_each(|item| places(item, &format!("{at}.*"), into)),
+        _ => drop(into.insert(at.to_owned())),
+    }
+}
+
+#[test]
+fn who_reaches_some_devices_is_told_how_the_daemon_is_and_no_counts_of_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let pumps = issue(at, &["--name", "ana", "--scope", "view", "--device", "pump-*"]);
+    let all = issue(at, &["--name", "root", "--scope", "admin"]);
+    let daemon = Daemon::start_in(directory, &[]);
+    let rule = r#"{"kind":"threshold","metric":["level"],"above":0}"#;
+    assert_eq!(ask(&daemon, "PUT", "/api/v1/rules/high", &all, rule.as_bytes()).0, 201);
+    let lines = ["fan-1", "fan-2", "pump-1"]
+        .map(|device| format!("{{\"device\":\"{device}\",\"values\":{{\"level\":1.5}}}}\n"));
+    assert_eq!(ask(&daemon, "POST", "/api/v1/ingest", &all, lines.concat().as_bytes()).0, 200);
+    let firing = |key: &str| json(&daemon, "/api/v1/alerts", key)["counts"]["firing"].clone();
+    until("no alerts fire", || firing(&all) == 3);
+    until("its own alert is not counted", || firing(&pumps) == 1);
+
+    let told = json(&daemon, "/api/v1/status", &all);
+    assert_eq!(told["ledger"]["accepted"], 3, "{told:#}");
+    let within = json(&daemon, "/api/v1/status", &pumps);
+    let mut found = BTreeSet::new();
+    places(&within, "", &mut found);
+    let sinks = "breaker bytes cause drain_eta_s held kind lag_s live_lag_s name next_probe_s";
+    let spool = "bytes bytes_max durability full_in_s oldest_s";
+    let machine = "pressure pressure_of tick_ms time tls trouble uptime_s version windows.*";
+    let mut expected = BTreeSet::from([".live.lag_s".to_owned()]);
+    for (place, names) in [(".sinks.*.", sinks), (".spool.", spool), (".", machine)] {
+        expected.extend(names.split(' ').map(|name| format!("{place}{name}")));
+    }
+    assert_eq!(found, expected, "{within:#}");
+    // The same once a second.
+    let frame = |key: &str| -> Json {
+        let mut lines = watch(&daemon, key);
+        let data = lines.find_map(|line| {
+            let data: Json = serde_json::from_str(line.strip_prefix("data: ")?).ok()?;
+            (data["type"] == "status").then_some(data)
+        });
+        data.unwrap()["data"].clone()
+    };
+    let mut found = BTreeSet::new();
+    places(&frame(&pumps), "", &mut found);
+    assert_eq!(found, expected);
+    assert_eq!(frame(&all)["ledger"]["accepted"], 3);
+    assert_eq!(
+        (status(&daemon, "/metrics", &pumps), status(&daemon, "/metrics", &all)),
+        (403, 200)
+    );
+
+    // The command does not take what it is not told for nothing.
+    let token = daemon.state_dir.path().join("token");
+    std::fs::write(&token, &pumps).unwrap();
+    let said = daemon.command("status").arg("--token-file").arg(&token).output().unwrap();
+    assert_eq!(said.status.code(), Some(77), "{said:?}");
+    assert!(text(&said.stderr).contains("reaches some devices only"), "{said:?}");
+    let said = daemon.command("status").arg("--json").arg("--token-file").arg(&token).output();
+    assert!(text(&said.unwrap().stdout).contains("\"live_lag_s\""));
 }
 
 #[test]

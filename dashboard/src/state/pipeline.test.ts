@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { SinkStatus, Status } from '../wire';
+import type { SinkStatus, WholeStatus } from '../wire';
 import { narrowLayout, pictureOf, wideLayout } from './pipeline';
 
 const history = { name: 'history', kind: 'history', breaker: 'closed', held: false, lag_s: 0.1, written: 1000 } as unknown as SinkStatus;
@@ -18,7 +18,7 @@ const status = {
   },
   viewers: { ws: 1, sse: 0, degraded: 1 },
   ledger: { accepted: 10, refused: 30 },
-} as unknown as Status;
+} as unknown as WholeStatus;
 const before = { ...status, time: 8000, ledger: { ...status.ledger, refused: 10 }, sinks: [{ ...history, written: 200 }, influx] };
 
 describe('the picture of the pipeline', () => {

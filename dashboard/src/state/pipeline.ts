@@ -6,7 +6,7 @@ import { bytes, lag, percent, span } from '../text/format';
 import { stateWord } from '../text/brokers';
 import { say } from '../text/say';
 import { breakerState, type BreakerState, breakerWord, lettersText, tightest } from '../text/sinks';
-import type { SinkStatus, Status } from '../wire';
+import type { SinkStatus, Status, WholeStatus } from '../wire';
 import * as judge from './verdict';
 import type { Level } from './verdict';
 
@@ -38,8 +38,11 @@ export interface Picture {
   flows: Flow[];
 }
 
+/** Whether it tells of all devices, as it does to who reaches them. */
+export const isWhole = (status: Status): status is WholeStatus => status.ledger !== undefined;
+
 /** `before`: an earlier status, for rates of what is only counted. */
-export function pictureOf(status: Status, before: Status | null): Picture {
+export function pictureOf(status: WholeStatus, before: WholeStatus | null): Picture {
   const brokers = status.intake.mqtt ?? [];
   const rate = Math.round(status.intake.samples_per_s);
   const refused = refusedPerSecond(status, before);
@@ -106,7 +109,7 @@ function spool(status: Status): Part {
   return { ...part('spool', 'spool', say('pipeline.spool'), lines, judge.spoolLevel(status)), fill: judge.spoolFill(status) };
 }
 
-function live({ live: { series, lag_s } }: Status): Part {
+function live({ live: { series, lag_s } }: WholeStatus): Part {
   return part('live', 'followers', say('pipeline.live'), [say('pipeline.series', { n: series })], judge.liveLagLevel(lag_s));
 }
 
@@ -121,9 +124,9 @@ function sinkPart(sink: SinkStatus): Part {
   return { ...part(`sink ${sink.name}`, 'followers', say('pipeline.sink', { name: sink.name }), lines, judge.sinkLevel(sink)), breaker: state };
 }
 
-const watching = ({ viewers: { ws, sse } }: Status): number => ws + sse;
+const watching = ({ viewers: { ws, sse } }: WholeStatus): number => ws + sse;
 
-function viewers(status: Status): Part {
+function viewers(status: WholeStatus): Part {
   const { ws, sse, degraded } = status.viewers;
   const lines = [
     say('pipeline.viewers_kinds', { ws, sse }),
@@ -140,10 +143,11 @@ const lagText = (lag_s: number): string => say('pipeline.lag', { span: lag(lag_s
 function writtenPerSecond(sink: SinkStatus, status: Status, before: Status | null): number {
   if (sink.samples_per_s != null) return Math.round(sink.samples_per_s);
   const was = before?.sinks.find(({ name }) => name === sink.name);
-  return perSecond(sink.written - (was?.written ?? sink.written), status, before);
+  const written = sink.written ?? 0;
+  return perSecond(written - (was?.written ?? written), status, before);
 }
 
-function refusedPerSecond(status: Status, before: Status | null): number {
+function refusedPerSecond(status: WholeStatus, before: WholeStatus | null): number {
   return perSecond(status.ledger.refused - (before?.ledger.refused ?? status.ledger.refused), status, before);
 }
 

@@ -97,13 +97,13 @@ export function troubles(status: Status): Trouble[] {
     if (level !== 'well') found.push({ level, text, place, advice: advice === null ? null : say(advice) });
   };
   if (status.trouble != null) add('bad', 'intake', say('verdict.no_batch', { why: status.trouble }), 'verdict.no_batch_do');
-  if (!status.ledger.balanced) add('bad', 'ledger', say('verdict.ledger'), 'verdict.ledger_do');
+  if (status.ledger?.balanced === false) add('bad', 'ledger', say('verdict.ledger'), 'verdict.ledger_do');
   for (const off of imbalances(status.sinks)) add('bad', 'ledger', say('verdict.ledger_of', { off }), 'verdict.ledger_do');
   for (const sink of status.sinks) {
     const state = breakerState(sink);
     if (state !== 'closed') add(worse(breakerLevel(state), lagLevel(sink)), `sink ${sink.name}`, cutOff(sink, state), `verdict.cut_${state}_do`);
   }
-  for (const broker of status.intake.mqtt ?? []) {
+  for (const broker of status.intake?.mqtt ?? []) {
     add(brokerLevel(broker), `broker ${broker.name}`, brokerText(broker), brokerAdvice(broker));
   }
   add(pressureLevel(status.pressure), 'intake', throttledText(status), 'verdict.throttled_do');
@@ -120,10 +120,9 @@ export function troubles(status: Status): Trouble[] {
     const text = say('verdict.letters', { sink: sink.name, letters: lettersText(letters) });
     add('watch', `sink ${sink.name}`, text, 'verdict.letters_do');
   }
-  const told = status.sinks.reduce((sum, sink) => sum + (sink.dead_letters === undefined ? 0 : sink.dead_lettered), 0);
-  if (status.ledger.dead_lettered > told) {
-    add('watch', 'ledger', say('verdict.letters_other', { n: status.ledger.dead_lettered - told }), null);
-  }
+  const told = status.sinks.reduce((sum, sink) => sum + (sink.dead_letters === undefined ? 0 : (sink.dead_lettered ?? 0)), 0);
+  const refused = status.ledger?.dead_lettered ?? 0;
+  if (refused > told) add('watch', 'ledger', say('verdict.letters_other', { n: refused - told }), null);
   return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'));
 }
 

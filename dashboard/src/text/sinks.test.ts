@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { troubles, sinkLevel, spoolLevel, verdict } from '../state/verdict';
-import type { SinkStatus, Status } from '../wire';
+import type { SinkStatus, WholeStatus } from '../wire';
 import * as say from './sinks';
 
 const influx: SinkStatus = {
@@ -14,7 +14,7 @@ const { requests: _, dead_letters: __, ...history } = sink({ name: 'history', ki
 const broken = sink({ breaker: 'open', cause: 'connection refused', next_probe_s: 3.2, lag_s: 12, live_lag_s: 12 });
 const held = sink({ ...broken, held: true });
 const draining = sink({ lag_samples: 5_100_000, lag_s: 1800, live_lag_s: 0.8, backlog_samples: 5_000_000, drain_eta_s: 133 });
-const status = (sinks: SinkStatus[], change: Partial<Status> = {}): Status =>
+const status = (sinks: SinkStatus[], change: Partial<WholeStatus> = {}): WholeStatus =>
   ({
     pressure: 0.1,
     spool: { bytes: 2 ** 30, bytes_max: 8 * 2 ** 30, oldest_s: 1, durability: 'group', full_in_s: null },
@@ -23,7 +23,7 @@ const status = (sinks: SinkStatus[], change: Partial<Status> = {}): Status =>
     intake: { connections: 1, samples_per_s: 1, batches_per_s: 1 },
     ledger: { accepted: 11, stored: 7, spooled: 2, dead_lettered: 1, shed: 0, skipped: 1, balanced: true },
     ...change,
-  }) as Status;
+  }) as WholeStatus;
 
 describe('a sink of rollups', () => {
   it('says so, and what came late', () => {
@@ -89,7 +89,7 @@ describe('lag', () => {
 });
 
 describe('the verdict on sinks', () => {
-  const text = (one: SinkStatus, change: Partial<Status> = {}) => verdict(status([history, one], change), null);
+  const text = (one: SinkStatus, change: Partial<WholeStatus> = {}) => verdict(status([history, one], change), null);
   const clean = { ledger: { ...status([]).ledger, dead_lettered: 0 } };
   it('is well with a sink that is', () => expect(text(influx, clean)).toEqual({ level: 'well', text: 'All well' }));
   it('names the cause', () => expect(text(broken, clean)).toEqual({ level: 'bad', text: 'influx is cut off: connection refused' }));

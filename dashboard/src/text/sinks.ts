@@ -139,10 +139,11 @@ export function ledgerParts(ledger: Ledger): [name: string, samples: number][] {
 /** Each sink whose own counts do not add up. */
 export function imbalances(sinks: readonly SinkStatus[]): string[] {
   return sinks
-    .filter((sink) => (sink.imbalance ?? 0) !== 0)
-    .map((sink) => {
-      const told = { sink: sink.name, samples: samplesText(Math.abs(sink.imbalance)) };
-      return sink.imbalance > 0 ? say('sinks.too_few', told) : say('sinks.too_many', told);
+    .map(({ name, imbalance = 0 }) => ({ name, imbalance }))
+    .filter(({ imbalance }) => imbalance !== 0)
+    .map(({ name, imbalance }) => {
+      const told = { sink: name, samples: samplesText(Math.abs(imbalance)) };
+      return imbalance > 0 ? say('sinks.too_few', told) : say('sinks.too_many', told);
     });
 }
 

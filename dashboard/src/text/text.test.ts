@@ -4,7 +4,7 @@ import { queryText } from '../link/api';
 import { DEFAULT_VIEW, deviceHash, fleetHash, parseRoute } from '../route';
 import { DEFAULT_CHARTS } from '../state/view';
 import { verdict } from '../state/verdict';
-import type { Status } from '../wire';
+import type { WholeStatus } from '../wire';
 import { bytes, count, lag, number, percent, span, UNKNOWN, value } from './format';
 import { Precision } from './precision';
 
@@ -102,7 +102,7 @@ describe('the verdict', () => {
     live: { lag_samples: 0, lag_s: 0, series: 1, devices: 1, late_samples: 0 },
     intake: { connections: 1, samples_per_s: 1, batches_per_s: 1 },
     ledger: { balanced: true, dead_lettered: 0 },
-  } as unknown as Status;
+  } as unknown as WholeStatus;
   it('is well when all is', () => expect(verdict(well, null)).toEqual({ level: 'well', text: 'All well' }));
   it('tells of alerts where the daemon itself is well', () => {
     const alerts = { firing: 3, pending: 0, acknowledged: 1, critical: 2 };
@@ -110,6 +110,11 @@ describe('the verdict', () => {
     expect(verdict({ ...well, alerts: { ...alerts, critical: 0 } }, null)).toEqual({ level: 'watch', text: 'Alerts firing: 3' });
     const unbalanced = { ...well, alerts, ledger: { ...well.ledger, balanced: false } };
     expect(verdict(unbalanced, null)).toMatchObject({ text: 'The ledger does not balance' });
+  });
+  it('is well for who is told of no counts, and tells them what is not', () => {
+    const { intake: _, ledger: __, ...some } = { ...well, live: { lag_s: 0 } };
+    expect(verdict(some, null)).toEqual({ level: 'well', text: 'All well' });
+    expect(verdict({ ...some, trouble: 'the disk is full' }, null)).toMatchObject({ level: 'bad' });
   });
   it('puts the lost link before everything', () => expect(verdict(well, 12)).toMatchObject({ level: 'bad', text: 'No link: what you see is 12 s old' }));
   it('names the worst and counts the rest', () => {

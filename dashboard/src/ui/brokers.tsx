@@ -12,7 +12,7 @@ import { Lamp } from './instruments';
 
 export function Brokers() {
   beat.value;
-  const brokers = status.value?.intake.mqtt ?? [];
+  const brokers = status.value?.intake?.mqtt ?? [];
   if (brokers.length === 0) return null;
   return (
     <section class="flow" aria-label={say('brokers.title')}>

@@ -4,18 +4,19 @@
 import { status, statusAge_s } from '../app';
 import { beat } from '../beat';
 import { deadLettersHash } from '../route';
+import { isWhole } from '../state/pipeline';
 import * as judge from '../state/verdict';
 import { bytes, count, percent, UNKNOWN } from '../text/format';
 import * as tell from '../text/sinks';
 import { say } from '../text/say';
-import type { SinkStatus, Status } from '../wire';
+import type { SinkStatus, Status, WholeStatus } from '../wire';
 import { BreakerControls } from './breaker_controls';
 import { BreakerLamp, Gauge, Lamp } from './instruments';
 
 export function Flow() {
   beat.value;
   const now = status.value;
-  if (now === null) return null;
+  if (now === null || !isWhole(now)) return null;
   return (
     <section class="flow" aria-label={say('flow.where')}>
       <div class="reserves">
@@ -70,7 +71,7 @@ function Spool({ now }: { now: Status }) {
   );
 }
 
-function Balance({ now }: { now: Status }) {
+function Balance({ now }: { now: WholeStatus }) {
   const { ledger } = now;
   const off = tell.imbalances(now.sinks);
   const level = ledger.balanced && off.length === 0 ? 'well' : 'bad';

@@ -82,7 +82,7 @@ export function NotUnderstood({ bridge }: { bridge: string | null }) {
 }
 
 function BridgeChoice({ chosen }: { chosen: string | null }) {
-  const names = (status.value?.intake.mqtt ?? []).map((broker) => broker.name);
+  const names = (status.value?.intake?.mqtt ?? []).map((broker) => broker.name);
   if (chosen !== null && !names.includes(chosen)) names.unshift(chosen);
   if (names.length === 0) return null;
   return (

@@ -72,16 +72,19 @@ const MISSING = fleetHash({ ...DEFAULT_VIEW, offlineOnly: true, sort: 'seen', de
 function Tiles() {
   let online = 0;
   let offline = 0;
+  let series = 0;
   let oldest: Row | null = null;
   for (const row of fleet.rows.values()) {
+    series += row.seriesCount ?? 0;
     if (row.online === true) online += 1;
     if (row.online !== false) continue;
     offline += 1;
     if (oldest === null || (row.lastSeen ?? Infinity) < (oldest.lastSeen ?? Infinity)) oldest = row;
   }
   const known = fleet.rows.size > 0;
-  const now = link.daemonNow();
-  const silent = oldest?.lastSeen != null && now !== null ? span((now - oldest.lastSeen) / 1000) : null;
+  const now = status.value;
+  const time = link.daemonNow();
+  const silent = oldest?.lastSeen != null && time !== null ? span((time - oldest.lastSeen) / 1000) : null;
   return (
     <section class="tiles" aria-label={say('fleet.summary')}>
       <Tile name={say('fleet.online')} figure={known ? count(online) : null} unit={say('fleet.of_devices', { n: fleet.rows.size })}>
@@ -98,16 +101,16 @@ function Tiles() {
         <span class="note">{known && offline === 0 ? say('fleet.none_missing') : silent !== null && say('fleet.longest', { span: silent })}</span>
         {offline > 0 && <a class="cover" href={MISSING} aria-label={say('fleet.show_offline')} />}
       </Tile>
-      <Tile name={say('fleet.series')} figure={status.value === null ? null : count(status.value.live.series)} unit={say('fleet.live')}>
-        <span class="note">{say('fleet.late', { n: status.value?.live.late_samples ?? UNKNOWN })}</span>
+      <Tile name={say('fleet.series')} figure={now === null ? null : count(now.live.series ?? series)} unit={say('fleet.live')}>
+        {(now === null || now.live.late_samples !== undefined) && (
+          <span class="note">{say('fleet.late', { n: now?.live.late_samples ?? UNKNOWN })}</span>
+        )}
       </Tile>
-      <Tile
-        name={say('fleet.intake')}
-        figure={status.value === null ? null : count(Math.round(status.value.intake.samples_per_s))}
-        unit={say('fleet.samples_s')}
-      >
-        <RateCurve />
-      </Tile>
+      {(now === null || now.intake !== undefined) && (
+        <Tile name={say('fleet.intake')} figure={now === null ? null : count(Math.round(now.intake!.samples_per_s))} unit={say('fleet.samples_s')}>
+          <RateCurve />
+        </Tile>
+      )}
     </section>
   );
 }

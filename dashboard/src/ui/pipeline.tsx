@@ -5,11 +5,11 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { link, status } from '../app';
 import { beat } from '../beat';
 import { deadLettersHash } from '../route';
-import { type Box, type Flow as Arrow, narrowLayout, type Part, type Picture, pictureOf, wideLayout } from '../state/pipeline';
+import { type Box, type Flow as Arrow, isWhole, narrowLayout, type Part, type Picture, pictureOf, wideLayout } from '../state/pipeline';
 import { troubles } from '../state/verdict';
 import { percent } from '../text/format';
 import { say } from '../text/say';
-import type { Status } from '../wire';
+import type { Status, WholeStatus } from '../wire';
 import { Brokers } from './brokers';
 import { Flow } from './flow';
 import { BREAKER_SHAPES, Lamp, SHAPES } from './instruments';
@@ -17,7 +17,8 @@ import { PageHead } from './kit';
 
 export function Pipeline() {
   beat.value;
-  const now = status.value;
+  const told = status.value;
+  const now = told !== null && isWhole(told) ? told : null;
   const before = useBefore(now);
   return (
     <div class="pipeline">
@@ -38,8 +39,8 @@ export function Pipeline() {
 }
 
 /** The status before this one. */
-function useBefore(now: Status | null): Status | null {
-  const kept = useRef<{ now: Status | null; before: Status | null }>({ now: null, before: null });
+function useBefore(now: WholeStatus | null): WholeStatus | null {
+  const kept = useRef<{ now: WholeStatus | null; before: WholeStatus | null }>({ now: null, before: null });
   if (now !== null && kept.current.now?.time !== now.time) kept.current = { now, before: kept.current.now };
   return kept.current.before;
 }

@@ -117,7 +117,7 @@ const DOCS: readonly [path: string, about: PlainKey][] = [
 function Daemon({ now }: { now: Status }) {
   const time = link.daemonNow();
   const { durability, bytes_max } = now.spool;
-  const brokers = now.intake.mqtt ?? [];
+  const brokers = now.intake?.mqtt ?? [];
   return (
     <section class="card" aria-labelledby="the-daemon">
       <h2 id="the-daemon">{say('settings.daemon')}</h2>
@@ -133,7 +133,7 @@ function Daemon({ now }: { now: Status }) {
             ? say('settings.spool_max', { bytes: bytes(bytes_max), durability })
             : say('settings.spool_endless', { durability })}
         </Fact>
-        <Fact name={say('settings.viewers')}>{say('pipeline.viewers_kinds', now.viewers)}</Fact>
+        {now.viewers !== undefined && <Fact name={say('settings.viewers')}>{say('pipeline.viewers_kinds', now.viewers)}</Fact>}
         <Fact name={say('settings.sinks')}>
           {now.sinks.map((sink) => {
             const text = rollups(sink);

@@ -102,9 +102,11 @@ function Vitals({ now }: { now: Status | null }) {
   const fill = now === null ? null : judge.spoolFill(now);
   return (
     <>
-      <Vital name={say('strip.samples')} title={say('strip.samples_title')}>
-        <Measured text={now === null ? UNKNOWN : say('strip.per_second', { n: Math.round(now.intake.samples_per_s) })} />
-      </Vital>
+      {(now === null || now.intake !== undefined) && (
+        <Vital name={say('strip.samples')} title={say('strip.samples_title')}>
+          <Measured text={now === null ? UNKNOWN : say('strip.per_second', { n: Math.round(now.intake!.samples_per_s) })} />
+        </Vital>
+      )}
       <Vital name={say('strip.pressure')} title={say('strip.pressure_title')}>
         <Measured text={percent(now?.pressure)} />
         <Gauge share={now?.pressure ?? null} level={judge.pressureLevel(now?.pressure ?? 0)} name={say('strip.pressure')} />
@@ -164,6 +166,7 @@ function Ledger({ now }: { now: Status | null }) {
     );
   }
   const { ledger } = now;
+  if (ledger === undefined) return null;
   const title = [
     say('strip.ledger_accepted', { samples: ledger.accepted }),
     say('strip.ledger_stored', { stored: ledger.stored, spooled: ledger.spooled }),
