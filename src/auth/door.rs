@@ -373,7 +373,8 @@ impl Door {
             What::New => (&*change.key.by, "key-issued"),
             What::Over | What::Gone => {
                 sessions.end_of_key(&change.key.id);
-                ("", "key-revoked")
+                let is_told = change.what == What::Over;
+                (if is_told { &*change.key.revoked_by } else { "" }, "key-revoked")
             }
             What::GoodAgain | What::Other => ("", "key-changed"),
         };

@@ -92,7 +92,7 @@ fn what_is_set_up_is_asked_for_by_everybody() {
     let place = Place::new();
     let key = place.key("ana", Scope::View, None);
     let revoked = crate::auth::key::id_of(&key).unwrap();
-    revoke(&place.keys(), revoked, NOW).unwrap();
+    revoke(&place.keys(), revoked, "", NOW).unwrap();
     assert!(place.door("", false).enter(&nothing, NOW).is_err(), "the last key was revoked");
 }
 
@@ -147,7 +147,7 @@ fn who_is_inside_leaves_when_the_key_says_otherwise() {
     look();
     assert!(door.enter(&shown(Some(&key)), NOW).is_ok() && !third.ended().is_cancelled());
     std::fs::write(place.keys(), &text).unwrap();
-    revoke(&place.keys(), crate::auth::key::id_of(&other).unwrap(), NOW).unwrap();
+    revoke(&place.keys(), crate::auth::key::id_of(&other).unwrap(), "", NOW).unwrap();
     look();
     assert!(second.ended().is_cancelled());
     assert_eq!(door.enter(&shown(Some(&other)), NOW), Err(Denied::NotGood(REVOKED)));
@@ -166,7 +166,7 @@ async fn a_session_ends_with_the_key_that_it_was_got_for() {
     let inside = door.pass(door.enter(&cookie, now).unwrap());
     door.look(now);
     assert!(!inside.ended().is_cancelled());
-    revoke(&place.keys(), crate::auth::key::id_of(&key).unwrap(), now).unwrap();
+    revoke(&place.keys(), crate::auth::key::id_of(&key).unwrap(), "", now).unwrap();
     door.read_keys(now);
     assert_eq!(door.enter(&cookie, now), Err(Denied::NotGood(SESSION_OVER)));
     door.look(now);

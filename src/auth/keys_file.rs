@@ -10,7 +10,8 @@
 //! issued_at = 2026-11-21T22:00:00Z
 //! expires_at = 2027-02-19T22:00:00Z  # if it does
 //! revoked_at = 2026-12-01T08:00:00Z  # if it was
-//! by = "root"                        # who issued it
+//! revoked_by = "ana (uid 1000)"      # and who did, as far as it is known
+//! by = "root (uid 0)"                # who issued it
 //! ```
 //!
 //! The file is only ever replaced as a whole (written beside, synced, renamed), by one at a time: whoever
@@ -78,6 +79,8 @@ pub struct Key {
     pub expires_at: Option<Timestamp>,
     /// Since when it is good no more.
     pub revoked_at: Option<Timestamp>,
+    /// Who took it back; empty if nobody did, or nobody knows.
+    pub revoked_by: String,
     /// Who issued it.
     pub by: String,
 }
@@ -140,6 +143,8 @@ struct Entry {
     issued_at: Datetime,
     expires_at: Option<Datetime>,
     revoked_at: Option<Datetime>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    revoked_by: String,
     #[serde(default)]
     by: String,
 }
@@ -186,6 +191,7 @@ impl Key {
             issued_at: written(self.issued_at)?,
             expires_at: self.expires_at.map(written).transpose()?,
             revoked_at: self.revoked_at.map(written).transpose()?,
+            revoked_by: self.revoked_by.clone(),
             by: self.by.clone(),
         })
     }
@@ -328,8 +334,10 @@ fn key(entry: &Entry) -> Result<Key, Vec<String>> {
     let issued_at = time("issued_at", Some(&entry.issued_at));
     let expires_at = time("expires_at", entry.expires_at.as_ref());
     let revoked_at = time("revoked_at", entry.revoked_at.as_ref());
-    if entry.by.len() > BY_BYTES_MAX || entry.by.chars().any(char::is_control) {
-        wrong("by", "is too long, or has control characters".to_owned());
+    for (key, by) in [("by", &entry.by), ("revoked_by", &entry.revoked_by)] {
+        if by.len() > BY_BYTES_MAX || by.chars().any(char::is_control) {
+            wrong(key, "is too long, or has control characters".to_owned());
+        }
     }
     match (digest, reach, issued_at) {
         (Some(digest), Some(reach), Some(issued_at)) if mistakes.is_empty() => Ok(Key {
@@ -341,6 +349,7 @@ fn key(entry: &Entry) -> Result<Key, Vec<String>> {
             issued_at,
             expires_at,
             revoked_at,
+            revoked_by: entry.revoked_by.clone(),
             by: entry.by.clone(),
         }),
         _ => Err(mistakes),
@@ -390,6 +399,7 @@ pub fn issue(path: &Path, new: &NewKey<'_>, now: Timestamp) -> Result<String, Ke
             issued_at: now,
             expires_at: new.expires_at,
             revoked_at: None,
+            revoked_by: String::new(),
             by: new.by.to_owned(),
         };
         let mut entries = entries(keys)?;
@@ -406,16 +416,17 @@ pub fn list(path: &Path) -> Result<Vec<Arc<Key>>, KeysError> {
     Keys::read(path).map(|keys| keys.all)
 }
 
-/// Revokes the key with this id; false if there is none, or it was before.
+/// Revokes the key with this id, as whom; false if there is none, or it was before.
 ///
 /// # Errors
 /// [`KeysError`]; nothing was changed.
-pub fn revoke(path: &Path, id: &str, now: Timestamp) -> Result<bool, KeysError> {
+pub fn revoke(path: &Path, id: &str, by: &str, now: Timestamp) -> Result<bool, KeysError> {
     change(path, |keys| {
         let mut entries = entries(keys)?;
         let found = entries.iter_mut().find(|it| it.id == id && it.revoked_at.is_none());
         let Some(entry) = found else { return Ok((entries, false)) };
         entry.revoked_at = Some(written(now)?);
+        by.clone_into(&mut entry.revoked_by);
         Ok((entries, true))
     })
 }

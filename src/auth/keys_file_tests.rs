@@ -39,10 +39,13 @@ fn a_key_is_good_until_it_expires_or_is_revoked() {
     assert_eq!(short.over(Timestamp(NOW.0 + 9_999_999_999)), None);
     assert_eq!(short.over(Timestamp(NOW.0 + 10_000_000_000)), Some(Over::Expired));
     let id = key.id.clone();
-    assert!(revoke(&path, &id, NOW).unwrap());
-    assert!(!revoke(&path, &id, NOW).unwrap() && !revoke(&path, "aaaaaaaa", NOW).unwrap());
+    assert!(revoke(&path, &id, "eva (uid 7)", NOW).unwrap());
+    for id in [&*id, "aaaaaaaa"] {
+        assert!(!revoke(&path, id, "bob", NOW).unwrap());
+    }
     let after = Keys::read(&path).unwrap();
-    assert_eq!(after.get(&id).unwrap().over(NOW), Some(Over::Revoked));
+    let key = after.get(&id).unwrap();
+    assert_eq!((key.over(NOW), &*key.revoked_by), (Some(Over::Revoked), "eva (uid 7)"));
     assert_eq!(after.good(NOW), 1);
     assert!(!after.is_empty());
     let told = |of: &Keys, before: &Keys| {

@@ -16,6 +16,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Of a name, so that the uid has room beside it.
+const HAND_BYTES_MAX: usize = 100;
+
 /// What to do with keys.
 #[derive(Debug, Args)]
 pub(super) struct TokenCommand {
@@ -77,11 +80,13 @@ pub(super) fn token(command: &TokenCommand) -> ExitCode {
     }
 }
 
-/// Who makes a key, and not as whom.
-fn issuer() -> String {
+/// Who makes a key, or takes it back, and not as whom: the name, which they could say to be another, and
+/// the uid, which they can't.
+fn hand() -> String {
     let said = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|it| std::env::var(it).ok());
-    let name = said.into_iter().find(|name| check_name(name, NAME_BYTES_MAX).is_ok());
-    name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+    let name = said.into_iter().find(|name| check_name(name, HAND_BYTES_MAX).is_ok());
+    let uid = rustix::process::getuid().as_raw();
+    name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
 }
 
 fn failed(error: &KeysError) -> ExitCode {
@@ -96,7 +101,7 @@ pub(super) fn issue_admin(path: &Path) -> Result<Option<String>, KeysError> {
         return Ok(None);
     }
     let scopes = [Scope::Admin].into_iter().collect();
-    let by = &*issuer();
+    let by = &*hand();
     let new = NewKey { name: "admin", scopes, reach: Reach::all(), expires_at: None, by };
     auth::issue(path, &new, now).map(Some)
 }
@@ -120,7 +125,7 @@ impl Issue {
         let now = clock::now();
         let expires_at = self.expires.map(|expires| now.saturating_add(expires));
         let devices = reach.globs().join(", ");
-        let new = NewKey { name: &self.name, scopes, reach, expires_at, by: &issuer() };
+        let new = NewKey { name: &self.name, scopes, reach, expires_at, by: &hand() };
         match auth::issue(&config.keys_file, &new, now) {
             Ok(text) => {
                 println!("{text}");
@@ -215,7 +220,7 @@ fn revoke(config: &AuthConfig, wanted: &str) -> ExitCode {
             return fail(EXIT_USAGE, format!("there are several keys {wanted}; say which: {ids}"));
         }
     };
-    match auth::revoke(&config.keys_file, &key.id, clock::now()) {
+    match auth::revoke(&config.keys_file, &key.id, &hand(), clock::now()) {
         Ok(_) => {
             println!("revoked {} ({})", printable(&key.name), key.id);
             ExitCode::SUCCESS

@@ -269,6 +269,8 @@ fn a_revoked_key_ends_its_sessions_and_no_others() {
     assert_eq!(log_in(&daemon, &ANA.token()).0, 401);
     let entry = until_entry(&daemon, &ada, "key-revoked");
     assert!(entry["what"].as_str().unwrap().contains("anaanaan"), "{entry}");
+    // Somebody's editor: the file does not say whose.
+    assert_eq!((&entry["by"], &entry["how"]), (&json!(""), &json!("local")), "{entry}");
     let entry = until_entry(&daemon, &ada, "key-issued");
     assert_eq!(entry["by"], "root");
 
@@ -289,6 +291,27 @@ fn a_revoked_key_ends_its_sessions_and_no_others() {
         (&ben["last_used_at"], &ben["expires_at"]),
         (&Value::Null, &json!(4_070_908_800_000_i64))
     );
+}
+
+#[test]
+fn the_trail_tells_who_issued_and_revoked_a_key_by_the_command_line() {
+    let mut daemon = knowing(&[&ADA], &[]);
+    let cookie = log_in(&daemon, &ADA.token()).cookie();
+    let token = |arguments: &[&str]| {
+        let mut command = daemon.command("token");
+        command.args(arguments).env("USER", "eva").env_remove("SUDO_USER");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let hand = format!("eva (uid {})", rustix::process::getuid().as_raw());
+    token(&["issue", "--name", "gw", "--scope", "ingest"]);
+    assert_eq!(until_entry(&daemon, &cookie, "key-issued")["by"], hand);
+    token(&["revoke", "gw"]);
+    let entry = until_entry(&daemon, &cookie, "key-revoked");
+    let told = (&entry["by"], &entry["how"], &entry["address"]);
+    assert_eq!(told, (&json!(hand), &json!("local"), &Value::Null), "{entry}");
+    let line = daemon.wait_for_log("did=key-revoked");
+    assert!(line.contains("key-revoked by eva (uid "), "{line}");
 }
 
 #[test]
