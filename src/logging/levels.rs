@@ -5,6 +5,8 @@ use log::LevelFilter;
 
 /// Libraries are quiet unless they are asked for by name.
 const OF_LIBRARIES: LevelFilter = LevelFilter::Warn;
+/// What h2 warns of, a client did to its own connection (a rapid reset, say): any client could fill the log.
+const OF_H2: LevelFilter = LevelFilter::Error;
 
 /// Levels by part; the longest name that fits decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,7 @@ impl Levels {
         match named {
             Some((_, level)) => *level,
             None if inside.is_some() || path == "tidegate" => self.level,
+            None if path == "h2" || path.starts_with("h2::") => OF_H2,
             None => OF_LIBRARIES,
         }
     }
@@ -65,9 +68,14 @@ mod tests {
             ("rustls::conn", Trace),
             ("hyper", Warn),
             ("tidegates::gate", Warn),
+            ("h2::proto::streams::recv", Error),
+            ("h2o", Warn),
         ] {
             assert_eq!(levels.of(path), level, "{path}");
         }
         assert_eq!(levels.most(), Trace);
+        let modules = vec![("h2".to_owned(), Debug)];
+        let levels = Levels::new(&LogConfig { level: Info, modules, format: LogFormat::Logfmt });
+        assert_eq!(levels.of("h2::proto::streams::recv"), Debug);
     }
 }

@@ -387,4 +387,6 @@ fn floods_of_http2_end_their_connection_only() {
         daemon.memory_mib("VmHWM")
     );
     neighbour.leave("floods of HTTP/2");
+    let told: Vec<_> = daemon.log().into_iter().filter(|line| line.contains("module=h2")).collect();
+    assert!(told.is_empty(), "who floods fills the log, too: {told:#?}");
 }
