@@ -20,6 +20,7 @@ mod daemon;
 mod damage;
 mod dead_letters;
 mod disk;
+mod documents;
 mod drill;
 mod examples;
 mod export;

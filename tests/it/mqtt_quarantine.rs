@@ -66,6 +66,13 @@ fn fill(book: &mut Book) {
     write(book, 1, messages);
 }
 
+/// A state directory with seven messages that no route of the plant took.
+pub fn seven_messages(state_dir: &Path) {
+    let topics = ["plant/a/state", "plant/b/state"].iter().cycle().zip(0..7);
+    let messages = topics.map(|(topic, second)| message("site", topic, second, b"{\"temp\":20}"));
+    write(&mut book(state_dir), 1, messages.collect());
+}
+
 fn all(book: &Book) -> Vec<Summary> {
     book.messages(&Filter::default(), 0, 100).unwrap()
 }
