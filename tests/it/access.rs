@@ -339,7 +339,9 @@ fn places(value: &Json, at: &str, into: &mut BTreeSet<String>) {
             members.iter().for_each(|(name, value)| places(value, &format!("{at}.{name}"), into));
         }
         Json::Array(items) => items.iter().for_each(|item| places(item, &format!("{at}.*"), into)),
-        _ => drop(into.insert(at.to_owned())),
+        _ => {
+            into.insert(at.to_owned());
+        }
     }
 }
 
