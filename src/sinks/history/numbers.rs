@@ -5,6 +5,7 @@
 
 use super::query::{QueryError, one};
 use super::reader::{GROUPS_PER_HOLD, Reader};
+use super::shared::{Extent, Place};
 use super::value::{Column, Kind};
 use crate::model::tags_of_identity;
 use std::sync::Arc;
@@ -25,8 +26,7 @@ pub struct Found {
     /// Its latest sample.
     pub last: i64,
     identity: Arc<str>,
-    group: usize,
-    column: usize,
+    place: Place,
 }
 
 impl Found {
@@ -64,21 +64,19 @@ impl Reader {
                 // Groups are never removed while running, so that a number stays what it is.
                 let head = self.shared.for_reader();
                 let groups = head.groups.get(next..).unwrap_or_default();
-                for (offset, group) in groups.iter().take(GROUPS_PER_HOLD).enumerate() {
-                    let of_group =
-                        group.series.iter().enumerate().filter_map(|(column, series)| {
-                            Some(Found {
-                                device: group.device.clone(),
-                                metric: series.metric.clone(),
-                                kind: series.value.as_ref()?.kind(),
-                                unit: series.unit.clone(),
-                                first: series.first,
-                                last: series.last,
-                                identity: group.identity.clone(),
-                                group: next + offset,
-                                column,
-                            })
-                        });
+                for (group, index) in groups.iter().take(GROUPS_PER_HOLD).zip(next as u32..) {
+                    let of_group = group.series.iter().zip(0..).filter_map(|(series, column)| {
+                        Some(Found {
+                            device: group.device.clone(),
+                            metric: series.metric.clone(),
+                            kind: series.value.as_ref()?.kind(),
+                            unit: series.unit.clone(),
+                            first: series.first,
+                            last: series.last,
+                            identity: group.identity.clone(),
+                            place: Place { group: index, column },
+                        })
+                    });
                     held.push(of_group.collect::<Vec<_>>());
                 }
             }
@@ -110,12 +108,13 @@ impl Reader {
         max: usize,
     ) -> Result<Numbers, QueryError> {
         // The head first, as in `query`.
-        let Found { group, column, .. } = *series;
-        let slice = self.shared.slice(group, column, from, to);
-        let slice = slice.ok_or(QueryError::UnknownSeries)?;
+        let slice = self.shared.slice(series.place, Extent { from, to }, usize::MAX);
+        if slice.extent.is_empty() {
+            return Ok(Numbers::default());
+        }
         let (run, damaged_chunks) = self.pool.with(|connection| {
             let view = connection.unchecked_transaction()?;
-            one(&view, slice, from, to, max)
+            one(&view, slice, max)
         })?;
         let (times, values) = match run.values {
             Column::Floats(values) => (run.times, values),

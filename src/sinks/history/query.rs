@@ -10,7 +10,7 @@ use super::codec::Damage;
 use super::cut::DAY_NS;
 use super::file::{ChunkReader, Found};
 use super::rows::Run;
-use super::shared::Slice;
+use super::shared::{Extent, Slice};
 use super::value::Values;
 use rusqlite::Connection;
 use std::collections::VecDeque;
@@ -115,18 +115,15 @@ struct Span {
     id: i64,
 }
 
-/// The first samples of one series in the range of `query`, in the order of time: those of one source, of
+/// The first samples of one series in the extent of its slice, in the order of time: those of one source, of
 /// several that overlap, or of as many as it takes to weigh so much. Also how many chunks were damaged.
 pub(super) fn page(
     connection: &Connection,
     slice: Slice,
-    query: &Query<'_>,
     weight: usize,
 ) -> Result<(Page, u64), QueryError> {
-    let spans = spans(connection, query)?;
     let mut page = Page { run: Run::default(), weight_left: weight };
-    let mut out = Out { to: To::Page(&mut page), max: usize::MAX, query };
-    let damaged = read_series(connection, slice, &spans, &mut out)?;
+    let damaged = one_series(connection, slice, To::Page(&mut page), usize::MAX)?;
     Ok((page, damaged))
 }
 
@@ -149,14 +146,15 @@ pub(super) fn answer(
     slices: Vec<Slice>,
     query: &Query<'_>,
 ) -> Result<(Data, u64), QueryError> {
-    let spans = spans(connection, query)?;
+    let extent = Extent { from: query.from, to: query.to };
+    let spans = spans(connection, extent)?;
     let mut damaged = 0;
     match query.shape {
         Shape::Raw { max } => {
             let mut all = Run::default();
             let several = slices.len() > 1;
             for slice in slices {
-                let mut out = Out { to: To::Raw(&mut all), max, query };
+                let mut out = Out { to: To::Raw(&mut all), max, extent };
                 damaged += read_series(connection, slice, &spans, &mut out)?;
             }
             if several && !all.times.is_sorted() {
@@ -168,7 +166,7 @@ pub(super) fn answer(
             let mut all = Fold::new(width_ns.max(1));
             for slice in slices {
                 let mut fold = Fold::new(width_ns.max(1));
-                let mut out = Out { to: To::Buckets(&mut fold), max, query };
+                let mut out = Out { to: To::Buckets(&mut fold), max, extent };
                 damaged += read_series(connection, slice, &spans, &mut out)?;
                 if all.len() == 0 { all = fold } else { all.join(fold) }
             }
@@ -177,22 +175,26 @@ pub(super) fn answer(
     }
 }
 
-/// The samples of one series within `from..to`, and how many chunks were damaged.
+/// The samples of one series in the extent of its slice, and how many chunks were damaged.
 pub(super) fn one(
     connection: &Connection,
     slice: Slice,
-    from: i64,
-    to: i64,
     max: usize,
 ) -> Result<(Run, u64), QueryError> {
-    let shape = Shape::Raw { max };
-    // The slice says already which series it is.
-    let query = Query { device: "", metric: "", tags: &[], from, to, shape };
-    let spans = spans(connection, &query)?;
     let mut run = Run::default();
-    let mut out = Out { to: To::Raw(&mut run), max, query: &query };
-    let damaged = read_series(connection, slice, &spans, &mut out)?;
+    let damaged = one_series(connection, slice, To::Raw(&mut run), max)?;
     Ok((run, damaged))
+}
+
+fn one_series(
+    connection: &Connection,
+    slice: Slice,
+    to: To<'_>,
+    max: usize,
+) -> Result<u64, QueryError> {
+    let spans = spans(connection, slice.extent)?;
+    let mut out = Out { to, max, extent: slice.extent };
+    read_series(connection, slice, &spans, &mut out)
 }
 
 /// Samples of different series in the order of time; equal times all stay.
@@ -203,14 +205,14 @@ fn by_time(run: Run) -> Run {
     Run { times, values: run.values.gather(&order) }
 }
 
-fn spans(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Vec<Span>> {
+fn spans(connection: &Connection, extent: Extent) -> rusqlite::Result<Vec<Span>> {
     // No segment is longer than a day, so that the index on t0 bounds what is looked at.
     let mut statement = connection.prepare_cached(
         "SELECT id, level, t0 FROM segment
          WHERE t0 >= ?1 AND t0 < ?2 AND t1 >= ?3 AND level >= 0 ORDER BY t0, level <> 3, id",
     )?;
-    let from = query.from.saturating_sub(DAY_NS);
-    let rows = statement.query_map([from, query.to, query.from], |row| {
+    let from = extent.from.saturating_sub(DAY_NS);
+    let rows = statement.query_map([from, extent.to, extent.from], |row| {
         let (id, level): (i64, i64) = (row.get(0)?, row.get(1)?);
         Ok(Span { t0: row.get(2)?, rank: (u8::from(level != 3), id), id })
     })?;
@@ -259,7 +261,7 @@ fn read_series(
             Found::Damaged => reader.damaged += 1,
             Found::Chunk(chunk) => {
                 let (t0, t1) = (chunk.t0, chunk.t1);
-                if t0 < out.query.to && t1 >= out.query.from {
+                if t0 < out.extent.to && t1 >= out.extent.from {
                     let body = Body::Chunk(span.id, chunk);
                     let source = Source { t0, t1, rank: span.rank, body };
                     wait(&mut waiting, &mut waiting_until, Some(source));
@@ -330,7 +332,7 @@ impl SeriesReader<'_> {
         let mut all = Run::default();
         for source in sources {
             if let Some(run) = self.load(source.body)? {
-                let within = Run::within(&run.times, out.query.from, out.query.to);
+                let within = Run::within(&run.times, out.extent.from, out.extent.to);
                 all.times.extend_from_slice(&run.times[within.clone()]);
                 all.values.append(&run.values, within);
             }
@@ -386,7 +388,7 @@ impl From<rusqlite::Error> for Unread {
 struct Out<'a> {
     to: To<'a>,
     max: usize,
-    query: &'a Query<'a>,
+    extent: Extent,
 }
 
 enum To<'a> {
@@ -398,7 +400,7 @@ enum To<'a> {
 impl Out<'_> {
     /// Takes a chunk's summary if that is enough.
     fn take_summary(&mut self, chunk: &Chunk) -> bool {
-        let inside = chunk.t0 >= self.query.from && chunk.t1 < self.query.to;
+        let inside = chunk.t0 >= self.extent.from && chunk.t1 < self.extent.to;
         match &mut self.to {
             To::Buckets(fold) if inside && fold.fits(chunk) => {
                 fold.add_chunk(chunk);
@@ -414,7 +416,7 @@ impl Out<'_> {
     }
 
     fn put(&mut self, run: &Run) -> Result<(), QueryError> {
-        let within = Run::within(&run.times, self.query.from, self.query.to);
+        let within = Run::within(&run.times, self.extent.from, self.extent.to);
         let length = match &mut self.to {
             To::Raw(all) => {
                 all.times.extend_from_slice(&run.times[within.clone()]);

@@ -3,7 +3,7 @@
 use super::NAME;
 use super::file;
 use super::query::{Answer, Query, QueryError, answer};
-use super::shared::{Shared, has_tags};
+use super::shared::{Extent, Shared, has_tags};
 use super::value::{Kind, Value};
 use crate::ledger::OutcomeLine;
 use crate::model::{Position, tags_of_identity};
@@ -180,7 +180,7 @@ impl Reader {
     pub fn query(&self, query: &Query<'_>) -> Result<Answer, QueryError> {
         // The head first: what a flush moves meanwhile is then in the file as well, never in neither.
         let Query { device, metric, tags, from, to, .. } = *query;
-        let slices = self.shared.slices(device, metric, tags, from, to);
+        let slices = self.shared.slices(device, metric, tags, Extent { from, to });
         if slices.is_empty() {
             return Err(QueryError::UnknownSeries);
         }

@@ -1,6 +1,6 @@
 //! The head behind its lock: what the writer and the readers have in common.
 
-use super::head::{Frozen, Head};
+use super::head::Head;
 use super::rows::{Cells, Rows, Run};
 use crate::clock;
 use crate::model::{Position, tags_of_identity};
@@ -78,112 +78,55 @@ impl Shared {
         true
     }
 
-    /// Copies what the head knows of the series of a metric, one for each matching set of tags.
+    /// Slices of the series of a metric, one for each matching set of tags.
     pub(super) fn slices(
         &self,
         device: &str,
         metric: &str,
         tags: &[(&str, &str)],
-        from: i64,
-        to: i64,
+        extent: Extent,
     ) -> Vec<Slice> {
-        let mut slices = Vec::new();
-        let frozen: Option<Arc<Frozen>>;
-        let mut indices = Vec::new();
-        {
+        let places: Vec<Place> = {
             let head = self.for_reader();
-            frozen = head.frozen.clone();
-            for &index in head.groups_of(device) {
+            let of_device = head.groups_of(device).iter().filter_map(|&index| {
                 let group = &head.groups[index as usize];
-                if !has_tags(&group.identity, tags) {
-                    continue;
-                }
-                let Some(column) = group.find(metric) else { continue };
-                let series = &group.series[column];
-                indices.push((index, column));
-                slices.push(Slice {
-                    axis: group.axis,
-                    series: series.id,
-                    identity: group.identity.clone(),
-                    unit: series.unit.clone(),
-                    runs: vec![copy(&group.rows, column, from, to)],
-                });
-            }
-        }
-        // What is frozen does not change: it is read without the lock.
-        if let Some(frozen) = frozen {
-            for (slice, (index, column)) in slices.iter_mut().zip(indices) {
-                if let Ok(at) = frozen.groups.binary_search_by_key(&index, |group| group.index)
-                    && column < frozen.groups[at].rows.columns.len()
-                {
-                    slice.runs.insert(0, copy(&frozen.groups[at].rows, column, from, to));
-                }
-            }
-        }
-        for slice in &mut slices {
-            slice.runs = slice.runs.drain(..).map(Run::settled).collect();
-        }
-        slices
-    }
-}
-
-impl Shared {
-    /// Copies what the head knows of one series, by the numbers of its group and column.
-    pub(super) fn slice(&self, group: usize, column: usize, from: i64, to: i64) -> Option<Slice> {
-        let (mut slice, frozen) = {
-            let head = self.for_reader();
-            let found = head.groups.get(group)?;
-            let series = found.series.get(column)?;
-            let slice = Slice {
-                axis: found.axis,
-                series: series.id,
-                identity: found.identity.clone(),
-                unit: series.unit.clone(),
-                runs: vec![copy(&found.rows, column, from, to)],
-            };
-            (slice, head.frozen.clone())
+                let column = group.find(metric).filter(|_| has_tags(&group.identity, tags))?;
+                Some(Place { group: index, column: column as u32 })
+            });
+            of_device.collect()
         };
-        if let Some(frozen) = frozen
-            && let Ok(at) = frozen.groups.binary_search_by_key(&group, |it| it.index as usize)
-            && column < frozen.groups[at].rows.columns.len()
-        {
-            slice.runs.insert(0, copy(&frozen.groups[at].rows, column, from, to));
-        }
-        slice.runs = slice.runs.drain(..).map(Run::settled).collect();
-        Some(slice)
+        places.into_iter().map(|place| self.slice(place, extent, usize::MAX)).collect()
     }
 
-    /// Copies what the head has of the series at a place, from `extent.from` on: about `max` samples at
-    /// most, of an extent that is cut short accordingly. `None` if it has none in the extent.
-    pub(super) fn slice_at(&self, place: Place, extent: &mut Extent, max: usize) -> Option<Slice> {
+    /// Copies what the head has of a series within an extent; of the first samples only, if there are
+    /// more than about `max`.
+    pub(super) fn slice(&self, place: Place, extent: Extent, max: usize) -> Slice {
         let Place { group: index, column } = place;
+        let column = column as usize;
         let head = self.for_reader();
         let frozen = head.frozen.clone();
-        let group = head.groups.get(index as usize)?;
-        let series = group.series.get(column as usize)?;
-        extent.from = extent.from.max(series.first);
-        extent.to = extent.to.min(series.last.saturating_add(1));
-        if extent.from >= extent.to {
-            return None;
-        }
-        let newest = copy_first(&group.rows, column as usize, extent, max);
+        let group = &head.groups[index as usize];
+        let series = &group.series[column];
         let mut slice = Slice {
             axis: group.axis,
             series: series.id,
             identity: group.identity.clone(),
             unit: series.unit.clone(),
-            runs: vec![newest],
+            extent: extent.within(series.first, series.last),
+            runs: Vec::new(),
         };
+        let newer = copy(&group.rows, column, &mut slice.extent, max);
         drop(head);
+        // What is frozen does not change: it is read without the lock.
         if let Some(frozen) = frozen
             && let Ok(at) = frozen.groups.binary_search_by_key(&index, |group| group.index)
-            && (column as usize) < frozen.groups[at].rows.columns.len()
+            && column < frozen.groups[at].rows.columns.len()
         {
-            let older = copy_first(&frozen.groups[at].rows, column as usize, extent, max);
-            slice.runs.insert(0, older);
+            let older = copy(&frozen.groups[at].rows, column, &mut slice.extent, max);
+            slice.runs.push(older.settled());
         }
-        slice.runs = slice.runs.drain(..).map(Run::settled).collect();
-        Some(slice)
+        slice.runs.push(newer.settled());
+        slice
     }
 }
 
@@ -202,12 +145,30 @@ pub(super) struct Extent {
     pub to: i64,
 }
 
+impl Extent {
+    pub(super) fn is_empty(self) -> bool {
+        self.from >= self.to
+    }
+
+    fn has(self, time: i64) -> bool {
+        (self.from..self.to).contains(&time)
+    }
+
+    /// The part of it that may have samples of a series with these first and last ones.
+    fn within(self, first: i64, last: i64) -> Extent {
+        Extent { from: self.from.max(first), to: self.to.min(last.saturating_add(1)) }
+    }
+}
+
 /// What the head has of one series.
 pub(super) struct Slice {
     pub axis: u32,
     pub series: u32,
     pub identity: Arc<str>,
     pub unit: Arc<str>,
+    /// What was asked for, as far as the series goes and the runs have all that the head has of it. A
+    /// run that was copied before it was cut short may go beyond.
+    pub extent: Extent,
     /// Settled; older before newer.
     pub runs: Vec<Run>,
 }
@@ -217,32 +178,22 @@ pub(super) fn has_tags(identity: &str, wanted: &[(&str, &str)]) -> bool {
     wanted.iter().all(|wanted| tags_of_identity(identity).any(|tag| tag == *wanted))
 }
 
-/// The first samples of a column within an extent, as they arrived. If there are more than `max`, the
-/// extent becomes one that has as many, and those of the same time as the last.
-fn copy_first(rows: &Rows, column: usize, extent: &mut Extent, max: usize) -> Run {
+/// The samples of a column within an extent, as they arrived. If there are more than `max`, the extent
+/// becomes one that has as many, and those of the same time as the last.
+fn copy(rows: &Rows, column: usize, extent: &mut Extent, max: usize) -> Run {
     let Cells { values, rows: own } = &rows.columns[column];
-    let row_of = |index: usize| own.as_ref().map_or(index, |own| own[index] as usize);
-    let times = (0..values.len()).map(|index| rows.times[row_of(index)]);
-    let mut inside: Vec<i64> =
-        times.filter(|time| (extent.from..extent.to).contains(time)).collect();
-    if inside.len() > max && max > 0 {
-        let (_, last, _) = inside.select_nth_unstable(max - 1);
-        extent.to = last.saturating_add(1);
-    }
-    copy(rows, column, extent.from, extent.to)
-}
-
-/// The samples of a column within `from..to`, as they arrived.
-fn copy(rows: &Rows, column: usize, from: i64, to: i64) -> Run {
-    let Cells { values, rows: own } = &rows.columns[column];
-    let time_of = |index: usize| match own {
-        Some(own) => rows.times[own[index] as usize],
-        None => rows.times[index],
+    let time_of = |&index: &u32| match own {
+        Some(own) => rows.times[own[index as usize] as usize],
+        None => rows.times[index as usize],
     };
-    let indices: Vec<u32> = (0..values.len())
-        .filter(|&index| (from..to).contains(&time_of(index)))
-        .map(|index| index as u32)
-        .collect();
-    let times = indices.iter().map(|&index| time_of(index as usize)).collect();
+    let mut indices: Vec<u32> =
+        (0..values.len() as u32).filter(|index| extent.has(time_of(index))).collect();
+    let mut times: Vec<i64> = indices.iter().map(time_of).collect();
+    if times.len() > max {
+        let (_, last, _) = times.select_nth_unstable(max.saturating_sub(1));
+        extent.to = last.saturating_add(1);
+        indices.retain(|index| extent.has(time_of(index)));
+        times = indices.iter().map(time_of).collect();
+    }
     Run { times, values: values.gather(&indices) }
 }

@@ -8,8 +8,8 @@
 //! a view that has neither a hole nor a sample twice, whatever is flushed and compacted between pages; and a
 //! walk that nobody goes on with holds back no writer, no other reader and no part of the file.
 
-use super::query::{Page as Read, Query, QueryError, Shape, page};
-use super::reader::Reader;
+use super::query::{self, QueryError};
+use super::reader::{GROUPS_PER_HOLD, Reader};
 use super::rows::Run;
 use super::shared::{Extent, Place, has_tags};
 use super::value::Value;
@@ -23,8 +23,6 @@ const PAGE_WEIGHT: usize = if cfg!(test) { 5 } else { 16_384 };
 /// when they are, so that one page looks up few segments.
 const RANGE_FIRST: i64 = super::cut::DAY_NS;
 const RANGE_FACTOR: i64 = 4;
-/// Groups that are looked at under one hold of the head's lock.
-const GROUPS_PER_HOLD: usize = 64;
 
 /// Many series, and how far they were read.
 pub struct Walk {
@@ -141,23 +139,26 @@ impl Walk {
     /// If the file can't be read.
     pub fn next_page(&mut self) -> Result<Option<Page>, QueryError> {
         let Some(member) = self.series.last() else { return Ok(None) };
-        let wanted = Extent { from: self.from, to: self.extent.to };
-        let mut extent = wanted;
-        let slice = self.reader.shared.slice_at(member.place, &mut extent, PAGE_WEIGHT);
+        let wanted = Extent { from: self.from, ..self.extent };
+        let mut slice = self.reader.shared.slice(member.place, wanted, PAGE_WEIGHT);
         let mut page = Page {
             identity: member.identity.clone(),
             metric: member.metric.clone(),
-            unit: "".into(),
+            unit: slice.unit.clone(),
             run: Run::default(),
             damaged_chunks: 0,
         };
-        let Some(slice) = slice else {
+        let Extent { from, to } = slice.extent;
+        if slice.extent.is_empty() {
             self.next_series();
             return Ok(Some(page));
-        };
-        page.unit = slice.unit.clone();
-        let end = extent.to.min(extent.from.saturating_add(self.range));
-        let (read, damaged) = self.reader.page(slice, Extent { to: end, ..extent })?;
+        }
+        let end = to.min(from.saturating_add(self.range));
+        slice.extent.to = end;
+        let (read, damaged) = self.reader.pool.with(|connection| {
+            let view = connection.unchecked_transaction()?;
+            query::page(&view, slice, PAGE_WEIGHT)
+        })?;
         let is_full = read.is_full();
         page.run = read.run;
         page.damaged_chunks = damaged;
@@ -178,23 +179,6 @@ impl Walk {
     fn next_series(&mut self) {
         self.series.pop();
         self.from = self.extent.from;
-    }
-}
-
-impl Reader {
-    fn page(&self, slice: super::shared::Slice, extent: Extent) -> Result<(Read, u64), QueryError> {
-        let query = Query {
-            device: "",
-            metric: "",
-            tags: &[],
-            from: extent.from,
-            to: extent.to,
-            shape: Shape::Raw { max: usize::MAX },
-        };
-        self.pool.with(|connection| {
-            let view = connection.unchecked_transaction()?;
-            page(&view, slice, &query, PAGE_WEIGHT)
-        })
     }
 }
 
