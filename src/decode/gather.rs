@@ -6,19 +6,24 @@
 //! what a batch does. They need not stand in a row: agents tell all that they measure, and then again.
 //!
 //! Hot path. Most readings are of the table that the one before was of, or of that which came after it the
-//! last time: those are looked at before anything is hashed.
+//! last time: those are looked at before anything is hashed. A body may say long names once for a great
+//! many readings: what is in them is looked at for the first row of each table only.
 
 use super::fault::{Counted, FaultKind};
 use super::open_table::OpenTable;
 use super::reading::{Reading, ReadingFault};
 use crate::model::{Batch, BatchBuilder, Timestamp};
 use crate::wire::Limits;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// Columns of the tables that readings can still become rows of. Beyond, all of them are closed, and others
 /// begin: an open column takes three times the memory of one in a batch.
 const OPEN_COLUMNS_MAX: usize = 1 << 14;
+/// How often `limits.inflated_bytes` of names are looked at. A histogram looks at its own three times before
+/// it enters; what is beyond, faulty readings have.
+const LOOKS_MAX: usize = 4;
 
 /// Makes a batch of readings.
 pub struct Gather<'l, 'a> {
@@ -27,7 +32,7 @@ pub struct Gather<'l, 'a> {
     /// The tables that the next reading may become a row of.
     open: Vec<OpenTable<'a>>,
     /// The newest of them for each kind of reading, by its hash.
-    by_kind: HashMap<u64, usize>,
+    by_kind: HashMap<u64, usize, RandomState>,
     hashes: RandomState,
     /// The one that the last reading became a row of.
     last: usize,
@@ -37,6 +42,16 @@ pub struct Gather<'l, 'a> {
     samples: usize,
     /// Bytes of the names of all tables. A body may say a name once for many of them.
     names: usize,
+    /// Bytes of names that were looked at, those of faulty readings included.
+    looked_at: usize,
+}
+
+/// Where a reading goes.
+enum Place {
+    /// It is the next row of this table.
+    Row(usize),
+    /// It begins a table for readings with this hash.
+    Begins(u64),
 }
 
 /// Why the readings of a message were not added.
@@ -58,13 +73,14 @@ impl<'l, 'a> Gather<'l, 'a> {
             limits,
             builder: BatchBuilder::new(),
             open: Vec::new(),
-            by_kind: HashMap::new(),
-            hashes: RandomState::new(),
+            by_kind: HashMap::default(),
+            hashes: RandomState::default(),
             last: 0,
             open_columns: 0,
             tables: 0,
             samples: 0,
             names: 0,
+            looked_at: 0,
         }
     }
 
@@ -78,18 +94,56 @@ impl<'l, 'a> Gather<'l, 'a> {
         mut reading: Reading<'a>,
         received_at: Timestamp,
     ) -> Result<(), ReadingFault> {
-        reading.check(self.limits, received_at)?;
+        let place = self.check_after(self.last, &mut reading, received_at)?;
+        self.put(reading, place)
+    }
+
+    /// Puts the tags of a reading in order and holds everything against the limits, as if it were pushed.
+    ///
+    /// # Errors
+    /// [`ReadingFault`] says what is wrong with it.
+    pub fn check(
+        &mut self,
+        reading: &mut Reading<'a>,
+        received_at: Timestamp,
+    ) -> Result<(), ReadingFault> {
+        self.check_after(self.last, reading, received_at).map(|_| ())
+    }
+
+    /// The same for one that comes after a row of the table `last`; also tells where it goes.
+    fn check_after(
+        &mut self,
+        last: usize,
+        reading: &mut Reading<'a>,
+        received_at: Timestamp,
+    ) -> Result<Place, ReadingFault> {
+        reading.measure(self.limits)?;
+        let place = self.place(last, reading);
+        // The names of a table's rows are its own.
+        if let Place::Begins(_) = place {
+            self.looked_at = self.looked_at.saturating_add(reading.name_bytes());
+            let max = self.limits.inflated_bytes;
+            if self.looked_at > max.saturating_mul(LOOKS_MAX) {
+                return Err(FaultKind::TooMany { what: Counted::NameBytes, max }.into());
+            }
+            reading.check_names(self.limits)?;
+        }
+        reading.check_row(self.limits, received_at)?;
+        Ok(place)
+    }
+
+    fn put(&mut self, reading: Reading<'a>, place: Place) -> Result<(), ReadingFault> {
         let samples = self.samples + reading.values.len();
         if samples > self.limits.samples {
             let max = self.limits.samples;
             return Err(FaultKind::TooMany { what: Counted::Samples, max }.into());
         }
-        match self.table_of(&reading) {
-            Ok(table) => {
+        match place {
+            Place::Row(table) => {
                 self.open[table].push(reading);
                 self.last = table;
             }
-            Err(kind) => self.begin(reading, kind)?,
+            Place::Begins(kind) => self.begin(reading, kind)?,
         }
         self.samples = samples;
         Ok(())
@@ -123,14 +177,19 @@ impl<'l, 'a> Gather<'l, 'a> {
         mut readings: Vec<Reading<'a>>,
         received_at: Timestamp,
     ) -> Result<(), ReadingFault> {
-        let (mut samples, mut names) = (0, 0);
+        let (mut samples, mut names, mut last) = (0, 0, self.last);
         for reading in &mut readings {
-            reading.check(self.limits, received_at)?;
+            if let Place::Row(table) = self.check_after(last, reading, received_at)? {
+                last = table;
+            }
             samples += reading.values.len();
             names += reading.name_bytes();
         }
         self.room(readings.len(), samples, names)?;
-        readings.into_iter().try_for_each(|reading| self.push(reading, received_at))
+        readings.into_iter().try_for_each(|reading| {
+            let place = self.place(self.last, &reading);
+            self.put(reading, place)
+        })
     }
 
     /// Whether so many tables, samples and bytes of names more may be added, whatever readings they come from.
@@ -160,17 +219,18 @@ impl<'l, 'a> Gather<'l, 'a> {
         self.builder.finish()
     }
 
-    /// The table that the reading is a row of; or its hash, if there is none.
-    fn table_of(&self, reading: &Reading<'a>) -> Result<usize, u64> {
+    /// Where a reading goes that comes after a row of the table `last`.
+    fn place(&self, last: usize, reading: &Reading<'a>) -> Place {
         let takes = |table: usize| {
             let open = self.open.get(table);
             open.is_some_and(|open| open.rows() < self.limits.rows && open.takes(reading))
         };
-        if let Some(table) = [self.last, self.last + 1].into_iter().find(|&table| takes(table)) {
-            return Ok(table);
-        }
-        let kind = self.kind(reading);
-        self.by_kind.get(&kind).copied().filter(|&table| takes(table)).ok_or(kind)
+        let kind = match [last, last + 1].into_iter().find(|&table| takes(table)) {
+            Some(table) => return Place::Row(table),
+            None => self.kind(reading),
+        };
+        let table = self.by_kind.get(&kind).copied().filter(|&table| takes(table));
+        table.map_or(Place::Begins(kind), Place::Row)
     }
 
     /// The same for readings of one table. That two kinds have the same costs no more than a table.
@@ -345,6 +405,24 @@ mod tests {
         let rows = rows(gather);
         let times: Vec<_> = rows.iter().map(|(_, times)| times.as_slice()).collect();
         assert_eq!(times, [&[1, 3][..], &[2, 5], &[4, 6]]);
+    }
+
+    #[test]
+    fn names_are_looked_at_so_often_and_no_more() {
+        let limits = Limits { inflated_bytes: 100, ..Limits::default() };
+        let mut gather = Gather::new(&limits);
+        let now = Timestamp(5);
+        gather.push(tagged("a", "1", 1), now).unwrap();
+        let mut faulty = || gather.push(tagged("b\n", "1", 1), now).unwrap_err().kind;
+        // Of 7 bytes each.
+        let mut kinds = (0..100).map(|_| faulty());
+        let looked_at = kinds.by_ref().take_while(|kind| matches!(kind, FaultKind::Name { .. }));
+        assert_eq!(looked_at.count(), (LOOKS_MAX * 100 - 6) / 7);
+        let too_many = FaultKind::TooMany { what: Counted::NameBytes, max: 100 };
+        assert!(kinds.all(|kind| kind == too_many));
+        assert_eq!(gather.push(tagged("a", "1", 2), now), Ok(()), "what is known still enters");
+        let late = gather.push(tagged("a", "1", i64::MIN), now).unwrap_err();
+        assert!(matches!(late.kind, FaultKind::TooOld { .. }), "a row is looked at each time");
     }
 
     #[test]

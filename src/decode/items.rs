@@ -227,8 +227,8 @@ impl<'l, 'a> Collecting<'l, 'a> {
 
     /// Holds a reading against the limits, and that so many series more could enter: before work is
     /// done that its item might not be worth.
-    pub fn check(&self, reading: &mut Reading<'a>, series: usize) -> Result<(), ItemFaultKind> {
-        reading.check(self.limits, self.stamp.received_at)?;
+    pub fn check(&mut self, reading: &mut Reading<'a>, series: usize) -> Result<(), ItemFaultKind> {
+        self.gather.check(reading, self.stamp.received_at)?;
         Ok(self.gather.room(series, series, series * reading.identity_bytes())?)
     }
 

@@ -1,7 +1,7 @@
 //! One reading, as the ways in that are not protobuf tell it, and what the limits say of it.
 
 use super::fault::{Counted, FaultKind, Named, distance};
-use crate::model::{Keep, Timestamp, check_name};
+use crate::model::{Keep, NameError, Timestamp, check_name, check_name_length};
 use crate::wire::Limits;
 use std::borrow::Cow;
 use std::fmt;
@@ -88,46 +88,70 @@ impl Reading<'_> {
         limits: &Limits,
         received_at: Timestamp,
     ) -> Result<(), ReadingFault> {
+        self.measure(limits)?;
+        self.check_names(limits)?;
+        self.check_row(limits, received_at)
+    }
+
+    /// Puts the tags in order, if there are no more, and no name is longer, than may be: from then on
+    /// nothing that is done with it takes long.
+    pub(super) fn measure(&mut self, limits: &Limits) -> Result<(), FaultKind> {
         let count = |what, count: usize, max| match count <= max {
             true => Ok(()),
             false => Err(FaultKind::TooMany { what, max }),
         };
         count(Counted::Tags, self.tags.len(), limits.tags)?;
         count(Counted::Columns, self.values.len(), limits.columns)?;
-        name(Named::Device, &self.device, limits)?;
-        for (key, value) in &self.tags {
-            name(Named::TagKey, key, limits)?;
-            name(Named::TagValue, value, limits)?;
-        }
+        self.each_name(|name| check_name_length(name, limits.name_bytes))?;
         self.tags.sort_unstable();
+        Ok(())
+    }
+
+    /// Looks at what is the same in all rows of a table, once it was [measured](Reading::measure).
+    pub(super) fn check_names(&self, limits: &Limits) -> Result<(), FaultKind> {
+        self.each_name(|name| check_name(name, limits.name_bytes))?;
         if self.tags.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-            return Err(FaultKind::DuplicateTag.into());
-        }
-        instant(self.time, limits, received_at)?;
-        for value in &self.values {
-            value.check(limits).map_err(|kind| {
-                let metric = match kind {
-                    // It says itself whose name is wrong.
-                    FaultKind::Name { .. } => String::new(),
-                    _ => value.metric.clone().into_owned(),
-                };
-                ReadingFault { metric, kind }
-            })?;
+            return Err(FaultKind::DuplicateTag);
         }
         match self.values.is_empty() {
-            true => Err(FaultKind::Empty.into()),
+            true => Err(FaultKind::Empty),
             false => Ok(()),
         }
     }
+
+    /// Looks at what is of one row only.
+    pub(super) fn check_row(
+        &self,
+        limits: &Limits,
+        received_at: Timestamp,
+    ) -> Result<(), ReadingFault> {
+        instant(self.time, limits, received_at)?;
+        self.values.iter().try_for_each(|value| {
+            let fault = |kind| ReadingFault { metric: value.metric.clone().into_owned(), kind };
+            value.content.check(limits).map_err(fault)
+        })
+    }
+
+    fn each_name(&self, check: impl Fn(&str) -> Result<(), NameError>) -> Result<(), FaultKind> {
+        let check = |of, name: &str| check(name).map_err(|error| FaultKind::Name { of, error });
+        check(Named::Device, &self.device)?;
+        for (key, value) in &self.tags {
+            check(Named::TagKey, key)?;
+            check(Named::TagValue, value)?;
+        }
+        for value in &self.values {
+            check(Named::Metric, &value.metric)?;
+            if !value.unit.is_empty() {
+                check(Named::Unit, &value.unit)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-impl Value<'_> {
+impl Content<'_> {
     fn check(&self, limits: &Limits) -> Result<(), FaultKind> {
-        name(Named::Metric, &self.metric, limits)?;
-        if !self.unit.is_empty() {
-            name(Named::Unit, &self.unit, limits)?;
-        }
-        match &self.content {
+        match self {
             Content::Float(value) if !value.is_finite() => Err(FaultKind::NotFinite),
             Content::Text(text) if text.len() > limits.text_bytes => {
                 Err(FaultKind::TextTooLong { bytes: text.len(), max: limits.text_bytes })
@@ -135,10 +159,6 @@ impl Value<'_> {
             _ => Ok(()),
         }
     }
-}
-
-fn name(of: Named, name: &str, limits: &Limits) -> Result<(), FaultKind> {
-    check_name(name, limits.name_bytes).map_err(|error| FaultKind::Name { of, error })
 }
 
 fn instant(time: i64, limits: &Limits, received_at: Timestamp) -> Result<(), FaultKind> {

@@ -14,7 +14,7 @@ mod time;
 pub use batch::{Batch, Column, Keep, Table, Texts, Values, tags_of_identity};
 pub use batch_builder::{BatchBuilder, ShapeError};
 pub use globs::Globs;
-pub use name::{NAME_BYTES_MAX, NameError, check_name};
+pub use name::{NAME_BYTES_MAX, NameError, check_name, check_name_length};
 pub use protocol::Protocol;
 pub use reach::Reach;
 pub use select::select;

@@ -36,12 +36,7 @@ pub enum NameError {
 /// # Errors
 /// [`NameError`] says what is wrong with it.
 pub fn check_name(name: &str, max: usize) -> Result<(), NameError> {
-    if name.is_empty() {
-        return Err(NameError::Empty);
-    }
-    if name.len() > max {
-        return Err(NameError::TooLong { bytes: name.len(), max });
-    }
+    check_name_length(name, max)?;
     // Hot path: almost every name is printable ASCII, which one pass over the bytes tells.
     if name.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Ok(());
@@ -49,6 +44,18 @@ pub fn check_name(name: &str, max: usize) -> Result<(), NameError> {
     match name.char_indices().find(|&(_, c)| is_forbidden(c)) {
         Some((at, _)) => Err(NameError::Control { at }),
         None => Ok(()),
+    }
+}
+
+/// The part of [`check_name`] that looks at none of the bytes.
+///
+/// # Errors
+/// [`NameError::Empty`] or [`NameError::TooLong`].
+pub fn check_name_length(name: &str, max: usize) -> Result<(), NameError> {
+    match name.len() {
+        0 => Err(NameError::Empty),
+        bytes if bytes > max => Err(NameError::TooLong { bytes, max }),
+        _ => Ok(()),
     }
 }
 
