@@ -1,12 +1,13 @@
 //! The clients of `examples/clients` with the real daemon, while both are killed again and again.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tidegate::clock;
 use tidegate::sinks::history::{Data, Query, Shape, Values, read_only};
@@ -16,6 +17,7 @@ pub const TYPESCRIPT: &[&str] = &["node", "examples/clients/typescript/dist/conf
 pub const RUST: &[&str] = &["target/clients/debug/tidegate-conformance-client"];
 pub const C: &[&str] = &["examples/clients/c/build/conformance"];
 
+/// The clients' own name, and their device's.
 const NAME: &str = "survivor";
 const ROUNDS: u32 = 8;
 const READINGS_PER_ROUND: u64 = 40;
@@ -23,13 +25,15 @@ const READINGS_PER_ROUND: u64 = 40;
 const DONE_WITHIN: Duration = Duration::from_secs(90);
 
 /// A run of a client with readings from `first` on.
-struct Run {
-    child: Child,
-    stdout: Option<BufReader<std::process::ChildStdout>>,
+pub struct Run {
+    pub child: Child,
+    said: Receiver<String>,
+    /// The seqs that it said it kept.
+    kept: Vec<u64>,
 }
 
 impl Run {
-    fn start(daemon: &Daemon, command: &[&str], dir: &Path, first: u64, readings: u64) -> Run {
+    pub fn start(daemon: &Daemon, command: &[&str], dir: &Path, first: u64, readings: u64) -> Run {
         let mut child = Command::new(command[0])
             .args(&command[1..])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -41,22 +45,58 @@ impl Run {
             .env("CONFORMANCE_FIRST", first.to_string())
             .env("CONFORMANCE_READINGS", readings.to_string())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}; run `make setup-tests`"));
-        let stdout = child.stdout.take().map(BufReader::new);
-        Run { child, stdout }
+        let (tell, said) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        // The test may be over.
+        std::thread::spawn(move || {
+            let lines = stdout.lines().map_while(Result::ok);
+            lines.for_each(|line| tell.send(line).unwrap_or_default());
+        });
+        Run { child, said, kept: Vec::new() }
     }
 
-    /// What it said that it kept, in all; it has ended.
-    fn kept(&mut self) -> Vec<u64> {
-        let lines = self.stdout.take().unwrap().lines().map(Result::unwrap);
-        let kept = lines.map(|line| line.strip_prefix("kept ").map(|seq| seq.parse().unwrap()));
-        kept.map(|seq| seq.expect("nothing was refused or given up")).collect()
+    /// What it said that it kept, in all; it ends.
+    pub fn kept(&mut self) -> &[u64] {
+        while let Ok(line) = self.said.recv() {
+            self.note(&line);
+        }
+        &self.kept
     }
 
-    fn kill(&mut self) {
+    /// Waits until it has kept so many.
+    pub fn until_kept(&mut self, wanted: usize) {
+        while self.kept.len() < wanted {
+            let line = self.said.recv_timeout(PATIENCE).expect("it keeps what it is given");
+            self.note(&line);
+        }
+    }
+
+    fn note(&mut self, line: &str) {
+        let seq = line.strip_prefix("kept ").expect("nothing was refused or given up");
+        self.kept.push(seq.parse().unwrap());
+    }
+
+    pub fn kill(&mut self) {
         self.child.kill().and_then(|()| self.child.wait()).unwrap();
+    }
+
+    /// Waits until it ends; whether that was well, and its complaints.
+    pub fn end(&mut self) -> (bool, String) {
+        let deadline = clock::monotonic() + DONE_WITHIN;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(clock::monotonic() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let mut complaints = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+        (status.success(), complaints)
     }
 }
 
@@ -94,19 +134,25 @@ fn survives(command: &[&str], growing: Option<&str>) {
         last_seq = kept.last().copied().unwrap_or(last_seq);
     }
     let mut run = Run::start(&daemon, command, dir.path(), reading + 1, 5);
-    let deadline = clock::monotonic() + DONE_WITHIN;
-    let status = loop {
-        if let Some(status) = run.child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(clock::monotonic() < deadline, "it did not end, with seqs up to {last_seq}");
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    assert!(status.success(), "{status}");
+    let (success, complaints) = run.end();
+    assert!(success, "{complaints}");
     reading += 5;
     let last_seq = *run.kept().last().unwrap();
     assert!(daemon.stop().success());
 
+    let (values, stored) = history(&daemon);
+    let rows = values.len();
+    let values: BTreeSet<_> = values.into_iter().collect();
+    let missing: Vec<_> = (1..=reading.cast_signed()).filter(|it| !values.contains(it)).collect();
+    assert!(missing.is_empty(), "{missing:?} of {reading} are missing");
+    // One batch has one row. A batch that entered twice would be counted twice.
+    assert_eq!(stored, last_seq, "{rows} rows, seqs up to {last_seq}");
+    let audit = daemon.command("audit").output().unwrap();
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+}
+
+/// The readings in the history of a daemon that has ended, and how many samples were ever stored there.
+pub fn history(daemon: &Daemon) -> (Vec<i64>, u64) {
     let history = read_only(&daemon.state_dir.path().join("history.db")).unwrap();
     let query = Query {
         device: NAME,
@@ -116,17 +162,10 @@ fn survives(command: &[&str], growing: Option<&str>) {
         to: i64::MAX,
         shape: Shape::Raw { max: usize::MAX },
     };
-    let Data::Raw { times, values: Values::Ints(values) } = history.query(&query).unwrap().data
-    else {
+    let Data::Raw { values: Values::Ints(values), .. } = history.query(&query).unwrap().data else {
         panic!("these are whole numbers")
     };
-    let values: BTreeSet<_> = values.into_iter().collect();
-    let missing: Vec<_> = (1..=reading.cast_signed()).filter(|it| !values.contains(it)).collect();
-    assert!(missing.is_empty(), "{missing:?} of {reading} are missing");
-    // One batch has one row. A batch that entered twice would be counted twice.
-    assert_eq!(history.counts().stored, last_seq, "{} rows, seqs up to {last_seq}", times.len());
-    let audit = daemon.command("audit").output().unwrap();
-    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
+    (values, history.counts().stored)
 }
 
 #[test]

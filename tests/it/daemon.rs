@@ -198,9 +198,9 @@ impl Daemon {
         }
     }
 
-    /// SIGSTOP: connections are taken (by the kernel), nothing is answered.
+    /// SIGSTOP: connections are taken (by the kernel), nothing is answered. It has stopped when this returns.
     pub fn pause(&self) {
-        signal(&self.running.as_ref().unwrap().child, rustix::process::Signal::STOP);
+        pause(&self.running.as_ref().unwrap().child);
     }
 
     /// SIGCONT.
@@ -383,6 +383,22 @@ pub fn parsed(answer: &[u8]) -> (u16, String, String) {
     let head = head.to_ascii_lowercase();
     let chunked = head.contains("transfer-encoding: chunked");
     (status.unwrap_or(0), head, if chunked { unchunk(body) } else { body.to_owned() })
+}
+
+/// SIGSTOP; returns once all of its threads have stopped.
+pub fn pause(child: &Child) {
+    signal(child, rustix::process::Signal::STOP);
+    let deadline = tidegate::clock::monotonic() + PATIENCE;
+    let has_stopped = |task: std::fs::DirEntry| {
+        // A thread may have ended meanwhile.
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
+    };
+    let tasks = format!("/proc/{}/task", child.id());
+    while !std::fs::read_dir(&tasks).unwrap().all(|task| has_stopped(task.unwrap())) {
+        assert!(tidegate::clock::monotonic() < deadline, "it does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 pub fn signal(child: &Child, signal: rustix::process::Signal) {

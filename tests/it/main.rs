@@ -12,6 +12,7 @@ mod bad_input;
 mod boards;
 mod client;
 mod clients;
+mod clients_under_way;
 mod commands;
 #[cfg(feature = "mqtt")]
 mod commands_mqtt;

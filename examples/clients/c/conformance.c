@@ -2,6 +2,7 @@
 #include "posix.h"
 #include "tidegate.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +97,8 @@ int main(void)
     snprintf(path, sizeof path, "%s/buffer.ring", part("CONFORMANCE_DIR"));
     uint32_t held_max = (uint32_t)atol(part("CONFORMANCE_BUFFER"));
     if (!store_open(&store, path, held_max, TG_MESSAGE_BYTES))
-        return perror(path), 2;
+        return fprintf(stderr, "%s: %s\n", path,
+                   errno == EWOULDBLOCK ? "another process has this buffer" : strerror(errno)), 2;
     tg_open(&client, &device, part("CONFORMANCE_CLIENT"), store.session, store.lowest, store.next, held_max);
     uint64_t first = strtoull(part("CONFORMANCE_FIRST"), NULL, 10);
     uint64_t readings = strtoull(part("CONFORMANCE_READINGS"), NULL, 10);

@@ -19,7 +19,10 @@ class Buffer:
     def __init__(self, path, held_max):
         self.held_max = held_max
         self.alone = open(f"{path}.lock", "w")
-        fcntl.flock(self.alone, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a second process would use the same seqs
+        try:
+            fcntl.flock(self.alone, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a second process would use the same seqs
+        except BlockingIOError:
+            raise BlockingIOError(f"another process has this buffer: {path}") from None
         self.lock = threading.Lock()
         self.file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.file.execute("PRAGMA journal_mode=WAL")

@@ -10,6 +10,7 @@
  * for other readings, which the daemon would take for a batch that it has. 'D' and 'X' are not synced: what comes
  * back after a power cut is sent again, and enters once. An incomplete record at the end was never kept.
  */
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import { dirname } from "node:path";
@@ -24,17 +25,20 @@ export class BatchBuffer {
   /** Drawn once for the life of the file. */
   session = 0n;
   next = 1;
+  /** Locked while it is open. */
+  private alone: number;
   private file: number;
   private fileBytes = 0;
   /** In the order of seqs. */
   private held = new Map<number, Buffer>();
   private heldBytes = 0;
 
-  /** A process must be the only one with this file. */
+  /** Throws if another process has this file. */
   constructor(
     private path: string,
     readonly heldMax: number,
   ) {
+    this.alone = locked(path);
     this.file = fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
     this.read();
     if (this.session === 0n) {
@@ -117,6 +121,7 @@ export class BatchBuffer {
 
   close(): void {
     fs.closeSync(this.file);
+    fs.closeSync(this.alone);
   }
 
   private note(kind: Kind, seq: number): void {
@@ -167,6 +172,19 @@ export class BatchBuffer {
       this.forget(seq);
     }
   }
+}
+
+/**
+ * Locks the file beside a buffer, and returns it: a second process would use the same seqs. The lock ends with the
+ * process, however that ends.
+ */
+function locked(path: string): number {
+  const file = fs.openSync(`${path}.lock`, "a", 0o600);
+  // Node has no flock(2). The lock is of the open file, which the command shares with this process and leaves to it.
+  const { status, error } = spawnSync("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", file] });
+  if (status === 0) return file;
+  fs.closeSync(file);
+  throw new Error(error ? `${path} can't be locked: flock: ${error.message}` : `another process has this buffer: ${path}`);
 }
 
 function encoded(kind: Kind, seq: bigint, message: Buffer): Buffer {

@@ -28,7 +28,7 @@ export interface Options {
   url: string;
   /** Its name, the same over all restarts. */
   name: string;
-  /** The file of what is not settled yet. One process at a time may have it. */
+  /** The file of what is not settled yet. A second process that opens it is refused. */
   buffer: string;
   token?: string;
   /** Batches that are held; beyond, the oldest is given up. */
