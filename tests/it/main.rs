@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod abuse;
+mod abuse_bodies;
 mod abuse_content;
 mod access;
 mod alerts;
@@ -66,6 +67,7 @@ mod plant;
 mod presence;
 mod prometheus;
 mod promql;
+mod promql_limits;
 mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;
