@@ -29,6 +29,8 @@ mod remote_write;
 mod upstream;
 
 #[cfg(test)]
+mod items_tests;
+#[cfg(test)]
 mod oracle;
 #[cfg(test)]
 mod tests;

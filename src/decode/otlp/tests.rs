@@ -4,15 +4,12 @@ mod properties;
 use super::proto::*;
 use super::*;
 use crate::decode::items::{ITEM_FAULTS_MAX, ItemFault};
-use crate::decode::{Upstream, batch, encode, upstream};
-use crate::model::{Batch, Timestamp, Values};
+use crate::decode::items_tests::{NOW, STAMP, survives, told};
 use crate::wire::RefusalCode;
 use proptest::prelude::*;
 use prost::Message;
 
-const NOW: i64 = 1_800_000_000_000_000_000;
 const TIME: u64 = NOW as u64;
-const STAMP: Stamp<'_> = Stamp { received_at: Timestamp(NOW), booted_at: None, client: "client" };
 
 fn strings(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
@@ -37,30 +34,6 @@ fn read(request: &Request) -> Items {
     let items = protobuf_of(&request.encode_to_vec()).unwrap();
     assert_eq!(json_of(&to_json(request).to_string()).unwrap(), items);
     items
-}
-
-/// A line for each value: `device,tags metric[unit]=value time`, with times from [`NOW`] on.
-fn told(batch: &Batch) -> Vec<String> {
-    let mut lines = Vec::new();
-    for table in batch.tables() {
-        let tags: String = table.tags().map(|(key, value)| format!(",{key}={value}")).collect();
-        for column in table.columns() {
-            for (row, time) in table.times().iter().enumerate() {
-                let value = match column.values() {
-                    Values::Floats(values) => format!("{:?}", values[row]),
-                    Values::Ints(values) => format!("{}i", values[row]),
-                    Values::Bools(_) | Values::Texts(_) => panic!("no numbers"),
-                };
-                let unit = match column.unit() {
-                    "" => String::new(),
-                    unit => format!("[{unit}]"),
-                };
-                let (device, metric) = (table.device(), column.metric());
-                lines.push(format!("{device}{tags} {metric}{unit}={value} {}", time - NOW));
-            }
-        }
-    }
-    lines
 }
 
 fn one(attributes: Vec<KeyValue>, metrics: Vec<Metric>) -> Request {

@@ -1,15 +1,12 @@
 use super::proto::*;
 use super::series::STALE;
 use super::*;
-use crate::decode::{Upstream, batch, encode, upstream};
-use crate::model::{Batch, Timestamp, Values};
+use crate::decode::items_tests::{NOW, STAMP, survives, told};
 use crate::wire::RefusalCode;
 use proptest::prelude::*;
 use prost::Message;
 
-const NOW: i64 = 1_800_000_000_000_000_000;
 const MILLIS: i64 = NOW / 1_000_000;
-const STAMP: Stamp<'_> = Stamp { received_at: Timestamp(NOW), booted_at: None, client: "client" };
 
 fn body(version: RemoteWrite, body: &[u8], limits: &Limits) -> Result<Items, ItemFaultKind> {
     let device_labels = ["device".to_owned(), "instance".to_owned()];
@@ -24,25 +21,6 @@ fn read(request: &WriteRequest) -> Items {
     let second = body(RemoteWrite::V2, &to_v2(request, "").encode_to_vec(), &limits).unwrap();
     assert_eq!(second, items);
     items
-}
-
-fn told(batch: &Batch) -> Vec<String> {
-    let mut lines = Vec::new();
-    for table in batch.tables() {
-        let tags: String = table.tags().map(|(key, value)| format!(",{key}={value}")).collect();
-        for column in table.columns() {
-            for (row, time) in table.times().iter().enumerate() {
-                let value = match column.values() {
-                    Values::Floats(values) => format!("{:?}", values[row]),
-                    Values::Ints(values) => format!("{}i", values[row]),
-                    Values::Bools(_) | Values::Texts(_) => panic!("no numbers"),
-                };
-                let (device, metric, unit) = (table.device(), column.metric(), column.unit());
-                lines.push(format!("{device}{tags} {metric}{unit}={value} {}", time - NOW));
-            }
-        }
-    }
-    lines
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Vec<Label> {
@@ -98,7 +76,7 @@ fn a_series_is_a_metric_of_its_instance() {
     );
     let with_unit = to_v2(&request, "seconds").encode_to_vec();
     let items = body(RemoteWrite::V2, &with_unit, &Limits::default()).unwrap();
-    assert_eq!(told(&items.batch)[3], "client upseconds=1.7976931348623157e308 -1000000");
+    assert_eq!(told(&items.batch)[3], "client up[seconds]=1.7976931348623157e308 -1000000");
 }
 
 #[test]
@@ -353,15 +331,6 @@ fn any_request() -> impl Strategy<Value = WriteRequest> {
         TimeSeries { labels, samples, exemplars: vec![], histograms }
     });
     proptest::collection::vec(series, 0..5).prop_map(|timeseries| WriteRequest { timeseries })
-}
-
-fn survives(items: &Items) {
-    assert_eq!(items.accepted == 0, items.batch.samples() == 0);
-    if items.accepted > 0 {
-        let encoded = encode(&items.batch, 1);
-        let Ok(Upstream::Batch(message)) = upstream(&encoded) else { panic!("no batch") };
-        assert_eq!(batch(message, &Limits::READ_BACK, &STAMP).unwrap().batch, items.batch);
-    }
 }
 
 proptest! {

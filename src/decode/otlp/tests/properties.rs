@@ -205,16 +205,6 @@ fn any_request() -> impl Strategy<Value = Request> {
         .prop_map(|resource_metrics| Request { resource_metrics })
 }
 
-/// What came to be is a batch like any other.
-fn survives(items: &Items) {
-    assert_eq!(items.accepted == 0, items.batch.samples() == 0);
-    if items.accepted > 0 {
-        let encoded = encode(&items.batch, 1);
-        let Ok(Upstream::Batch(message)) = upstream(&encoded) else { panic!("no batch") };
-        assert_eq!(batch(message, &Limits::READ_BACK, &STAMP).unwrap().batch, items.batch);
-    }
-}
-
 /// The points of a request, those of damaged metrics not counted.
 fn points(request: &Request) -> usize {
     let scopes = request.resource_metrics.iter().flat_map(|it| &it.scope_metrics);
