@@ -305,6 +305,12 @@ fn faulty_records_are_told_by_file_and_line_and_the_others_enter() {
     std::fs::write(&file, "{\"device\":\"d\",\"values\":{\"t\":1}}\n").unwrap();
     let output = import(&daemon, &file, &[]);
     assert_eq!(output.status.code(), Some(64), "{}", said(&output));
+    // One is not told as many.
+    let file = folder.path().join("two.ndjson");
+    std::fs::write(&file, "{\"device\":\"d\",\"values\":{\"t\":1}}\nnonsense\n").unwrap();
+    let told = said(&import(&daemon, &file, &[]));
+    assert!(told.contains("1 sample entered, 1 faulty record\n"), "{told}");
+    assert!(told.contains("1 faulty record did not enter"), "{told}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ async fn run(daemon: &Daemon, import: &Import) -> ExitCode {
     }
     match faulty {
         0 => ExitCode::SUCCESS,
-        _ => fail(1, format!("{faulty} faulty records did not enter")),
+        _ => fail(1, format!("{} did not enter", counted(faulty, "faulty record"))),
     }
 }
 
@@ -291,13 +291,13 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(offset);
-                bar.set_message(format!("{samples} samples"));
+                bar.set_message(counted(samples, "sample"));
             }
             None if clock::monotonic() - self.said_at >= SAY_EVERY => {
                 self.said_at = clock::monotonic();
                 let percent = (offset * 100).checked_div(self.bytes);
                 let percent = percent.map(|percent| format!("{percent} %, ")).unwrap_or_default();
-                eprintln!("{}: {percent}{samples} samples", self.name);
+                eprintln!("{}: {percent}{}", self.name, counted(samples, "sample"));
             }
             None => {}
         }
@@ -307,7 +307,14 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let State { samples, faulty, .. } = state;
-        eprintln!("{}: {samples} samples entered, {faulty} faulty records", self.name);
+        let samples = counted(state.samples, "sample");
+        let faulty = counted(state.faulty, "faulty record");
+        eprintln!("{}: {samples} entered, {faulty}", self.name);
     }
+}
+
+/// `1 sample`, `2 samples`.
+fn counted(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }

@@ -132,9 +132,13 @@ fn form(asked: &Asked<'_>) -> Result<Form, Problem> {
 }
 
 fn after(json: &str) -> Result<After, Problem> {
-    serde_json::from_str(json).map_err(|error| {
+    // What the reader of JSON says of it helps nobody who does not know what is expected.
+    serde_json::from_str(json).map_err(|_| {
         let like = r#"{"device":"pump-7","tags":{},"metric":"level","time":1763712000000000000}"#;
-        Problem::bad_request(format!("after is like {like}: {error}"))
+        let named = "its device, tags, metric and time in nanoseconds, and nothing else";
+        Problem::bad_request(format!(
+            "after names the last sample that you have by {named}: {like}"
+        ))
     })
 }
 
