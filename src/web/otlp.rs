@@ -153,3 +153,26 @@ fn code(status: StatusCode) -> u64 {
         _ => 3,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn a_partial_success_is_written_as_the_specification_has_it() {
+        let body = async |form: Form, refused| {
+            let response = form.accepted(refused, "no");
+            assert_eq!(response.status(), StatusCode::OK);
+            response.into_body().collect().await.unwrap().to_bytes()
+        };
+        assert_eq!(&body(Form::Protobuf, 0).await[..], b"");
+        assert_eq!(&body(Form::Json, 0).await[..], b"{}");
+        // ExportMetricsServiceResponse.partial_success = 1; rejected_data_points = 1, error_message = 2.
+        assert_eq!(&body(Form::Protobuf, 300).await[..], b"\x0a\x07\x08\xac\x02\x12\x02no");
+        // A 64-bit number is a text in JSON.
+        let told: serde_json::Value = serde_json::from_slice(&body(Form::Json, 300).await).unwrap();
+        let partial = json!({ "rejectedDataPoints": "300", "errorMessage": "no" });
+        assert_eq!(told, json!({ "partialSuccess": partial }));
+    }
+}

@@ -104,6 +104,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn samples_and_histograms_that_are_done_with_are_told_apart() {
+        let check = |answer: PostAnswer, expected: [&str; 3]| {
+            let mut headers = HeaderMap::new();
+            written(&mut headers, &answer);
+            let told = ["samples", "histograms", "exemplars"]
+                .map(|it| headers[format!("x-prometheus-remote-write-{it}-written")].clone());
+            assert_eq!(told, expected);
+        };
+        let taken = Taken { items: 7, histograms: 2, ..Taken::default() };
+        check(PostAnswer { accepted: 9, taken, ..PostAnswer::default() }, ["5", "2", "0"]);
+    }
+
+    #[test]
     fn the_type_says_which_version_it_is() {
         let check = |given: Option<&'static str>, expected: Option<RemoteWrite>| {
             let value = given.map(|given| (header::CONTENT_TYPE, HeaderValue::from_static(given)));

@@ -194,6 +194,13 @@ fn good_points_enter_and_faulty_ones_are_named_in_partial_success() {
     daemon.eventually("/api/v1/query?device=plant-3&metric=t&from=-1h", |answer| {
         answer["value"] == json!([71.5, 72.25]) && answer["unit"] == "Cel"
     });
+    // Those that the message does not list are counted as well.
+    let mut many = vec![good(73.0, now + 1)];
+    many.extend(vec![json!({ "timeUnixNano": now }); 150]);
+    let (status, answer) = post(&request(&many));
+    assert_eq!((status, &answer["partialSuccess"]["rejectedDataPoints"]), (200, &json!("150")));
+    let message = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
+    assert!(message.ends_with("; and 140 more"), "{message}");
     // What nothing enters of is an error, which exporters log.
     let (status, answer) = post(&request(&points[1..2]));
     assert_eq!((status, &answer["code"]), (400, &json!(3)), "{answer}");

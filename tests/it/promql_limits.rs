@@ -62,6 +62,12 @@ fn a_viewer_sees_their_devices_only() {
         assert!(expected || path == "labels", "{path}: {told}");
     }
     assert_eq!(ask(&ana, "label/device/values"), json!(["pump-1"]));
+    // No more than is asked for, of what there was in a range.
+    assert_eq!(ask(&root, "label/device/values?limit=1"), json!(["fan-1"]));
+    assert_eq!(ask(&root, "labels?limit=2"), json!(["__name__", "device"]));
+    assert_eq!(ask(&root, "series?match[]=runs&limit=1").as_array().map(Vec::len), Some(1));
+    assert_eq!(ask(&root, "metadata?limit=2").as_object().map(|it| it.len()), Some(2));
+    assert_eq!(ask(&root, "label/device/values?start=0&end=1"), json!([]));
     let count = ask(&ana, "query?query=count(runs)");
     assert_eq!(count["result"][0]["value"][1], "1");
 }
@@ -93,6 +99,14 @@ fn what_is_hostile_or_too_much_is_refused_and_the_daemon_lives() {
         assert_eq!((status, kind.as_str()), (400, "\"bad_data\""), "{query:.40}");
         assert!(error.contains(expected), "{query:.40}: {error}");
     }
+    let answer = |path: &str| {
+        let (status, body) = daemon.get(&format!("/prom/api/v1/{path}"));
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        (status, answer["errorType"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(answer("query?query=a&timeout=0s"), (503, "timeout".to_owned()));
+    assert_eq!(answer("query?query=a&timeout=soon"), (400, "bad_data".to_owned()));
+    assert_eq!(answer("labels?limit=many"), (400, "bad_data".to_owned()));
     let body = vec![b'a'; 1 << 20];
     assert_eq!(daemon.request("POST", "/prom/api/v1/query", &[FORM], &body).0, 413);
     assert_eq!(daemon.get("/prom/api/v1/rules").0, 404);

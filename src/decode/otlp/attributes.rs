@@ -124,3 +124,19 @@ impl<'a, 'c> OriginOf<'a, 'c> {
         self.naming.resource_tags.is_none_or(|globs| globs.is_match(key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_with_very_many_attributes_is_not_read_to_its_end() {
+        let limits = Limits { tags: 3, ..Limits::default() };
+        let mut tags = Vec::new();
+        let mut add = || {
+            let attribute = Attribute { key: "k".into(), value: AttributeValue::bool(true) };
+            add_tag(&mut tags, attribute, &limits)
+        };
+        assert!([add(), add(), add()].iter().all(Result::is_ok) && add().is_err());
+    }
+}

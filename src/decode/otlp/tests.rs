@@ -105,6 +105,15 @@ fn numbers_are_readings_of_the_resource_with_tags_of_the_point() {
     assert_eq!(told(&read(&one(vec![], gauges())).batch), ["client speed[s]=1.5 0"]);
     let request = one(vec![text("host.name", "plant-3"), text("device", "")], gauges());
     assert_eq!(told(&read(&request).batch), ["plant-3 speed[s]=1.5 0"]);
+    // The second of two that might be the device is a tag only if it is wanted as one.
+    let request = one(vec![text("host.name", "plant-3"), text("device", "press-7")], gauges());
+    let device_attributes = strings(&["host.name", "device"]);
+    let globs = Globs::new(&strings(&["service.*"])).unwrap();
+    let naming =
+        OtlpNaming { device_attributes: &device_attributes, resource_tags: globs.as_ref() };
+    let body = request.encode_to_vec();
+    let items = otlp(&body, &naming, &Limits::default(), &STAMP, &Reach::all()).unwrap();
+    assert_eq!(told(&items.batch), ["plant-3 speed[s]=1.5 0"]);
 }
 
 #[test]

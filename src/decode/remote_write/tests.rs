@@ -215,6 +215,36 @@ fn each_faulty_sample_is_named_by_its_path_and_the_others_enter() {
 }
 
 #[test]
+fn who_may_not_write_a_device_is_told_so() {
+    let of = |device| series(&[("__name__", "m"), ("device", device)], vec![sample(1.0, 0)]);
+    let mut ended = histogram(Histogram::default());
+    ended.labels = labels(&[("__name__", "h"), ("device", "pump")]);
+    let request = WriteRequest { timeseries: vec![of("pump"), of("fan"), ended] };
+    let device_labels = ["device".to_owned()];
+    let naming = PrometheusNaming { device_labels: &device_labels };
+    let (limits, reach) = (Limits::default(), Reach::only("fan").unwrap());
+    let first = request.encode_to_vec();
+    let second = to_v2(&request, "").encode_to_vec();
+    for (version, body) in [(RemoteWrite::V1, first), (RemoteWrite::V2, second)] {
+        let items = remote_write(version, &body, &naming, &limits, &STAMP, &reach).unwrap();
+        assert_eq!((items.accepted, items.refused), (1, 2));
+        assert_eq!(told(&items.batch), ["fan m=1.0 0"]);
+        assert!(items.faults.iter().all(|fault| fault.kind.code() == RefusalCode::Forbidden));
+    }
+}
+
+#[test]
+fn a_series_with_very_many_labels_is_not_read_to_its_end() {
+    let device_labels = ["device".to_owned()];
+    let limits = Limits { tags: 3, ..Limits::default() };
+    let naming = PrometheusNaming { device_labels: &device_labels };
+    let mut labels = super::series::Labels::new(&naming, &limits);
+    let added = (0..9).filter(|_| labels.add("k", "v").is_ok());
+    // One of them may be the device.
+    assert_eq!(added.count(), 4);
+}
+
+#[test]
 fn references_to_symbols_are_looked_at() {
     let symbols = ["", "__name__", "m"].map(str::to_owned).to_vec();
     let check = |labels_refs: &[u32], message: &str| {

@@ -306,6 +306,9 @@ fn what_costs_too_much_ends() {
     assert_eq!(refused, Err(EvalError::TooManyCells));
     let refused = grid(&plant, "vector(1) + vector(1) + vector(1) + vector(1)", wide);
     assert_eq!(refused, Err(EvalError::TooManyCells));
+    let many: Vec<_> = (0..=CELLS_MAX as i64).map(|time| (time, 1.0)).collect();
+    let (all, fits) = (memory(&[("a", &many)]), CELLS_MAX as i64);
+    assert_eq!(at(&all, fits, "a[4w]"), [format!("error: {}", EvalError::TooManyCells)]);
     plant.patience.set(0);
     let refused = grid(&plant, "sum_over_time(starts[1h] @ 30)", Grid { count: 400_000, ..wide });
     assert_eq!(refused, Err(EvalError::Source(SourceError::TimedOut)));

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Samples that a question reads, over all its series.
-const SAMPLES_MAX: usize = 20_000_000;
+const SAMPLES_MAX: usize = if cfg!(test) { 100 } else { 20_000_000 };
 /// Samples of one series: as many are in memory at once.
-pub const SERIES_SAMPLES_MAX: usize = 2_000_000;
+pub const SERIES_SAMPLES_MAX: usize = if cfg!(test) { 60 } else { 2_000_000 };
 
 /// Series that are looked at before it is asked again whether the answer is still wanted.
 const SERIES_BETWEEN_LOOKS: u32 = 4096;
@@ -142,5 +142,112 @@ impl Source for History<'_> {
             return Err(SourceError::TimedOut);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BatchBuilder, Position, Timestamp};
+    use crate::promql::parse_selector;
+    use crate::sinks::Sink;
+    use crate::sinks::history::{Opened, Options, open};
+    use std::time::Duration;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// Two devices with 60 samples each, one of them with a text as well; all in the file.
+    fn plant(folder: &tempfile::TempDir) -> Opened {
+        let mut opened = open(Options::new(folder.path().join("history.db"), 7)).unwrap();
+        for (device, position) in [("fan", 1), ("pump", 2)] {
+            let mut builder = BatchBuilder::new();
+            builder.table(device, &mut [], (1..=60).map(|row| row * SECOND)).unwrap();
+            builder.ints("flow", "", 1..=60, &[]).unwrap();
+            if device == "pump" {
+                builder.texts("state", "", (1..=60).map(|_| "idle"), &[]).unwrap();
+            }
+            opened.writer.write(&builder.finish(), Position(position)).unwrap();
+        }
+        opened.writer.flush(Timestamp(100 * SECOND)).unwrap();
+        opened
+    }
+
+    fn wanted(within: Duration, left: bool) -> Wanted {
+        Wanted { deadline: clock::monotonic() + within, left: Arc::new(AtomicBool::new(left)) }
+    }
+
+    /// How many samples of each series are told, in the order of devices.
+    fn told(history: &History<'_>, selector: &str, to: i64) -> Result<Vec<usize>, EvalError> {
+        let mut told = Vec::new();
+        let selector = parse_selector(selector).unwrap();
+        history.select(&selector, 0, to * SECOND, &mut |_, times, _| {
+            told.push(times.len());
+            Ok(())
+        })?;
+        Ok(told)
+    }
+
+    #[test]
+    fn what_is_read_is_bounded_for_each_series_and_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { mut writer, reader, .. } = plant(&folder);
+        let (all, patient) = (Reach::all(), || wanted(Duration::from_secs(60), false));
+        let history = || History::new(&reader, &all, patient());
+        assert_eq!(told(&history(), "{__name__=~\".+\"}", 40), Ok(vec![40, 40]), "no texts");
+        assert_eq!(told(&history(), "flow{device=\"fan\"}", 60), Ok(vec![60]));
+        let too_many = |max| Err(SourceError::TooManySamples { max }.into());
+        assert_eq!(told(&history(), "flow", 60), too_many(SAMPLES_MAX));
+        // Over all the selectors of a question.
+        let both = history();
+        assert_eq!(told(&both, "flow{device=\"fan\"}", 60), Ok(vec![60]));
+        assert_eq!(told(&both, "flow{device=\"pump\"}", 60), too_many(SAMPLES_MAX));
+        let mut builder = BatchBuilder::new();
+        builder.table("fan", &mut [], [61 * SECOND]).unwrap();
+        builder.ints("flow", "", [61], &[]).unwrap();
+        writer.write(&builder.finish(), Position(3)).unwrap();
+        let one_more = told(&history(), "flow{device=\"fan\"}", 61);
+        assert_eq!(one_more, too_many(SERIES_SAMPLES_MAX));
+    }
+
+    #[test]
+    fn who_may_not_see_a_device_is_told_nothing_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { reader, .. } = plant(&folder);
+        let reach = Reach::only("fan").unwrap();
+        let history = History::new(&reader, &reach, wanted(Duration::from_secs(60), false));
+        assert_eq!(told(&history, "flow", 40), Ok(vec![40]));
+        assert_eq!(told(&history, "flow{device=\"pump\"}", 40), Ok(vec![]));
+        let found = history.among(&[], (i64::MIN, i64::MAX)).unwrap();
+        assert!(found.iter().all(|it| &*it.device == "fan") && found.len() == 1);
+        assert_eq!(history.among(&[], (61 * SECOND, i64::MAX)).unwrap().len(), 0, "none so late");
+    }
+
+    #[test]
+    fn a_question_ends_in_time_and_with_its_asker() {
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { reader, .. } = plant(&folder);
+        let reach = Reach::all();
+        for (wanted, expected) in [
+            (wanted(Duration::ZERO, false), SourceError::TimedOut),
+            (wanted(Duration::from_secs(60), true), SourceError::Left),
+        ] {
+            let history = History::new(&reader, &reach, wanted);
+            assert_eq!(told(&history, "flow", 40), Err(expected.into()));
+            assert!(history.among(&[], (i64::MIN, i64::MAX)).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_left_out_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let Opened { reader, writer, .. } = plant(&folder);
+        drop(writer);
+        let file = rusqlite::Connection::open(folder.path().join("history.db")).unwrap();
+        let damaged = file.execute("UPDATE chunk SET t1 = t1 + 1 WHERE typ IN (1, 2)", []).unwrap();
+        assert!(damaged > 0);
+        let reach = Reach::all();
+        let history = History::new(&reader, &reach, wanted(Duration::from_secs(60), false));
+        assert_eq!(told(&history, "flow", 40), Ok(vec![0, 0]));
+        assert_eq!(history.damaged_chunks(), 2);
     }
 }
