@@ -248,7 +248,17 @@ const EXPRESSIONS: &[&str] = &[
 ];
 
 /// Of these there is nothing at any time: what is compared is that, or how it is refused.
-const EMPTY: &[&str] = &["absent(temperature{device=\"pump-9\"})"];
+const EMPTY: &[&str] = &[
+    "atan2(1, 2) or vector(0)",
+    "nothing",
+    "temperature * on(area) running",
+    "temperature + on(area) group_left running",
+    "label_replace(temperature, \"device\", \"x\", \"area\", \".*\")",
+    "rate({__name__=~\"temperature|mode\"}[5m])",
+    "1 > 2",
+    "sum(temperature",
+    "rate(temperature)",
+];
 
 /// Whether two answers say the same: numbers may differ in the last digits, where sums are computed in
 /// another order; errors by their words.

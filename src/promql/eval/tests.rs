@@ -286,6 +286,16 @@ fn a_grid_is_an_instant_after_the_other() {
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert_eq!(found[0].1, expected, "{text}");
     }
+    // The source tells what any of the instants may see: a sample at the left end of a range is not in it.
+    let edge = memory(&[("a", &[(0, 1.0), (100, 2.0)])]);
+    let wide = Grid { start: 0, step: 100 * S, count: 5 };
+    for (text, expected) in [
+        ("a", "1 2 2 2 -"),
+        ("count_over_time(a[100s])", "1 1 - - -"),
+        ("count_over_time(a[101s])", "1 2 1 - -"),
+    ] {
+        assert_eq!(grid(&edge, text, wide).unwrap()[0].1, expected, "{text}");
+    }
     // What is at the top changes: each is told where it was.
     let top = memory(&[("a{x=1}", &[(0, 1.0), (10, 5.0)]), ("a{x=2}", &[(0, 2.0), (10, 3.0)])]);
     let two = Grid { count: 2, ..all };
