@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
     }
     match parse(text) {
         Ok(expr) => {
-            let grid = Grid { start: 0, step: 1_000_000_000, count: 3 };
+            let grid = Grid { start: 0, step: 1_000_000_000, count: 3, end: 2_500_000_000 };
             let is_text = matches!(expr, Expr::Text(_));
             let answer = evaluate(&expr, grid, &Nothing);
             assert!(answer.is_ok() || !is_text);

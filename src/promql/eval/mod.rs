@@ -98,23 +98,21 @@ pub struct Grid {
     pub step: i64,
     /// How many; at least one.
     pub count: usize,
+    /// What `@ end()` is: the end that was asked for, which need not be the last instant.
+    pub end: i64,
 }
 
 impl Grid {
     /// This instant alone.
     #[must_use]
     pub fn instant(time: i64) -> Grid {
-        Grid { start: time, step: 1, count: 1 }
+        Grid { start: time, step: 1, count: 1, end: time }
     }
 
     /// One of them.
     #[must_use]
     pub fn time(&self, index: usize) -> i64 {
         self.start.saturating_add(self.step.saturating_mul(index as i64))
-    }
-
-    fn end(&self) -> i64 {
-        self.time(self.count.saturating_sub(1))
     }
 }
 
@@ -237,7 +235,7 @@ impl Evaluation<'_> {
             None => self.grid.time(index),
             Some(At::Time(time)) => time,
             Some(At::Start) => self.grid.start,
-            Some(At::End) => self.grid.end(),
+            Some(At::End) => self.grid.end,
         };
         from.saturating_sub(selector.offset)
     }

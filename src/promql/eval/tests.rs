@@ -274,11 +274,13 @@ fn grid(memory: &Memory, text: &str, grid: Grid) -> Result<Vec<(String, String)>
 #[test]
 fn a_grid_is_an_instant_after_the_other() {
     let plant = plant();
-    let all = Grid { start: 0, step: 10 * S, count: 4 };
+    let all = Grid { start: 0, step: 10 * S, count: 4, end: 39 * S };
     for (text, expected) in [
         ("starts", "0 10 20 3"),
         ("starts > 5", "- 10 20 -"),
         ("starts @ end()", "3 3 3 3"),
+        // Not the last instant, but the end that was asked for.
+        ("starts @ end() offset 9s", "3 3 3 3"),
         ("starts @ start()", "0 0 0 0"),
         ("topk(1, starts)", "0 10 20 3"),
     ] {
@@ -288,7 +290,7 @@ fn a_grid_is_an_instant_after_the_other() {
     }
     // The source tells what any of the instants may see: a sample at the left end of a range is not in it.
     let edge = memory(&[("a", &[(0, 1.0), (100, 2.0)])]);
-    let wide = Grid { start: 0, step: 100 * S, count: 5 };
+    let wide = Grid { start: 0, step: 100 * S, count: 5, end: 400 * S };
     for (text, expected) in [
         ("a", "1 2 2 2 -"),
         ("count_over_time(a[100s])", "1 1 - - -"),
@@ -309,7 +311,7 @@ fn a_grid_is_an_instant_after_the_other() {
 #[test]
 fn what_costs_too_much_ends() {
     let plant = plant();
-    let wide = Grid { start: 0, step: S, count: CELLS_MAX / 4 };
+    let wide = Grid { start: 0, step: S, count: CELLS_MAX / 4, end: S };
     let refused = grid(&plant, "flow offset -1h + 0 + 0", wide);
     assert_eq!(refused, Ok(Vec::new()), "nothing there costs nothing");
     let refused = grid(&plant, "{__name__=~\".+\"} @ 12", wide);
@@ -385,7 +387,7 @@ proptest! {
         range in 1..400_i64, offset in -100..300_i64,
     ) {
         let memory = memory(&[("a{x=1}", &one), ("a{x=2}", &two)]);
-        let all = Grid { start: start * S, step: step * S, count };
+        let all = Grid { start: start * S, step: step * S, count, end: start * S };
         let offset_text = if offset < 0 { format!("offset -{}s", -offset) } else { format!("offset {offset}s") };
         type Naive = fn(&[f64]) -> f64;
         let cases: [(String, i64, Naive); 6] = [

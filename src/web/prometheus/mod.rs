@@ -219,7 +219,7 @@ fn grid(asked: &Asked) -> Result<Grid, Fault> {
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
         ));
     }
-    Ok(Grid { start, step, count: steps as usize + 1 })
+    Ok(Grid { start, step, count: steps as usize + 1, end })
 }
 
 fn selectors(asked: &Asked) -> Result<Vec<Selector>, Fault> {
