@@ -8,8 +8,10 @@ use std::time::Duration;
 use tidegate::clock;
 
 const READINGS: u64 = 150;
-/// So slow that most of the readings still wait when the first are in; the first fifty enter at once.
+/// So slow that most of the readings still wait when the first are in.
 const SLOW: &str = "limits.batches_per_second=5";
+/// How many enter at once nevertheless.
+const AT_ONCE: u64 = 50;
 /// Of three batches and more; the C client has eight under way at most.
 const MANY_BYTES: usize = 150;
 const FLUSH: &str = "history.flush_interval=300 ms";
@@ -54,6 +56,25 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
+/// Stops the daemon where it has batches to read; how many had entered by then.
+fn stopped_with_unread(daemon: &Daemon) -> u64 {
+    let deadline = clock::monotonic() + PATIENCE;
+    loop {
+        let before = accepted(daemon);
+        daemon.pause();
+        let soon = clock::monotonic() + Duration::from_secs(2);
+        while clock::monotonic() < soon {
+            if unread(daemon) > MANY_BYTES {
+                return before;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // All that the client may have under way was read, but not answered: it sends no more.
+        daemon.resume();
+        assert!(clock::monotonic() < deadline, "nothing is under way");
+    }
+}
+
 /// Each reading that the client said it kept is in the history exactly once, although the client was killed
 /// while batches were under way, and the daemon right after it.
 fn survives_under_way(command: &[&str]) {
@@ -64,11 +85,9 @@ fn survives_under_way(command: &[&str]) {
     for (round, end) in (1..).zip([End::Unread, End::Unheard, End::Unread]) {
         let first = round * 1000;
         let mut run = Run::start(&daemon, command, dir.path(), first, READINGS);
-        until("nothing enters", || accepted(&daemon) > 0);
-        let before = accepted(&daemon);
-        daemon.pause();
+        until("the first do not enter", || accepted(&daemon) >= AT_ONCE);
+        let before = stopped_with_unread(&daemon);
         run.until_kept(READINGS as usize);
-        until("nothing is under way", || unread(&daemon) > MANY_BYTES);
         if end == End::Unheard {
             pause(&run.child);
             // For so long that the rate lets some of them in.
