@@ -17,20 +17,27 @@ pub struct Pulse(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: String,
-    last: Mutex<(Instant, &'static str)>,
+    /// When, and about what; nothing while it rests.
+    last: Mutex<Option<(Instant, &'static str)>>,
 }
 
 impl Pulse {
     /// Of the thread of that name; it counts as alive now.
     #[must_use]
     pub fn new(name: &str) -> Pulse {
-        let last = Mutex::new((clock::monotonic(), "to start"));
+        let last = Mutex::new(Some((clock::monotonic(), "to start")));
         Pulse(Arc::new(Inner { name: name.to_owned(), last }))
     }
 
     /// The thread goes on, and is about to do this: words that read well after "it was about ".
     pub fn beat(&self, about: &'static str) {
-        *self.lock() = (clock::monotonic(), about);
+        *self.lock() = Some((clock::monotonic(), about));
+    }
+
+    /// The thread waits for another one, for as long as that takes, or has ended as it should: until its
+    /// next beat it is not missed.
+    pub fn rest(&self) {
+        *self.lock() = None;
     }
 
     /// Beats for a runtime of one thread, for as long as it is polled beside what runs there: what awaits
@@ -51,11 +58,31 @@ impl Pulse {
     /// For how long nothing was heard at `now`, and what it was about.
     #[must_use]
     pub fn silence(&self, now: Instant) -> (Duration, &'static str) {
-        let (at, about) = *self.lock();
-        (now.saturating_duration_since(at), about)
+        match *self.lock() {
+            Some((at, about)) => (now.saturating_duration_since(at), about),
+            None => (Duration::ZERO, "to wait"),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Instant, &'static str)> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, &'static str)>> {
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_rests_is_never_silent_and_who_does_not_is_from_the_last_beat_on() {
+        let pulse = Pulse::new("lane");
+        let later = clock::monotonic() + Duration::from_secs(3600);
+        assert_eq!(pulse.silence(later).1, "to start");
+        assert!(pulse.silence(later).0 > Duration::from_secs(3500));
+        pulse.rest();
+        assert_eq!(pulse.silence(later).0, Duration::ZERO);
+        pulse.beat("to read");
+        let (silent, about) = pulse.silence(later);
+        assert!(silent > Duration::from_secs(3500) && about == "to read", "{silent:?} {about}");
     }
 }

@@ -130,7 +130,7 @@ pub(super) struct OfSinks(Sender<Told>);
 
 impl OfSinks {
     pub fn are(&self, sinks: &[Influx]) {
-        let pulses = sinks.iter().map(|sink| sink.pulse().clone()).collect();
+        let pulses = sinks.iter().flat_map(Influx::pulses).collect();
         // It ends after us.
         self.0.send(Told::Sinks(pulses)).unwrap_or_default();
     }

@@ -25,6 +25,7 @@ use crate::model::{Batch, Table};
 use crate::sinks::book::{Book, BookError, News, Shed, Standing};
 use crate::spool::Follower;
 use lanes::Backlog;
+pub(super) use lanes::Pulses;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -64,6 +65,7 @@ pub(super) struct Driver<T> {
     /// What is not in the book yet.
     news: News,
     tally: Arc<Tally>,
+    pulses: Pulses,
     backlog_share: f64,
     /// Cancelled when it is to go, though the log goes on.
     leave: CancellationToken,
@@ -97,7 +99,7 @@ impl<T: Transport> Driver<T> {
         means: Means,
         courier: Courier<T>,
         account: Account,
-        tally: Arc<Tally>,
+        (tally, pulses): (Arc<Tally>, Pulses),
         (backlog_share, leave): (f64, CancellationToken),
     ) -> Driver<T> {
         let none = Duration::ZERO;
@@ -115,6 +117,7 @@ impl<T: Transport> Driver<T> {
             settled: None,
             news: News::default(),
             tally,
+            pulses,
             backlog_share,
             leave,
             live_used: none,

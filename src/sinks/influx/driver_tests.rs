@@ -119,37 +119,38 @@ impl Log {
     }
 
     fn append(&mut self, batches: &[Rows]) {
-        let log = self;
-        let (mut writer, _, _) = log.open_spool();
-        for rows in batches {
-            log.batches += 1;
-            let at = log.batches;
-            let mut builder = BatchBuilder::new();
-            let mut seen = BTreeSet::new();
-            for (device, poison) in rows.iter().filter(|(device, _)| seen.insert(*device)) {
-                let (name, field) = (format!("d{device}"), if *poison { "poison" } else { "ok" });
-                builder.table(&name, &mut [], [at]).unwrap();
-                builder.ints(&format!("m.{field}"), "", [at], &[]).unwrap();
-                let line = format!("m,device={name} {field}={at}i {at}");
-                log.expected.entry(name).or_default().push(line);
-            }
-            let batch = Arc::new(builder.finish());
-            log.samples += batch.samples() as u64;
-            let payload = encode(&batch, 0);
-            let record = Record {
-                kind: Kind::Batch,
-                // New: nothing of it is left for later, which nobody would do after the log's end.
-                received_at: clock::now(),
-                protocol: Protocol::Ws,
-                samples: batch.samples() as u32,
-                payload: &payload,
-                client: "c",
-                ..Record::checkpoint(Timestamp(at), &[])
-            };
-            writer.append(&record, Some(batch)).unwrap();
-            writer.commit(&mut Vec::new).unwrap();
-        }
+        let (mut writer, _, _) = self.open_spool();
+        batches.iter().for_each(|rows| self.write(&mut writer, rows));
         writer.close(&mut Vec::new).unwrap();
+    }
+
+    fn write(&mut self, writer: &mut spool::Writer, rows: &Rows) {
+        self.batches += 1;
+        let at = self.batches;
+        let mut builder = BatchBuilder::new();
+        let mut seen = BTreeSet::new();
+        for (device, poison) in rows.iter().filter(|(device, _)| seen.insert(*device)) {
+            let (name, field) = (format!("d{device}"), if *poison { "poison" } else { "ok" });
+            builder.table(&name, &mut [], [at]).unwrap();
+            builder.ints(&format!("m.{field}"), "", [at], &[]).unwrap();
+            let line = format!("m,device={name} {field}={at}i {at}");
+            self.expected.entry(name).or_default().push(line);
+        }
+        let batch = Arc::new(builder.finish());
+        self.samples += batch.samples() as u64;
+        let payload = encode(&batch, 0);
+        let record = Record {
+            kind: Kind::Batch,
+            // New: nothing of it is left for later, which nobody would do after the log's end.
+            received_at: clock::now(),
+            protocol: Protocol::Ws,
+            samples: batch.samples() as u32,
+            payload: &payload,
+            client: "c",
+            ..Record::checkpoint(Timestamp(at), &[])
+        };
+        writer.append(&record, Some(batch)).unwrap();
+        writer.commit(&mut Vec::new).unwrap();
     }
 
     /// As the next process does. The lanes of a sink that "crashed" in this one may take a moment to
@@ -365,5 +366,46 @@ proptest! {
         let options = options(&shape(), None);
         let changed = open_sink(options, &spool, log.book());
         prop_assert!(matches!(changed, Err(OpenError::Changed { .. })), "it is another kind");
+    }
+}
+
+#[test]
+fn a_lane_is_watched_while_it_looks_and_rests_while_the_store_takes_nothing() {
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        let deadline = clock::monotonic() + Duration::from_secs(60);
+        while !is() {
+            assert!(clock::monotonic() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let rules =
+        Rules { width: WIDTH, lateness: LATENESS, devices: Vec::new(), metrics: Vec::new() };
+    let rollups = Rollups { rules, silence: Duration::from_secs(3600) };
+    for (rollups, name) in [(None, "store live"), (Some(&rollups), "store fold")] {
+        let mut log = Log::new(&[]);
+        let (mut writer, spool, _) = log.open_spool();
+        let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let store = Memory(Arc::default());
+        // It never answers.
+        store.0.lock().unwrap().script = vec![Does::Crash; 100];
+        let opened = open_sink(options(&shape(), rollups), &spool, log.book()).unwrap();
+        let (sink, thread) = opened.start(store, &stop, &hurry).unwrap();
+        let [_, lane, backlog] = sink.pulses();
+        assert_eq!((lane.name(), backlog.name()), (name, "store backlog"));
+        let hour = Duration::from_secs(3600);
+        let soon = clock::monotonic() + 2 * hour;
+        let silent = || lane.silence(soon).0;
+        // Nothing comes: it looks all the time, and would be missed.
+        until("it does not look", &|| silent() > hour);
+        let first = silent();
+        until("it looks no more", &|| silent() > hour && silent() < first);
+        // What it has made is not taken.
+        (0..60)
+            .for_each(|_| log.write(&mut writer, &(0..5).map(|device| (device, false)).collect()));
+        until("it does not rest", &|| silent().is_zero());
+        assert!(backlog.silence(soon).0.is_zero(), "there is none");
+        hurry.cancel();
+        thread.join().unwrap();
+        writer.close(&mut Vec::new).unwrap();
     }
 }

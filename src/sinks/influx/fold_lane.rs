@@ -11,7 +11,7 @@
 //! what lies before the head once more and writes nothing of it (see `fold`).
 
 use super::fold::{Closed, Floor, Fold, Rules};
-use super::lane::{Fate, IDLE, Means, READ_BYTES_MAX, RETRY, Taken, Waiting, source};
+use super::lane::{Fate, IDLE, Means, READ_BYTES_MAX, RETRY, Rounds, Taken, Waiting, source};
 use super::round::Round;
 use super::shares::Share;
 use crate::clock;
@@ -20,7 +20,6 @@ use crate::spool::{Entry, Follower, Next};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 
 /// Fields that a rollup has, at most: so many samples it is for requests.
 const FIELDS: usize = 6;
@@ -68,7 +67,7 @@ pub(super) struct FoldLane {
     means: Means,
     follower: Follower,
     waiting: Arc<Waiting>,
-    rounds: mpsc::Sender<Taken>,
+    rounds: Rounds,
     fold: Fold,
     rules: Rules,
     silence: Duration,
@@ -103,7 +102,7 @@ impl FoldLane {
         means: Means,
         follower: Follower,
         waiting: Arc<Waiting>,
-        rounds: mpsc::Sender<Taken>,
+        rounds: Rounds,
         folding: Folding,
     ) -> FoldLane {
         let Folding { fold, rules, head, open, closed, silence } = folding;
@@ -128,7 +127,7 @@ impl FoldLane {
     /// Until the log ends, or nobody takes rounds any more.
     pub fn run(mut self) {
         while let Some(taken) = self.take() {
-            if self.rounds.blocking_send(taken).is_err() {
+            if !self.rounds.bring(taken) {
                 return;
             }
         }
@@ -150,7 +149,8 @@ impl FoldLane {
                 self.end_silent(round.last, &mut round, wanted);
                 break;
             }
-            let patience = round.deadline.map_or(IDLE, |deadline| deadline - now);
+            let patience = round.deadline.map_or(IDLE, |deadline| IDLE.min(deadline - now));
+            self.rounds.beat("to read the spool and fold readings");
             match self.follower.next(READ_BYTES_MAX, patience) {
                 Ok(Next::Entries(read)) => {
                     for entry in read {
@@ -165,6 +165,8 @@ impl FoldLane {
                         return None;
                     }
                 }
+                // The batches may have time for longer.
+                Ok(Next::Idle) if round.deadline.is_some_and(|at| clock::monotonic() < at) => {}
                 Ok(Next::Idle) => {
                     self.end_silent(Some(clock::now()), &mut round, wanted);
                     let moved = self.follower.position() > self.head;

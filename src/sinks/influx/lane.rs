@@ -19,6 +19,7 @@ use super::valve::Valve;
 use crate::clock;
 use crate::ledger::AcceptedBelow;
 use crate::model::{Position, Timestamp};
+use crate::pulse::Pulse;
 use crate::spool::{Entry, Follower, Next, Spool};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -119,14 +120,52 @@ pub(super) struct Lane {
     /// The end of the gap; nothing for the live lane.
     pub until: Option<Position>,
     pub waiting: Arc<Waiting>,
-    pub rounds: mpsc::Sender<Taken>,
+    pub rounds: Rounds,
+}
+
+/// Where a lane brings its rounds; and its sign of life. It rests while nobody takes what it has made, and
+/// when it has ended: a store may be away for as long as it likes.
+pub(super) struct Rounds {
+    sender: mpsc::Sender<Taken>,
+    pulse: Pulse,
+}
+
+impl Rounds {
+    pub fn new(sender: mpsc::Sender<Taken>, pulse: &Pulse) -> Rounds {
+        pulse.beat("to start");
+        Rounds { sender, pulse: pulse.clone() }
+    }
+
+    /// The lane goes on.
+    pub fn beat(&self, about: &'static str) {
+        self.pulse.beat(about);
+    }
+
+    /// Nobody takes rounds any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Brings one; false if nobody takes it.
+    pub fn bring(&self, taken: Taken) -> bool {
+        self.pulse.rest();
+        let is_taken = self.sender.blocking_send(taken).is_ok();
+        self.pulse.beat("to go on");
+        is_taken
+    }
+}
+
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        self.pulse.rest();
+    }
 }
 
 impl Lane {
     /// Until the log or the gap ends, or nobody takes rounds any more.
     pub fn run(mut self) {
         while let Some(taken) = self.take() {
-            if self.rounds.blocking_send(taken).is_err() {
+            if !self.rounds.bring(taken) {
                 return;
             }
         }
@@ -144,8 +183,9 @@ impl Lane {
         while from < end && samples < wanted {
             let patience = match deadline {
                 None => IDLE,
-                Some(deadline) => deadline.saturating_duration_since(clock::monotonic()),
+                Some(deadline) => deadline.saturating_duration_since(clock::monotonic()).min(IDLE),
             };
+            self.rounds.beat("to read the spool");
             let bytes_max = READ_BYTES_MAX.min((wanted - samples).saturating_mul(SAMPLE_BYTES));
             match self.follower.next(bytes_max, patience) {
                 Ok(Next::Entries(read)) => {
@@ -159,6 +199,8 @@ impl Lane {
                     samples += read.iter().map(|entry| entry.batch.samples()).sum::<usize>();
                     entries.extend(read);
                 }
+                // The batches may have time for longer.
+                Ok(Next::Idle) if deadline.is_some_and(|at| clock::monotonic() < at) => {}
                 Ok(Next::Idle) if deadline.is_some() || self.follower.position() > from => break,
                 Ok(Next::Idle) if self.rounds.is_closed() => return None,
                 Ok(Next::Idle) => {}
@@ -181,6 +223,7 @@ impl Lane {
         }
         entries.retain(|entry| entry.position < end);
         let sources = entries.iter().map(|entry| source(entry)).collect();
+        self.rounds.beat("to encode readings for the store");
         let round = Round::encode(sources, &self.means.shape, parts);
         let (samples, skipped) = (round.samples, round.skipped.cast_signed());
         let fate = Fate { samples, skipped, lost: self.lost() - lost_before, ..Fate::default() };

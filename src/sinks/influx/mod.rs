@@ -49,7 +49,7 @@ use crate::model::Timestamp;
 use crate::pulse::Pulse;
 use crate::spool::{Follower, Spool};
 use deliver::Courier;
-use driver::{Account, Driver};
+use driver::{Account, Driver, Pulses};
 use fold::{Fold, Rules};
 use fold_lane::Folding;
 use lane::Means;
@@ -144,6 +144,7 @@ pub struct Influx {
     valve: Arc<Valve>,
     tally: Arc<Tally>,
     pulse: Pulse,
+    lanes: Pulses,
     leave: CancellationToken,
     /// For its valve.
     stop: CancellationToken,
@@ -264,6 +265,7 @@ impl Opened {
             valve: valve.clone(),
             tally: tally.clone(),
             pulse: Pulse::new(&name),
+            lanes: Pulses::new(&name, folding.is_some()),
             leave: leave.clone(),
             stop,
         };
@@ -276,8 +278,9 @@ impl Opened {
         };
         let (shape, gaps) = (Arc::new(shape), Arc::default());
         let means = Means { spool, shape, valve, batch_age, gaps, accepted };
+        let seen = (tally, influx.lanes.clone());
         let driver =
-            Driver::new(name.clone(), means, courier, account, tally, (backlog_share, leave));
+            Driver::new(name.clone(), means, courier, account, seen, (backlog_share, leave));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (hurry, pulse) = (hurry.clone(), influx.pulse.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -295,10 +298,11 @@ impl Opened {
 }
 
 impl Influx {
-    /// Whether its thread goes on.
+    /// Whether its threads go on: its own, and those of its lanes.
     #[must_use]
-    pub(crate) fn pulse(&self) -> &Pulse {
-        &self.pulse
+    pub(crate) fn pulses(&self) -> [Pulse; 3] {
+        let Pulses { ahead, backlog } = &self.lanes;
+        [&self.pulse, ahead, backlog].map(Pulse::clone)
     }
 
     /// Its name in the configuration.

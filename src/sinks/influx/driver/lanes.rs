@@ -2,12 +2,42 @@
 
 use super::Driver;
 use crate::model::Position;
+use crate::pulse::Pulse;
 use crate::sinks::influx::fold_lane::{FoldLane, Folding};
-use crate::sinks::influx::lane::{Lane, Taken};
+use crate::sinks::influx::lane::{Lane, Rounds, Taken};
 use crate::sinks::influx::transport::Transport;
 use crate::spool::Follower;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
+
+/// Signs of life of the lanes, of which each rests while there is no such lane.
+#[derive(Clone)]
+pub(in crate::sinks::influx) struct Pulses {
+    /// Of the one at the head of the log.
+    pub ahead: Pulse,
+    /// Of the one in a gap.
+    pub backlog: Pulse,
+}
+
+impl Pulses {
+    /// Of the sink of this name, which folds or does not.
+    pub fn new(sink: &str, folds: bool) -> Pulses {
+        let ahead = if folds { FOLD } else { LIVE };
+        let [ahead, backlog] = [ahead, BACKLOG].map(|kind| Pulse::new(&lane_name(sink, kind)));
+        ahead.rest();
+        backlog.rest();
+        Pulses { ahead, backlog }
+    }
+}
+
+const LIVE: &str = "live";
+const FOLD: &str = "fold";
+const BACKLOG: &str = "backlog";
+
+/// Of a lane's thread.
+fn lane_name(sink: &str, kind: &str) -> String {
+    format!("{sink} {kind}")
+}
 
 /// The lane that works on a gap.
 pub(super) struct Backlog {
@@ -23,15 +53,16 @@ impl<T: Transport> Driver<T> {
         folding: Option<Folding>,
         rounds: mpsc::Sender<Taken>,
     ) -> Option<JoinHandle<()>> {
+        let rounds = Rounds::new(rounds, &self.pulses.ahead);
         match folding {
             None => {
                 let lane = self.lane(follower, None, rounds);
-                self.spawn("live", move || lane.run())
+                self.spawn(LIVE, move || lane.run())
             }
             Some(folding) => {
                 let (means, waiting) = (self.means.clone(), self.tally.live.clone());
                 let lane = FoldLane::new(means, follower, waiting, rounds, folding);
-                self.spawn("fold", move || lane.run())
+                self.spawn(FOLD, move || lane.run())
             }
         }
     }
@@ -49,8 +80,9 @@ impl<T: Transport> Driver<T> {
                 continue;
             }
             let (sender, rounds) = mpsc::channel(1);
+            let sender = Rounds::new(sender, &self.pulses.backlog);
             let lane = self.lane(follower, Some(gap.end), sender);
-            return Some(Backlog { rounds, thread: self.spawn("backlog", move || lane.run())? });
+            return Some(Backlog { rounds, thread: self.spawn(BACKLOG, move || lane.run())? });
         }
     }
 
@@ -62,12 +94,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn lane(
-        &self,
-        follower: Follower,
-        until: Option<Position>,
-        rounds: mpsc::Sender<Taken>,
-    ) -> Lane {
+    fn lane(&self, follower: Follower, until: Option<Position>, rounds: Rounds) -> Lane {
         let waiting = match until {
             None => &self.tally.live,
             Some(_) => &self.tally.backlog,
@@ -80,7 +107,7 @@ impl<T: Transport> Driver<T> {
         kind: &str,
         lane: impl FnOnce() + Send + 'static,
     ) -> Option<JoinHandle<()>> {
-        let name = format!("{} {kind}", self.name);
+        let name = lane_name(&self.name, kind);
         match std::thread::Builder::new().name(name).spawn(lane) {
             Ok(thread) => Some(thread),
             Err(error) => {
