@@ -378,8 +378,8 @@ fn a_lane_is_watched_while_it_looks_and_rests_while_the_store_takes_nothing() {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
-    let rules =
-        Rules { width: WIDTH, lateness: LATENESS, devices: Vec::new(), metrics: Vec::new() };
+    let all = || vec!["*".to_owned()];
+    let rules = Rules { width: WIDTH, lateness: LATENESS, devices: all(), metrics: all() };
     let rollups = Rollups { rules, silence: Duration::from_secs(3600) };
     for (rollups, name) in [(None, "store live"), (Some(&rollups), "store fold")] {
         let mut log = Log::new(&[]);
