@@ -52,7 +52,7 @@ impl Aggregate {
     /// An empty one.
     #[must_use]
     pub fn new(settings: Settings) -> Aggregate {
-        let devices = Devices::new(&settings);
+        let devices = Devices::new(settings.devices.clone());
         let store = Store {
             windows: settings.windows.clone(),
             arena: Arena::new(),

@@ -49,5 +49,5 @@ pub use fold::{Aggregate, Counts};
 pub use names::{MetricId, SeriesId, TableId};
 pub use rollup::{Numbers, Rollup, TEXT_BYTES_MAX, Texts};
 pub use series::Kind;
-pub use settings::{LEVELS_MAX, PresenceTerms, Settings, Windows, WindowsError};
+pub use settings::{DeviceTerms, LEVELS_MAX, PresenceTerms, Settings, Windows, WindowsError};
 pub use view::{Filter, SeriesView, TableView};

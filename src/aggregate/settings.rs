@@ -17,14 +17,8 @@ pub struct Settings {
     pub lateness: Duration,
     /// The most bytes of closed rollups that are kept for viewers who resume.
     pub resume_bytes: usize,
-    /// When a device is called offline.
-    pub presence: PresenceTerms,
-    /// How their clocks are judged.
-    pub clocks: ClockTerms,
-    /// What is done when one is off, unless an operator said something else of its device.
-    pub clock_policy: ClockPolicy,
-    /// Devices never seen before are to be looked at by an operator.
-    pub inbox: bool,
+    /// How devices are judged.
+    pub devices: DeviceTerms,
     /// How long after its last receipt a device's open windows hold back the log. A device that is
     /// gone for good must not keep the log from being trimmed.
     pub hold: Duration,
@@ -38,12 +32,33 @@ impl Default for Settings {
             windows: Windows::default(),
             lateness: Duration::from_secs(2),
             resume_bytes: 16 << 20,
+            devices: DeviceTerms::default(),
+            hold: Duration::from_secs(5 * 60),
+            series_max: 2_000_000,
+        }
+    }
+}
+
+/// How devices are judged; other terms may come while it folds.
+#[derive(Debug, Clone)]
+pub struct DeviceTerms {
+    /// When one is called offline.
+    pub presence: PresenceTerms,
+    /// How their clocks are judged.
+    pub clocks: ClockTerms,
+    /// What is done when one is off, unless an operator said something else of its device.
+    pub clock_policy: ClockPolicy,
+    /// Devices never seen before are to be looked at by an operator.
+    pub inbox: bool,
+}
+
+impl Default for DeviceTerms {
+    fn default() -> DeviceTerms {
+        DeviceTerms {
             presence: PresenceTerms::default(),
             clocks: ClockTerms::default(),
             clock_policy: ClockPolicy::default(),
             inbox: true,
-            hold: Duration::from_secs(5 * 60),
-            series_max: 2_000_000,
         }
     }
 }

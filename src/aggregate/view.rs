@@ -5,7 +5,7 @@ use super::fold::{Aggregate, Counts};
 use super::names::{MetricId, SeriesId, TableId};
 use super::rollup::Rollup;
 use super::series::Kind;
-use super::settings::Windows;
+use super::settings::{DeviceTerms, Windows};
 use crate::model::{Position, Timestamp, tags_of_identity};
 use std::time::Duration;
 
@@ -142,6 +142,17 @@ impl Aggregate {
         self.devices.not_after(now);
     }
 
+    /// How devices are judged.
+    #[must_use]
+    pub fn device_terms(&self) -> &DeviceTerms {
+        self.devices.terms()
+    }
+
+    /// They are judged so from now on; what was learned of them stays.
+    pub fn set_device_terms(&mut self, terms: DeviceTerms) {
+        self.devices.set_terms(terms);
+    }
+
     /// Finds out which devices are there at this time.
     pub fn presence(&mut self, now: Timestamp) {
         self.devices.judge_all(now);
@@ -156,19 +167,19 @@ impl Aggregate {
     /// What a device's clock shows beside ours; `None` before its first reading.
     #[must_use]
     pub fn clock(&self, id: DeviceId) -> Option<Clock> {
-        self.devices.get(id).clock(&self.settings.clocks)
+        self.devices.get(id).clock(&self.devices.terms().clocks)
     }
 
     /// How far a device's clock is ahead, in nanoseconds, and what is thought of that.
     #[must_use]
     pub fn clock_state(&self, id: DeviceId) -> (i64, ClockState) {
-        self.devices.get(id).clock_state(&self.settings.clocks)
+        self.devices.get(id).clock_state(&self.devices.terms().clocks)
     }
 
     /// What is done when a device's clock is off.
     #[must_use]
     pub fn clock_policy(&self, id: DeviceId) -> ClockPolicy {
-        self.devices.get(id).clock_policy.unwrap_or(self.settings.clock_policy)
+        self.devices.get(id).clock_policy.unwrap_or(self.devices.terms().clock_policy)
     }
 
     /// An operator's word for that; or that there is none.

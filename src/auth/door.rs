@@ -11,8 +11,8 @@
 
 use super::failures::{Failed, Failures};
 use super::key::{self, Digest};
-use super::keys_file::{Change, Key, Keys, KeysError, Over, What};
-use super::{BookError, Caller, How, JwtError, Note, Pass, Records, Scope, Verifier, local};
+use super::keys_file::{Key, Keys, KeysError, Over};
+use super::{BookError, Caller, How, JwtError, Pass, Records, Scope, Verifier, local};
 use crate::clock;
 use crate::config::{Anonymous, AuthConfig, CertificateRule};
 use crate::metrics::Metrics;
@@ -28,11 +28,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-
-/// How often it is looked whether who is inside may still be, and whether files changed.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Names and keys in a line of the log.
-const TOLD_MAX: usize = 10;
 
 /// What a request shows of who it is from.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +74,9 @@ pub enum DoorError {
     /// The keys file can't be used.
     #[error("{0}")]
     Keys(#[from] KeysError),
+    /// There are keys, and not where they are said to be from now on.
+    #[error("auth.keys_file: {} is not there", .0.display())]
+    NoKeys(PathBuf),
     /// The key of this machine can't be made.
     #[error("the key of this machine can't be written to {path}: {source}")]
     Local {
@@ -98,38 +96,90 @@ pub enum DoorError {
 /// A handle to the door. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Door {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    anonymous: Anonymous,
-    certificates: Vec<CertificateRule>,
-    keys_file: PathBuf,
-    watched: Mutex<Watched>,
+pub(super) struct Inner {
+    pub(super) terms: Mutex<Arc<Terms>>,
+    pub(super) watched: Mutex<Watched>,
+    /// Held by who reads the keys and puts them in force: one after another.
+    pub(super) reading: Mutex<()>,
     /// The key of this machine.
     local: Digest,
     /// There is something to ask for. It stays so until the next start, whatever becomes of the keys: who
     /// empties their file by mistake does not open the door.
-    asks: AtomicBool,
-    keys: Mutex<Arc<Keys>>,
-    jwts: Option<Verifier>,
-    records: Records,
-    failures: Mutex<Failures>,
-    inside: Mutex<Inside>,
-    metrics: Arc<Metrics>,
+    pub(super) asks: AtomicBool,
+    pub(super) keys: Mutex<Arc<Keys>>,
+    pub(super) records: Records,
+    pub(super) failures: Mutex<Failures>,
+    pub(super) inside: Mutex<Inside>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// What the configuration says of who may come.
+pub(super) struct Terms {
+    pub anonymous: Anonymous,
+    pub certificates: Vec<CertificateRule>,
+    /// Certificates of clients are asked for, and count.
+    pub takes_certificates: bool,
+    pub keys_file: PathBuf,
+    pub jwts: Option<Arc<Verifier>>,
+}
+
+impl Terms {
+    /// With this verifier of JWTs, which may be that of before.
+    pub fn new(
+        config: &AuthConfig,
+        takes_certificates: bool,
+        jwts: Option<Arc<Verifier>>,
+    ) -> Terms {
+        Terms {
+            anonymous: config.anonymous,
+            certificates: config.certificates.clone(),
+            takes_certificates,
+            keys_file: config.keys_file.clone(),
+            jwts,
+        }
+    }
+
+    /// The owner of a certificate with this name: the first rule that fits says what they may.
+    ///
+    /// # Errors
+    /// The name is none.
+    pub fn certified(&self, name: &str) -> Result<Caller, Denied> {
+        let fits =
+            |rule: &&CertificateRule| rule.names.as_ref().is_none_or(|names| names.is_match(name));
+        let rule = self.certificates.iter().find(fits);
+        let own =
+            || Reach::only(name).map_err(|_| Denied::NotGood("the certificate's name is no name"));
+        let reach = match rule.and_then(|rule| rule.reach.clone()) {
+            Some(reach) => reach,
+            None => own()?,
+        };
+        let scopes = rule.map_or_else(|| [Scope::Ingest].into_iter().collect(), |rule| rule.scopes);
+        Ok(Caller { name: name.into(), scopes, reach, how: How::Certificate, expires_at: None })
+    }
+
+    /// Whether whom a certificate let in may what they might then.
+    pub fn still_certifies(&self, caller: &Caller) -> bool {
+        let now = self.certified(&caller.name);
+        self.takes_certificates
+            && now.is_ok_and(|now| (now.scopes, &now.reach) == (caller.scopes, &caller.reach))
+    }
 }
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").field("anonymous", &self.anonymous).finish_non_exhaustive()
+        let anonymous = lock(&self.terms).anonymous;
+        f.debug_struct("Door").field("anonymous", &anonymous).finish_non_exhaustive()
     }
 }
 
 /// Whose connections last; as many as there may be connections.
 #[derive(Debug, Default)]
-struct Inside {
+pub(super) struct Inside {
     next: u64,
-    passes: HashMap<u64, (Arc<Caller>, CancellationToken)>,
+    pub(super) passes: HashMap<u64, (Arc<Caller>, CancellationToken)>,
 }
 
 impl Door {
@@ -148,20 +198,18 @@ impl Door {
         // Looked at before it is read: what changes in between is read again.
         let watched = Watched::new([config.keys_file.clone()]);
         let keys = Keys::read(&config.keys_file)?;
-        let jwts = config.jwt.as_ref().map(Verifier::open).transpose()?;
+        let jwts = config.jwt.as_ref().map(Verifier::open).transpose()?.map(Arc::new);
         let local = local::make(state_dir)
             .map_err(|source| DoorError::Local { path: state_dir.to_owned(), source })?;
         let (records, thread) = Records::open(&state_dir.join("auth.db"), config.session_length)?;
         metrics.auth.set_keys(keys.good(clock::now()));
         let inner = Inner {
-            anonymous: config.anonymous,
-            certificates: config.certificates.clone(),
-            keys_file: config.keys_file.clone(),
             watched: Mutex::new(watched),
+            reading: Mutex::default(),
             local,
             asks: AtomicBool::new(!keys.is_empty() || jwts.is_some() || takes_certificates),
             keys: Mutex::new(Arc::new(keys)),
-            jwts,
+            terms: Mutex::new(Arc::new(Terms::new(config, takes_certificates, jwts))),
             records,
             failures: Mutex::new(Failures::new(config.failures_max)),
             inside: Mutex::default(),
@@ -210,7 +258,7 @@ impl Door {
                 }
             };
         }
-        if let Some(jwts) = &self.inner.jwts
+        if let Some(jwts) = &self.terms().jwts
             && !token.starts_with(key::KEY)
         {
             return jwts.verify(token, now).map_err(Wrong::Token);
@@ -253,11 +301,11 @@ impl Door {
         if let Some(caller) = shown.cookie.and_then(|cookie| self.logged_in(cookie, now)) {
             return Ok(caller);
         }
-        if let Some(name) = shown.certificate {
-            return Ok(Arc::new(self.certified(name)?));
+        let (terms, asks) = (self.terms(), self.asks());
+        if let Some(name) = shown.certificate.filter(|_| terms.takes_certificates) {
+            return Ok(Arc::new(terms.certified(name)?));
         }
-        let asks = self.asks();
-        match self.inner.anonymous {
+        match terms.anonymous {
             Anonymous::Anywhere => Ok(Arc::new(Caller::anonymous())),
             Anonymous::Loopback if !asks && shown.address.to_canonical().is_loopback() => {
                 match shown.is_indirect {
@@ -278,30 +326,19 @@ impl Door {
         self.may_stay(&caller, &self.keys(), now).then_some(caller)
     }
 
-    /// The owner of a certificate with this name: the first rule that fits says what they may.
-    fn certified(&self, name: &str) -> Result<Caller, Denied> {
-        let fits =
-            |rule: &&CertificateRule| rule.names.as_ref().is_none_or(|names| names.is_match(name));
-        let rule = self.inner.certificates.iter().find(fits);
-        let own =
-            || Reach::only(name).map_err(|_| Denied::NotGood("the certificate's name is no name"));
-        let reach = match rule.and_then(|rule| rule.reach.clone()) {
-            Some(reach) => reach,
-            None => own()?,
-        };
-        let scopes = rule.map_or_else(|| [Scope::Ingest].into_iter().collect(), |rule| rule.scopes);
-        Ok(Caller { name: name.into(), scopes, reach, how: How::Certificate, expires_at: None })
-    }
-
-    /// Lets a caller's connection last until they may no longer.
+    /// Lets a caller's connection last until they may no longer, or `connection` is cancelled.
     #[must_use]
-    pub fn pass(&self, caller: Arc<Caller>) -> Pass {
-        let ended = CancellationToken::new();
+    pub fn pass(&self, caller: Arc<Caller>, connection: &CancellationToken) -> Pass {
+        let ended = connection.child_token();
         let mut inside = lock(&self.inner.inside);
         let number = inside.next;
         inside.next += 1;
         inside.passes.insert(number, (caller.clone(), ended.clone()));
         drop(inside);
+        // The rules may be others since they were let in.
+        if caller.how == How::Certificate && !self.terms().still_certifies(&caller) {
+            ended.cancel();
+        }
         Pass { caller, ended, number, door: self.clone() }
     }
 
@@ -315,133 +352,12 @@ impl Door {
         self.keys().all().to_vec()
     }
 
-    fn keys(&self) -> Arc<Keys> {
+    pub(super) fn keys(&self) -> Arc<Keys> {
         lock(&self.inner.keys).clone()
     }
 
-    /// Reads files again that changed, and ends the connections of who may no longer, until `stop`.
-    pub async fn watch(self, stop: CancellationToken) {
-        loop {
-            if lock(&self.inner.watched).changed() {
-                let door = self.clone();
-                // A large file takes a while to be understood; others are served meanwhile.
-                let reading = tokio::task::spawn_blocking(move || door.read_keys(clock::now()));
-                reading.await.unwrap_or_default();
-            }
-            self.look(clock::now());
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    }
-
-    /// Takes the keys as their file has them now; with any mistake those in force stay.
-    fn read_keys(&self, now: Timestamp) {
-        let before = self.keys();
-        let refused = |error: &dyn std::fmt::Display| {
-            log::error!(event = "keys-refused"; "the keys in force stay as they were: {error}");
-            self.inner.metrics.auth.file_failed();
-        };
-        let keys = match Keys::read(&self.inner.keys_file) {
-            Ok(keys) if keys.is_empty() && !before.is_empty() && !self.inner.keys_file.exists() => {
-                let path = self.inner.keys_file.display();
-                return refused(&format_args!("{path} is gone"));
-            }
-            Ok(keys) => keys,
-            Err(error) => return refused(&error),
-        };
-        let changes = keys.changes(&before, now);
-        if !keys.is_empty() {
-            self.inner.asks.store(true, Ordering::Relaxed);
-        }
-        *lock(&self.inner.keys) = Arc::new(keys);
-        for change in &changes {
-            self.changed(change, now);
-        }
-        if !changes.is_empty() {
-            let keys = self.keys().good(now);
-            let told: Vec<_> = changes.iter().take(TOLD_MAX).map(Change::to_string).collect();
-            log::info!(event = "keys-read", keys; "the keys were read again, {keys} are good; {}", told.join(", "));
-        }
-    }
-
-    /// Notes it in the trail, and ends the sessions that were got for a key that is good no more.
-    fn changed(&self, change: &Change, now: Timestamp) {
-        let Records { sessions, trail, .. } = &self.inner.records;
-        let (by, did) = match change.what {
-            What::New => (&*change.key.by, "key-issued"),
-            What::Over | What::Gone => {
-                sessions.end_of_key(&change.key.id);
-                let is_told = change.what == What::Over;
-                (if is_told { &*change.key.revoked_by } else { "" }, "key-revoked")
-            }
-            What::GoodAgain | What::Other => ("", "key-changed"),
-        };
-        let what = format!("{} ({})", change.key.name, change.key.id);
-        // Whoever writes the file does it on this machine.
-        trail.note(Note { at: now, by: by.into(), how: "local", address: None, did, what });
-    }
-
-    /// Ends the connections of who may no longer.
-    fn look(&self, now: Timestamp) {
-        let keys = self.keys();
-        self.inner.metrics.auth.set_keys(keys.good(now));
-        let new_jwts = self.inner.jwts.as_ref().is_some_and(Verifier::refresh);
-        if new_jwts {
-            self.inner.records.sessions.end_of_jwts();
-        }
-        let mut ended = Vec::new();
-        // Looking at many takes a while; nobody waits for it.
-        let passes: Vec<_> = lock(&self.inner.inside).passes.values().cloned().collect();
-        for (caller, end) in passes {
-            // With other keys it would have to be shown again, which whoever has it does by coming back.
-            let must_show_again = new_jwts && caller.how == How::Jwt;
-            if !end.is_cancelled() && (must_show_again || !self.may_stay(&caller, &keys, now)) {
-                ended.push((caller, end));
-            }
-        }
-        if ended.is_empty() {
-            return;
-        }
-        let mut names: Vec<_> = ended.iter().map(|(caller, _)| &*caller.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(TOLD_MAX);
-        log::info!(
-            event = "connections-ended", connections = ended.len(), names = names.join(", ");
-            "{} connection(s) are ended, of {}: what let them in is good no more",
-            ended.len(), names.join(", ")
-        );
-        for (_, end) in ended {
-            end.cancel();
-        }
-    }
-
-    fn may_stay(&self, caller: &Caller, keys: &Keys, now: Timestamp) -> bool {
-        if caller.expires_at.is_some_and(|at| at <= now) {
-            return false;
-        }
-        match &caller.how {
-            How::Key(id) => self.is_as_it_was(id, caller, keys, now),
-            How::Session { id, key } => {
-                self.inner.records.sessions.is_open(id, now)
-                    && key.as_ref().is_none_or(|key| self.is_as_it_was(key, caller, keys, now))
-            }
-            How::Anonymous => match self.inner.anonymous {
-                Anonymous::Anywhere => true,
-                Anonymous::Loopback => !self.asks(),
-                Anonymous::Nobody => false,
-            },
-            How::Jwt | How::Certificate | How::Local => true,
-        }
-    }
-
-    /// Whether the key is good, and says what it said.
-    fn is_as_it_was(&self, id: &str, caller: &Caller, keys: &Keys, now: Timestamp) -> bool {
-        let Some(key) = keys.get(id).filter(|key| key.over(now).is_none()) else { return false };
-        self.inner.records.uses.used(&key.id, now);
-        (&key.name, key.scopes, &key.reach) == (&caller.name, caller.scopes, &caller.reach)
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        lock(&self.inner.terms).clone()
     }
 }
 
@@ -478,7 +394,7 @@ fn this_machine() -> Caller {
 }
 
 /// A panic elsewhere while it was locked leaves it valid.
-fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

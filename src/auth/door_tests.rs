@@ -63,7 +63,7 @@ fn nobody_is_asked_on_loopback_until_something_is_set_up() {
     assert_eq!(door.enter(&from_afar(None), NOW).unwrap_err(), Denied::NothingShown);
     // What is shown and wrong is not passed over.
     assert!(matches!(door.enter(&shown(Some("x")), NOW), Err(Denied::NotGood(_))));
-    let inside = door.pass(door.enter(&shown(None), NOW).unwrap());
+    let inside = door.pass(door.enter(&shown(None), NOW).unwrap(), &CancellationToken::new());
     door.look(NOW);
     assert!(!inside.ended().is_cancelled());
     place.key("ana", Scope::View, None);
@@ -110,7 +110,7 @@ fn a_key_says_who_comes_until_it_is_over() {
     let forged = format!("{}{last}", &key[..key.len() - 1]);
     assert!(matches!(door.enter(&shown(Some(&forged)), NOW), Err(Denied::NotGood(_))));
     let ana = door.enter(&shown(Some(&short)), later(59)).unwrap();
-    let inside = door.pass(ana);
+    let inside = door.pass(ana, &CancellationToken::new());
     door.look(later(59));
     assert!(!inside.ended().is_cancelled());
     door.look(later(60));
@@ -125,7 +125,9 @@ fn who_is_inside_leaves_when_the_key_says_otherwise() {
     let place = Place::new();
     let (key, other) = (place.key("gw", Scope::Ingest, None), place.key("ana", Scope::View, None));
     let door = place.door("", false);
-    let enter = |key: &str| door.pass(door.enter(&shown(Some(key)), NOW).unwrap());
+    let enter = |key: &str| {
+        door.pass(door.enter(&shown(Some(key)), NOW).unwrap(), &CancellationToken::new())
+    };
     let look = || {
         door.read_keys(NOW);
         door.look(NOW);
@@ -163,7 +165,7 @@ async fn a_session_ends_with_the_key_that_it_was_got_for() {
     let caller = door.enter(&shown(Some(&key)), now).unwrap();
     let begun = door.records().sessions.begin(&caller, now).await.unwrap();
     let cookie = Shown { cookie: Some(&begun.cookie), ..from_afar(None) };
-    let inside = door.pass(door.enter(&cookie, now).unwrap());
+    let inside = door.pass(door.enter(&cookie, now).unwrap(), &CancellationToken::new());
     door.look(now);
     assert!(!inside.ended().is_cancelled());
     revoke(&place.keys(), crate::auth::key::id_of(&key).unwrap(), "", now).unwrap();
@@ -182,7 +184,7 @@ async fn a_session_that_ends_takes_its_connections_with_it() {
     let caller = door.enter(&shown(Some(&key)), now).unwrap();
     let begun = door.records().sessions.begin(&caller, now).await.unwrap();
     let cookie = Shown { cookie: Some(&begun.cookie), ..shown(None) };
-    let inside = door.pass(door.enter(&cookie, now).unwrap());
+    let inside = door.pass(door.enter(&cookie, now).unwrap(), &CancellationToken::new());
     door.records().sessions.end(&begun.cookie);
     door.look(now);
     assert!(inside.ended().is_cancelled());

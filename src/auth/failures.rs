@@ -47,6 +47,11 @@ impl Failures {
         Failures { max, by: HashMap::new() }
     }
 
+    /// So many from now on; what was counted stays.
+    pub fn set_max(&mut self, max: u32) {
+        self.max = max;
+    }
+
     /// A wrong token came.
     pub fn failed(&mut self, address: IpAddr, now: Timestamp) -> Failed {
         let address = neighbourhood(address);

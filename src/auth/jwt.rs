@@ -148,6 +148,12 @@ impl Verifier {
         })
     }
 
+    /// Which tokens are taken.
+    #[must_use]
+    pub fn settings(&self) -> &JwtSettings {
+        &self.settings
+    }
+
     /// Reads the keys again if their file changed; true if they did: who showed a token of the old ones
     /// has to show it again. A file that can't be used is said in the log, once, and the old keys go on.
     pub fn refresh(&self) -> bool {

@@ -10,8 +10,10 @@
 
 mod book;
 mod caller;
+mod change;
 mod door;
 mod failures;
+mod guard;
 mod jwt;
 mod jwt_keys;
 mod key;
@@ -27,6 +29,7 @@ mod uses;
 pub use book::BookError;
 pub(crate) use book::FORMAT;
 pub use caller::{Caller, How};
+pub use change::Change;
 pub use door::{Denied, Door, DoorError, Shown};
 pub use jwt::{JwtAlgorithm, JwtSettings, Verifier};
 pub use jwt_keys::JwtError;

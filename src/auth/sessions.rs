@@ -97,7 +97,8 @@ impl Sessions {
         let open = HashMap::new();
         let inner = Mutex::new(Inner { length, open, unwritten: Unwritten::default() });
         let table = Arc::new(Table { inner });
-        for session in stored {
+        for mut session in stored {
+            session.cut(length);
             table.insert(session);
         }
         Sessions { table, work }
@@ -186,9 +187,18 @@ impl Sessions {
         self.end_where(|session| *session.login == *How::Jwt.name())
     }
 
-    /// How long sessions last that begin from now on.
+    /// Ends the sessions that were got for certificates, of whom it is so; tells how many there were.
+    pub fn end_of_certificates(&self, is_so: impl Fn(&Caller) -> bool) -> usize {
+        let certificate = How::Certificate.name();
+        self.end_where(|session| *session.login == *certificate && is_so(&session.caller))
+    }
+
+    /// How long sessions last that begin from now on; those that are open end no later than if they had
+    /// begun so.
     pub fn set_length(&self, length: Duration) {
-        self.table.lock().length = length;
+        let mut inner = self.table.lock();
+        inner.length = length;
+        inner.open.values_mut().for_each(|session| session.cut(length));
     }
 
     /// How many are open.
@@ -219,6 +229,17 @@ impl Sessions {
     /// Full or gone: it writes soon, or for the last time, anyway.
     fn wake(&self) {
         drop(self.work.try_send(Work::Wake));
+    }
+}
+
+impl Session {
+    fn cut(&mut self, length: Duration) {
+        let ends = self.created_at.saturating_add(length);
+        if ends < self.expires_at {
+            self.expires_at = ends;
+            self.caller =
+                Arc::new(Caller { expires_at: Some(ends), ..Caller::clone(&self.caller) });
+        }
     }
 }
 

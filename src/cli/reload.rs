@@ -12,9 +12,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use toml::Value;
 
-/// What can be applied while the daemon runs: these keys, and what is below them. `log.format` too, but
-/// nothing is gained by it.
+/// What can be applied while the daemon runs: these keys, and what is below them, but for the step to TLS
+/// or away from it. `log.format` too, but nothing is gained by it.
 const APPLIED: &[&str] = &[
+    "auth",
+    "tls",
     "log.level",
     "log.modules",
     "alerts",
@@ -23,7 +25,12 @@ const APPLIED: &[&str] = &[
     "limits",
     "live.viewers_max",
     "live.viewers_per_address",
+    "live.offline_after",
+    "devices",
+    "clocks",
     "commands",
+    "notify",
+    "quarantine",
     "intake.mqtt",
     "sinks.influx",
 ];
@@ -82,13 +89,26 @@ impl Reloading {
             }
         };
         let fresh = Flat::read(&effective);
+        // What the port speaks is what everybody was told to speak.
+        let switches = self.in_force.has_tls() != fresh.has_tls();
+        let can = |path: &Path| can_be_applied(path) && !(switches && path[0] == "tls");
         let (mut applied, waiting): (BTreeSet<_>, BTreeSet<_>) =
-            self.in_force.changed(&fresh).into_iter().partition(|path| can_be_applied(path));
+            self.in_force.changed(&fresh).into_iter().partition(can);
         if !applied.is_empty() {
-            logging::apply(&config.log);
+            let log = config.log.clone();
             // Without an answer the daemon stops.
             let asked = Fresh { config, changed: applied.clone() };
-            let Some(failed) = self.reload.apply(asked).await else { return };
+            let Some(outcome) = self.reload.apply(asked).await else { return };
+            let failed = match outcome {
+                Ok(failed) => failed,
+                Err(wrong) => {
+                    let told = wrong.iter().map(|it| format!("{}: {}", it.path.join("."), it.why));
+                    let mistakes = told.collect::<Vec<_>>().join("; ");
+                    log::error!(event = "reload-refused"; "the configuration stays as it was: {mistakes}");
+                    return;
+                }
+            };
+            logging::apply(&log);
             let has_failed =
                 |path: &Path| failed.iter().any(|failed| path.starts_with(&failed.path));
             applied.retain(|path| !has_failed(path));
@@ -147,6 +167,11 @@ impl Flat {
                 self.values.insert(path.clone(), value.to_string());
             }
         }
+    }
+
+    fn has_tls(&self) -> bool {
+        let file = ["tls", "certificate_file"].map(str::to_owned);
+        self.values.get(&file[..]).is_some_and(|file| file != "\"\"")
     }
 
     /// Paths whose values differ; of blocks that are new or gone, their own.

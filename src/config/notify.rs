@@ -2,15 +2,15 @@
 
 use super::checked::Checker;
 use super::file;
-use crate::notify::{Channel, EmailTarget, Mailbox, Target, Tls, Wanted, WebhookTarget, mailbox};
+use crate::notify::{
+    CHANNELS_MAX, Channel, EmailTarget, Mailbox, Target, Tls, Wanted, WebhookTarget, mailbox,
+};
 use crate::rules::Severity;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::{Host, Url};
 
 const NAME_BYTES_MAX: usize = 32;
-/// Channels of both kinds: each may hold as many events in memory as it may.
-const CHANNELS_MAX: usize = 50;
 const RECIPIENTS_MAX: usize = 50;
 /// Where mail is handed in, and where with TLS from the first byte.
 const SUBMISSION: u16 = 587;

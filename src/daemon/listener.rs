@@ -3,7 +3,7 @@
 use super::door;
 use crate::auth::Door;
 use crate::config::Config;
-use crate::web::{AddressLimits, ServerOptions, Tls, TlsError};
+use crate::web::{AddressLimits, ServerOptions, Tls, TlsChange, TlsError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
@@ -42,12 +42,12 @@ pub(super) async fn open(
     handed: Option<std::net::TcpListener>,
 ) -> Result<TcpListener, ListenError> {
     let Some(handed) = handed else {
-        door::expose(config, door, config.listen)?;
+        expose(config, door, config.listen)?;
         let bound = TcpListener::bind(config.listen).await;
         return bound.map_err(|source| ListenError::Address { address: config.listen, source });
     };
     let address = handed.local_addr().map_err(ListenError::Handed)?;
-    door::expose(config, door, address)?;
+    expose(config, door, address)?;
     if address != config.listen {
         log::warn!(
             event = "listen-overridden", address:% = address, listen:% = config.listen;
@@ -55,6 +55,12 @@ pub(super) async fn open(
         );
     }
     TcpListener::from_std(handed).map_err(ListenError::Handed)
+}
+
+fn expose(config: &Config, door: &Door, address: SocketAddr) -> Result<(), ListenError> {
+    door::expose(&config.auth, door.asks(), address)?;
+    door::say_if_nobody_is_asked(&config.auth, address);
+    Ok(())
 }
 
 /// How who comes in is served.
@@ -76,5 +82,6 @@ pub(super) fn options(config: &Config, tls: Option<Arc<Tls>>) -> ServerOptions {
 
 /// What connections are secured with, if they are.
 pub(super) fn tls(config: &Config) -> Result<Option<Arc<Tls>>, ListenError> {
-    Ok(config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new))
+    let read = config.tls.as_ref().map(TlsChange::read).transpose()?;
+    Ok(read.map(|read| Arc::new(Tls::new(read))))
 }

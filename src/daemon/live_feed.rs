@@ -5,7 +5,7 @@
 //! live begins at the log's first record, which only takes longer.
 
 use super::{DaemonError, Thread, thread_error};
-use crate::aggregate::{self, ClockTerms, PresenceTerms, Seed, Windows};
+use crate::aggregate::{self, ClockTerms, DeviceTerms, PresenceTerms, Seed, Windows};
 use crate::clock;
 use crate::config::Config;
 use crate::devices::Register;
@@ -46,14 +46,7 @@ pub(super) fn start(
         windows: Windows::new(&config.live.windows).map_err(DaemonError::Windows)?,
         lateness: config.live.lateness,
         resume_bytes: config.live.resume_memory,
-        presence: PresenceTerms {
-            missed: config.devices.missed,
-            offline_after: config.live.offline_after,
-            reconnect_grace: config.devices.reconnect_grace,
-        },
-        clocks: ClockTerms { tolerance: config.clocks.tolerance, window: config.clocks.window },
-        clock_policy: config.clocks.policy,
-        inbox: config.devices.inbox,
+        devices: device_terms(config),
         series_max: config.limits.series_max,
         ..aggregate::Settings::default()
     };
@@ -72,6 +65,20 @@ pub(super) fn start(
         threads.push(("devices".to_owned(), register.start(&live).map_err(thread_error)?));
     }
     Ok((live, threads))
+}
+
+/// How devices are judged.
+pub(super) fn device_terms(config: &Config) -> DeviceTerms {
+    DeviceTerms {
+        presence: PresenceTerms {
+            missed: config.devices.missed,
+            offline_after: config.live.offline_after,
+            reconnect_grace: config.devices.reconnect_grace,
+        },
+        clocks: ClockTerms { tolerance: config.clocks.tolerance, window: config.clocks.window },
+        clock_policy: config.clocks.policy,
+        inbox: config.devices.inbox,
+    }
 }
 
 /// Opens the register of devices. Without it the daemon runs as well; it only forgets more.

@@ -48,7 +48,7 @@ use crate::web::{self, App};
 use history_follower::HistoryFollower;
 pub use listener::ListenError;
 use onlooker::{Onlooker, Pulses};
-use reload::{Changeable, Changed};
+use reload::{Changeable, Changed, Entrance};
 pub use reload::{Failed, Fresh, Path, Reload};
 use status::{Overview, Rooms};
 use std::net::SocketAddr;
@@ -232,8 +232,8 @@ pub async fn start_as(
         commands: commands.clone(),
     };
     let bridging = mqtt::open(&config, connected)?;
-    let (notify, notify_thread) = notify::open(&config, &alerts, &stop)?;
-    threads.extend(notify_thread);
+    let notifying = notify::open(&config, &alerts, &metrics, &stop)?;
+    let notify = notifying.handle();
     let rooms = Rooms {
         pressure: gate.pressure().clone(),
         gate: gate_stats,
@@ -292,9 +292,11 @@ pub async fn start_as(
         commands: app.commands.clone(),
         bridging,
         sinking,
+        notifying,
         watched,
+        entrance: Entrance { door, tls, address },
     };
-    let (reload, changeable) = reload::begin(config.clone(), tls, rooms);
+    let (reload, changeable) = reload::begin(config.clone(), rooms);
     Ok(Daemon {
         config,
         listener,

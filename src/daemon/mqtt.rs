@@ -5,7 +5,7 @@ use super::status::round;
 use super::{DaemonError, Thread};
 use crate::clock;
 use crate::commands::Commands;
-use crate::config::{Config, MqttConfig};
+use crate::config::{Config, MqttConfig, QuarantineConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
 use crate::intake::mqtt::book::{BookError, Bounds};
@@ -42,11 +42,7 @@ pub(super) struct Told(Views);
 
 /// Opens the quarantine and makes the bridges, if there are any.
 pub(super) fn open(config: &Config, rooms: Rooms) -> Result<Bridging, DaemonError> {
-    let bounds = Bounds {
-        messages_max: config.quarantine.messages_max,
-        bytes_max: config.quarantine.bytes_max,
-        age_max: config.quarantine.age_max,
-    };
+    let bounds = bounds(&config.quarantine);
     let path = config.state_dir.join("mqtt.db");
     let (told, bridges, quarantine_thread) = (Told::default(), None, None);
     let mut bridging = Bridging { bounds, path, rooms, told, bridges, quarantine_thread };
@@ -54,6 +50,11 @@ pub(super) fn open(config: &Config, rooms: Rooms) -> Result<Bridging, DaemonErro
         bridging.open().map_err(DaemonError::Quarantine)?.add(bridge);
     }
     Ok(bridging)
+}
+
+fn bounds(config: &QuarantineConfig) -> Bounds {
+    let QuarantineConfig { messages_max, bytes_max, age_max } = *config;
+    Bounds { messages_max, bytes_max, age_max }
 }
 
 impl Bridging {
@@ -76,6 +77,16 @@ impl Bridging {
             }
         };
         Ok(self.bridges.insert(bridges))
+    }
+
+    /// So much is kept of what no route understands from now on. Returns when what is too much is gone, or
+    /// could not be dropped now.
+    pub async fn keep(&mut self, config: &QuarantineConfig) {
+        self.bounds = bounds(config);
+        if let Some(bridges) = &self.bridges {
+            bridges.quarantine().set_bounds(self.bounds);
+            bridges.quarantine().written().await;
+        }
     }
 
     /// Starts those that were opened.

@@ -2,7 +2,7 @@
 
 use super::{DaemonError, Thread};
 use crate::commands::Commands;
-use crate::config::{Config, MqttConfig};
+use crate::config::{Config, MqttConfig, QuarantineConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
 use crate::live::Live;
@@ -34,6 +34,9 @@ impl Bridging {
     pub fn told(&self) -> Told {
         Told
     }
+
+    #[expect(clippy::unused_async, reason = "as the other one, which waits")]
+    pub async fn keep(&mut self, _: &QuarantineConfig) {}
 
     pub fn start(&mut self, _: &CancellationToken) {}
 

@@ -4,8 +4,8 @@
 use super::{DaemonError, Thread};
 use crate::alerts::Alerts;
 use crate::config::Config;
-use crate::metrics::{ChannelGauges, Gauges};
-use crate::notify::{self, Journal, Notify, Settings, View};
+use crate::metrics::{ChannelGauges, Gauges, Metrics};
+use crate::notify::{self, Channels, Journal, Notify, Opened, Settings, View};
 use crate::rules::Event;
 use serde::Serialize;
 use std::error::Error;
@@ -13,23 +13,21 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// The channels that run.
+pub(super) struct Notifying {
+    notify: Notify,
+    channels: Channels,
+    metrics: Arc<Metrics>,
+}
+
 /// Opens the channels and starts them.
 pub(super) fn open(
     config: &Config,
     alerts: &Alerts,
+    metrics: &Arc<Metrics>,
     stop: &CancellationToken,
-) -> Result<(Notify, Option<Thread>), DaemonError> {
-    let is = &config.notify;
-    let settings = Settings {
-        path: config.state_dir.join("notify.db"),
-        group_wait: is.group_wait,
-        group_interval: is.group_interval,
-        messages_per_hour: is.messages_per_hour,
-        give_up_after: is.give_up_after,
-        page_url: is.page_url.clone(),
-        channels: is.channels.clone(),
-    };
-    let opened = notify::open(settings, Arc::new(alerts.clone()))?;
+) -> Result<Notifying, DaemonError> {
+    let opened = notify::open(settings(config), Arc::new(alerts.clone()), stop)?;
     if let Some(set_aside) = &opened.set_aside {
         log::error!(
             path:% = set_aside.path.display(), bytes = set_aside.bytes;
@@ -37,9 +35,45 @@ pub(super) fn open(
              delivered is in it, and channels are told what happens from now on"
         );
     }
-    let notify = opened.notify.clone();
-    let thread = opened.start(stop)?;
-    Ok((notify, thread.map(|thread| ("notify".to_owned(), thread))))
+    let Opened { notify, channels, .. } = opened;
+    Ok(Notifying { notify, channels, metrics: metrics.clone() })
+}
+
+fn settings(config: &Config) -> Settings {
+    let is = &config.notify;
+    Settings {
+        path: config.state_dir.join("notify.db"),
+        group_wait: is.group_wait,
+        group_interval: is.group_interval,
+        messages_per_hour: is.messages_per_hour,
+        give_up_after: is.give_up_after,
+        page_url: is.page_url.clone(),
+        channels: is.channels.clone(),
+    }
+}
+
+impl Notifying {
+    pub fn handle(&self) -> Notify {
+        self.notify.clone()
+    }
+
+    /// The channels of these names are gone, are new, or are others now; what holds for all does so from
+    /// now on. Those that stay as they were, and why.
+    pub async fn change(&mut self, names: &[String], config: &Config) -> Vec<(String, String)> {
+        let before = self.notify.views();
+        let failed = self.channels.change(names, settings(config)).await;
+        let now = self.notify.views();
+        let is = |one: &View, other: &View| one.name == other.name && one.kind == other.kind;
+        for gone in before.iter().filter(|view| !now.iter().any(|other| is(view, other))) {
+            self.metrics.gauges().notify.forget(&gone.name, gone.kind);
+        }
+        failed
+    }
+
+    /// Their thread, which ends when the daemon stops.
+    pub fn end(self) -> Option<Thread> {
+        self.channels.end().map(|thread| ("notify".to_owned(), thread))
+    }
 }
 
 impl Journal for Alerts {

@@ -1,23 +1,28 @@
 //! Going over to another configuration while the daemon runs.
 //!
-//! In: a configuration that was checked as a whole, and which settings differ. Out: what could not be
-//! changed, and why; the rest is in force. One task does it, one change after another; it owns what
-//! the configuration in force is, because a part of a fresh one may wait for a restart.
+//! In: a configuration that was checked as a whole, and which settings differ. Files of keys and
+//! certificates that it names are read before anything else; if one can't be used, nothing changes. Out:
+//! what could not be changed, and why; the rest is in force. One task does it, one change after another;
+//! it owns what the configuration in force is, because a part of a fresh one may wait for a restart.
 //!
 //! Which settings can be changed is for `cli/reload.rs` to say; this knows how.
 
 use super::mqtt::Bridging;
+use super::notify::Notifying;
 use super::onlooker::OfSinks;
 use super::sinks::Sinking;
-use super::{Thread, alerts, commands, listener};
+use super::{Thread, alerts, commands, door, listener, live_feed};
 use crate::alerts::Alerts;
+use crate::auth::{self, Door};
+use crate::clock;
 use crate::commands::Commands;
 use crate::config::{Config, InfluxConfig, LimitsConfig};
 use crate::gate::Gate;
 use crate::intake::Caps;
 use crate::live::Live;
-use crate::web::{ServerOptions, Tls};
+use crate::web::{ServerOptions, Tls, TlsChange};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -71,18 +76,21 @@ impl Failed {
     }
 }
 
-type Asked = (Fresh, oneshot::Sender<Vec<Failed>>);
+/// What stays as it was though the rest is in force; or the mistakes, for which nothing changed.
+pub type Outcome = Result<Vec<Failed>, Vec<Failed>>;
+
+type Asked = (Fresh, oneshot::Sender<Outcome>);
 
 /// Asks the running daemon to go over to another configuration. Cheap to clone.
 #[derive(Clone)]
 pub struct Reload(mpsc::Sender<Asked>);
 
 impl Reload {
-    /// Returns when it is in force, with what could not be changed; `None` if the daemon stops.
-    pub async fn apply(&self, fresh: Fresh) -> Option<Vec<Failed>> {
-        let (answer, failed) = oneshot::channel();
+    /// Returns when it is in force, or is not; `None` if the daemon stops.
+    pub async fn apply(&self, fresh: Fresh) -> Option<Outcome> {
+        let (answer, outcome) = oneshot::channel();
         self.0.send((fresh, answer)).await.ok()?;
-        failed.await.ok()
+        outcome.await.ok()
     }
 }
 
@@ -95,7 +103,22 @@ pub(super) struct Changed {
     pub commands: Commands,
     pub bridging: Bridging,
     pub sinking: Sinking,
+    pub notifying: Notifying,
     pub watched: OfSinks,
+    pub entrance: Entrance,
+}
+
+/// Where people come in.
+pub(super) struct Entrance {
+    pub door: Door,
+    pub tls: Option<Arc<Tls>>,
+    pub address: SocketAddr,
+}
+
+/// What the files of a fresh configuration say; `None` = they stay the same.
+struct Read {
+    door: Option<auth::Change>,
+    tls: Option<TlsChange>,
 }
 
 /// Who changes them.
@@ -109,9 +132,9 @@ pub(super) struct Changeable {
 }
 
 /// Begins with this configuration in force.
-pub(super) fn begin(config: Config, tls: Option<Arc<Tls>>, rooms: Changed) -> (Reload, Changeable) {
+pub(super) fn begin(config: Config, rooms: Changed) -> (Reload, Changeable) {
     let (sender, asked) = mpsc::channel(1);
-    let serving = watch::Sender::new(listener::options(&config, tls));
+    let serving = watch::Sender::new(listener::options(&config, rooms.entrance.tls.clone()));
     (Reload(sender), Changeable { asked, config, rooms, serving })
 }
 
@@ -134,22 +157,86 @@ impl Changeable {
             let (fresh, answer) = asked;
             tokio::select! {
                 // Who asked may have gone.
-                failed = self.apply(fresh, &stop) => drop(answer.send(failed)),
+                outcome = self.apply(fresh, &stop) => drop(answer.send(outcome)),
                 () = stop.cancelled() => break,
             }
         }
-        let Changed { bridging, sinking, .. } = self.rooms;
-        sinking.end().into_iter().chain(bridging.end().await).collect()
+        let Changed { bridging, sinking, notifying, .. } = self.rooms;
+        let others = notifying.end().into_iter().chain(sinking.end());
+        others.chain(bridging.end().await).collect()
     }
 
-    async fn apply(&mut self, fresh: Fresh, stop: &CancellationToken) -> Vec<Failed> {
+    async fn apply(&mut self, fresh: Fresh, stop: &CancellationToken) -> Outcome {
+        let read = tokio::task::block_in_place(|| self.read(&fresh))?;
         let mut failed = Vec::new();
+        tokio::task::block_in_place(|| self.entrance(&fresh, read));
+        // Before there are rules that tell them.
+        failed.extend(self.notify(&fresh).await);
         failed.extend(self.alerts(&fresh).await);
         failed.extend(self.limits(&fresh));
+        self.devices(&fresh);
         failed.extend(self.commands(&fresh).await);
+        self.quarantine(&fresh).await;
         failed.extend(self.bridges(&fresh, stop).await);
         failed.extend(self.sinks(&fresh, stop).await);
-        failed
+        Ok(failed)
+    }
+
+    /// Reads the files of keys and certificates; all that is wrong with them.
+    fn read(&self, fresh: &Fresh) -> Result<Read, Vec<Failed>> {
+        let Entrance { door, tls, address } = &self.rooms.entrance;
+        let config = &fresh.config;
+        // With or without TLS, that is not for us to change.
+        let wanted = config.tls.as_ref().filter(|_| tls.is_some());
+        let takes = wanted.is_some_and(|tls| tls.clients.is_some());
+        let tls = wanted.filter(|_| fresh.has(&["tls"])).map(TlsChange::read).transpose();
+        let is_other = fresh.has(&["auth", "tls"]);
+        let door = is_other.then(|| door::prepare(config, door, takes, *address));
+        match (door.transpose(), tls) {
+            (Ok(door), Ok(tls)) => Ok(Read { door, tls }),
+            (door, tls) => {
+                let of_door = door.err().map(|error| Failed::new(&["auth"], error));
+                let of_tls = tls.err().map(|error| Failed::new(&["tls"], error));
+                Err(of_door.into_iter().chain(of_tls).collect())
+            }
+        }
+    }
+
+    fn entrance(&mut self, fresh: &Fresh, read: Read) {
+        let Entrance { door, tls, address } = &self.rooms.entrance;
+        if let (Some(change), Some(tls)) = (read.tls, tls) {
+            tls.change(change);
+            self.config.tls.clone_from(&fresh.config.tls);
+        }
+        if let Some(change) = read.door {
+            door.change(change, clock::now());
+            let before = std::mem::replace(&mut self.config.auth, fresh.config.auth.clone());
+            if before.anonymous != self.config.auth.anonymous {
+                door::say_if_nobody_is_asked(&self.config.auth, *address);
+            }
+        }
+    }
+
+    async fn notify(&mut self, fresh: &Fresh) -> Vec<Failed> {
+        if !fresh.has(&["notify"]) {
+            return Vec::new();
+        }
+        self.config.notify = fresh.config.notify.clone();
+        let named = ["webhook", "email"].into_iter().flat_map(|kind| {
+            let names = fresh.names(&["notify", kind]).into_iter();
+            names.map(move |name| (kind, name)).collect::<Vec<_>>()
+        });
+        let named: Vec<_> = named.collect();
+        let mut names: Vec<_> = named.iter().map(|(_, name)| name.clone()).collect();
+        // One may have become a channel of the other kind.
+        names.sort();
+        names.dedup();
+        let failed = self.rooms.notifying.change(&names, &self.config).await;
+        let why = |name: &str| failed.iter().find(|(failed, _)| failed == name).map(|(_, why)| why);
+        let failed = named
+            .iter()
+            .filter_map(|(kind, name)| Some(Failed::new(&["notify", kind, name], why(name)?)));
+        failed.collect()
     }
 
     async fn alerts(&mut self, fresh: &Fresh) -> Vec<Failed> {
@@ -175,6 +262,13 @@ impl Changeable {
         done.err().map(|error| Failed::new(&["commands"], error))
     }
 
+    async fn quarantine(&mut self, fresh: &Fresh) {
+        if fresh.has(&["quarantine"]) {
+            self.config.quarantine = fresh.config.quarantine.clone();
+            self.rooms.bridging.keep(&self.config.quarantine).await;
+        }
+    }
+
     async fn bridges(&mut self, fresh: &Fresh, stop: &CancellationToken) -> Vec<Failed> {
         let list = ["intake", "mqtt"];
         let names = fresh.names(&list);
@@ -197,6 +291,15 @@ impl Changeable {
         sinks.retain(|sink| !has_failed(sink));
         sinks.extend(before.sinks.influx.into_iter().filter(has_failed));
         failed.into_iter().map(|(name, why)| Failed::new(&[list[0], list[1], &name], why)).collect()
+    }
+
+    fn devices(&mut self, fresh: &Fresh) {
+        if fresh.has(&["devices", "clocks", "live.offline_after"]) {
+            self.config.devices = fresh.config.devices.clone();
+            self.config.clocks = fresh.config.clocks.clone();
+            self.config.live.offline_after = fresh.config.live.offline_after;
+            self.rooms.live.set_device_terms(live_feed::device_terms(&self.config));
+        }
     }
 
     fn limits(&mut self, fresh: &Fresh) -> Vec<Failed> {

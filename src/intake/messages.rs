@@ -31,7 +31,7 @@ pub(super) fn restart() -> End {
 }
 
 pub(super) fn unwelcome() -> End {
-    let message = "your token is no longer good; reconnect with another";
+    let message = "your token or certificate is no longer good; reconnect with another";
     End::Close(CloseCode::Policy, message.to_owned())
 }
 

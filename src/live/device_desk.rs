@@ -3,7 +3,7 @@
 use super::handle::{Command, Live};
 use super::presence::{DeviceState, NOTES_MAX, RefusalNote};
 use super::remedies::Remedies;
-use crate::aggregate::{ClockPolicy, Fact};
+use crate::aggregate::{ClockPolicy, DeviceTerms, Fact};
 use crate::clock;
 use crate::model::{ClientId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -29,6 +29,7 @@ pub(super) struct DeviceDesk {
     /// Of each device the receipt of its quickest batch, and the time of its newest reading.
     pub clocks: HashMap<Arc<str>, (Timestamp, i64)>,
     pub saver: Option<SyncSender<Vec<DeviceState>>>,
+    pub terms: Option<DeviceTerms>,
 }
 
 /// What an operator changes about a device; `None` leaves it as it is.
@@ -112,6 +113,11 @@ impl Live {
     /// its end.
     pub fn save_devices(&self, saver: SyncSender<Vec<DeviceState>>) {
         self.desk().devices.saver = Some(saver);
+    }
+
+    /// How devices are judged, from the next tick on. Never waits.
+    pub fn set_device_terms(&self, terms: DeviceTerms) {
+        self.desk().devices.terms = Some(terms);
     }
 
     /// What is to be done about clocks before readings enter; `None` if nothing is.

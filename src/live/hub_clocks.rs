@@ -45,8 +45,8 @@ impl Hub {
 
     /// Finds out what is to be done about clocks.
     pub(super) fn look_at_clocks(&mut self) {
-        let policy = self.settings.aggregate.clock_policy;
-        let tolerance = self.settings.aggregate.clocks.tolerance.as_nanos();
+        let terms = self.aggregate.device_terms();
+        let (policy, tolerance) = (terms.clock_policy, terms.clocks.tolerance.as_nanos());
         let step = u64::try_from(tolerance).unwrap_or(u64::MAX) / STEP;
         let mut next = Remedies { policy, devices: HashMap::new() };
         let mut counts = Counts::default();

@@ -5,7 +5,7 @@ use super::hub::Hub;
 use super::presence::{ClientInfo, DeviceState, KnownDevice};
 use super::unsaved::Unsaved;
 use super::watch::Teller;
-use crate::aggregate::{DeviceId, Fact};
+use crate::aggregate::{DeviceId, DeviceTerms, Fact};
 use crate::model::Timestamp;
 use std::mem::take;
 use std::sync::mpsc::SyncSender;
@@ -93,6 +93,9 @@ impl Hub {
             self.infos.refused(client, count, notes);
         }
         self.see_clocks(desk.clocks);
+        if let Some(terms) = desk.terms {
+            self.set_device_terms(terms);
+        }
         if let Some(saver) = desk.saver {
             self.save_devices(saver);
         }
@@ -114,6 +117,12 @@ impl Hub {
             self.aggregate.presence(until);
             self.look_at_clocks();
         }
+    }
+
+    /// Judges devices so from now on.
+    pub(super) fn set_device_terms(&mut self, terms: DeviceTerms) {
+        self.aggregate.set_device_terms(terms);
+        self.look_at_clocks();
     }
 
     /// Time in which we were not there is no silence of anybody.

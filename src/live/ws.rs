@@ -164,7 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Event::PongOverdue => return Err(WsError::PongTimeout(self.patience.pong)),
             Event::Unwelcome => {
-                self.close(CloseCode::Policy, "your token or login is no longer good").await?;
+                self.close(CloseCode::Policy, "your token, login or certificate is no longer good")
+                    .await?;
                 return Ok(false);
             }
             Event::Shutdown => {

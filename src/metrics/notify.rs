@@ -77,6 +77,21 @@ impl Channels {
         }
     }
 
+    /// There is no such channel any more.
+    pub fn forget(&self, channel: &str, kind: &'static str) {
+        let by = ByChannel { channel: channel.to_owned(), kind };
+        for family in [&self.events_pending, &self.dead_letters, &self.failing] {
+            family.remove(&by);
+        }
+        for family in [&self.silenced, &self.missed] {
+            family.remove(&by);
+        }
+        for outcome in ["delivered", "failed", "dead_lettered"] {
+            let by = ByOutcome { channel: channel.to_owned(), kind, outcome };
+            self.notifications.remove(&by);
+        }
+    }
+
     /// How a channel is.
     pub fn set(&self, channel: &str, kind: &'static str, is: ChannelGauges) {
         let by = ByChannel { channel: channel.to_owned(), kind };

@@ -2,7 +2,7 @@
 
 use super::book::{Book, BookError, Message};
 use super::email::Email;
-use super::grouping::{Draft, Grouping};
+use super::grouping::{Draft, Grouping, Rhythm};
 use super::handle::View;
 use super::patience::{self, Next};
 use super::webhook::Webhook;
@@ -12,13 +12,15 @@ use crate::model::Timestamp;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Events of the journal that are read at once.
 const PAGE: usize = 500;
 /// The journal or our file can't be used: how long until it is tried again.
 const TROUBLE_WAIT: Duration = Duration::from_secs(5);
+/// A channel that goes waits so long for the answer to what is under way.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
 /// How often a position is written down without a message.
 const STAND_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -115,15 +117,27 @@ pub(super) async fn with<T: Send + 'static>(
     done.await.unwrap_or_else(|error| Err(BookError::Make(std::io::Error::other(error))))
 }
 
+/// What holds for all channels, and may be changed while they run.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub rhythm: Rhythm,
+    pub give_up_after: Duration,
+    pub page_url: Option<Arc<str>>,
+}
+
 /// The task of a channel.
 pub(super) struct Task {
     pub shared: Arc<Shared>,
     pub journal: Arc<dyn Journal>,
     pub book: SharedBook,
     pub grouping: Grouping,
-    pub give_up_after: Duration,
-    pub page_url: Option<String>,
+    pub terms: watch::Receiver<Terms>,
+    /// The daemon stops.
     pub stop: CancellationToken,
+    /// The channel goes, or becomes another.
+    pub leave: CancellationToken,
+    /// Tells that it has ended.
+    pub gone: DropGuard,
     /// What is being delivered.
     pub message: Option<Message>,
     /// When it is tried next.
@@ -143,8 +157,9 @@ impl Task {
     pub async fn run(mut self) {
         let mut changed = self.journal.changed();
         let mut is_over = false;
-        while !self.stop.is_cancelled() {
+        while !self.is_to_end() {
             changed.borrow_and_update();
+            self.grouping.set_rhythm(self.terms.borrow_and_update().rhythm);
             let wait = match self.step().await {
                 Ok(wait) => {
                     if std::mem::take(&mut self.is_in_trouble) {
@@ -165,6 +180,8 @@ impl Task {
             self.tell();
             tokio::select! {
                 () = self.stop.cancelled() => {}
+                () = self.leave.cancelled() => {}
+                Ok(()) = self.terms.changed() => {}
                 () = self.shared.wake.notified() => {
                     (self.look, self.next_try) = (true, clock::monotonic());
                 }
@@ -175,6 +192,11 @@ impl Task {
         if let Err(error) = self.stand().await {
             log::warn!(channel = self.shared.name.as_str(), error:err = error; "its position is not written down; nothing is lost by that");
         }
+        drop(self.gone);
+    }
+
+    fn is_to_end(&self) -> bool {
+        self.stop.is_cancelled() || self.leave.is_cancelled()
     }
 
     /// Does what there is to do now; tells how long there is nothing else.
@@ -221,7 +243,7 @@ impl Task {
             let now = clock::now();
             let count = page.len();
             page.into_iter().for_each(|event| self.grouping.hear(event, now));
-            if count < PAGE || self.stop.is_cancelled() {
+            if count < PAGE || self.is_to_end() {
                 break;
             }
         }
@@ -240,7 +262,8 @@ impl Task {
         let now = clock::now();
         let Some(draft) = self.grouping.due(now) else { return Ok(()) };
         let summary = wording::summary(&draft);
-        let message = self.shared.message(&draft, summary, self.page_url.as_deref());
+        let page_url = self.terms.borrow().page_url.clone();
+        let message = self.shared.message(&draft, summary, page_url.as_deref());
         let standing = self.grouping.standing_with(&draft, now);
         let (name, written, position) =
             (self.shared.name.clone(), message.clone(), standing.position);
@@ -256,6 +279,7 @@ impl Task {
         let Some(mut message) = self.message.take() else { return Ok(()) };
         let outcome = tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
+            () = past(&self.leave) => return Ok(()),
             outcome = self.shared.deliver(&mut message) => outcome,
         };
         let now = clock::now();
@@ -288,7 +312,7 @@ impl Task {
             failure,
             message.attempts,
             now.since(since),
-            self.give_up_after,
+            self.terms.borrow().give_up_after,
             rand::random(),
         );
         if message.attempts == 1 {
@@ -345,6 +369,7 @@ impl Task {
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
+                () = self.leave.cancelled() => return,
                 () = tokio::time::sleep(TROUBLE_WAIT) => {}
             }
         }
@@ -378,4 +403,10 @@ impl Task {
             clock::now().saturating_add(self.next_try.saturating_duration_since(clock::monotonic()))
         });
     }
+}
+
+/// When a channel is to go, and what is under way had time to be answered.
+async fn past(leave: &CancellationToken) {
+    leave.cancelled().await;
+    tokio::time::sleep(LEAVE_GRACE).await;
 }

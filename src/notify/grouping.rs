@@ -168,6 +168,11 @@ impl Grouping {
         }
     }
 
+    /// Messages are made so from now on.
+    pub fn set_rhythm(&mut self, rhythm: Rhythm) {
+        self.rhythm = rhythm;
+    }
+
     /// The journal is to be read from after this.
     pub fn read(&self) -> u64 {
         self.read

@@ -1,18 +1,13 @@
-//! The door: opens the channels, and answers who asks how they are.
+//! The door: answers who asks how the channels are.
 
 use super::book::{Book, BookError, Letter};
-use super::channel::{Shared, SharedBook, Task, with};
-use super::grouping::{Grouping, Rhythm};
-use super::{Channel, Journal, Undelivered};
-use crate::clock;
+use super::channel::{Shared, SharedBook, with};
+use super::{Channel, Undelivered};
 use crate::model::Timestamp;
-use crate::sqlite::SetAside;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 
 /// How notifications work; see `config/tidegate.toml` for each.
 #[derive(Debug, Clone)]
@@ -42,6 +37,9 @@ pub enum OpenError {
     /// The system has no thread or timers to give.
     #[error("the operating system refuses: {0}")]
     Runtime(std::io::Error),
+    /// The daemon stops.
+    #[error("the daemon stops")]
+    Ended,
 }
 
 /// Why a test did not arrive.
@@ -89,150 +87,40 @@ pub struct View {
     pub next_try_at: Option<Timestamp>,
 }
 
-/// A handle to notifications. Cheap to clone.
-#[derive(Clone)]
+/// A handle to notifications. Cheap to clone: all clones see the same channels, which may come and go.
+#[derive(Clone, Default)]
 pub struct Notify {
-    channels: Arc<[Arc<Shared>]>,
-    /// `None` if there is no channel.
-    book: Option<SharedBook>,
-}
-
-/// Channels that know where they were.
-pub struct Opened {
-    /// The handle.
-    pub notify: Notify,
-    /// A damaged file that was replaced by an empty one.
-    pub set_aside: Option<SetAside>,
-    tasks: Vec<Task>,
-}
-
-/// Opens the channels. Each goes on where it was; a new one begins with what happens from now on. What
-/// is known of channels that are configured no more is forgotten.
-///
-/// # Errors
-/// [`OpenError::Book`]; damage is none.
-pub fn open(settings: Settings, journal: Arc<dyn Journal>) -> Result<Opened, OpenError> {
-    if settings.channels.is_empty() && !settings.path.exists() {
-        let notify = Notify { channels: Arc::from([]), book: None };
-        return Ok(Opened { notify, set_aside: None, tasks: Vec::new() });
-    }
-    let (mut book, set_aside) = Book::open(&settings.path)?;
-    let names: Vec<_> = settings.channels.iter().map(|channel| channel.name.as_str()).collect();
-    for forgotten in book.keep_only(&names)? {
-        log::warn!(
-            channel = forgotten.name, messages = forgotten.messages;
-            "a channel is not configured any more: its position, and messages that it had, are forgotten"
-        );
-    }
-    let newest = *journal.changed().borrow();
-    let mut known = Vec::new();
-    for channel in &settings.channels {
-        let (state, is_cut) = book.channel(&channel.name, channel.target.kind(), newest)?;
-        if is_cut {
-            log::warn!(
-                channel = channel.name.as_str();
-                "the journal of alerts has lost its end, or was begun anew: the channel is told what happens from now on"
-            );
-            book.stand(&channel.name, &state.standing)?;
-        }
-        let events = book.events(&channel.name)?;
-        known.push((state, events));
-    }
-    let book: SharedBook = Arc::new(Mutex::new(book));
-    let mut tasks = Vec::new();
-    for (channel, (known, pending_events)) in settings.channels.iter().zip(known) {
-        let Channel { name, wanted, target } = channel.clone();
-        let sent_ever = known.last_sent_at.0 != 0;
-        let view = View {
-            name: name.clone(),
-            kind: target.kind(),
-            state: if pending_events > 0 { "waiting" } else { "idle" },
-            sent: known.sent,
-            failed: known.failed,
-            dead_lettered: 0,
-            dead_letters: known.dead,
-            pending_events,
-            silenced: 0,
-            missed: 0,
-            last_error: None,
-            last_sent_at: sent_ever.then_some(known.last_sent_at),
-            next_try_at: None,
-        };
-        let rhythm = Rhythm {
-            group_wait: settings.group_wait,
-            group_interval: settings.group_interval,
-            messages_per_hour: settings.messages_per_hour,
-        };
-        let now = clock::monotonic();
-        tasks.push(Task {
-            shared: Arc::new(Shared::new(&name, target, view)),
-            journal: journal.clone(),
-            book: book.clone(),
-            stands: (known.standing.position, now),
-            grouping: Grouping::new(&name, wanted, rhythm, known.standing),
-            give_up_after: settings.give_up_after,
-            page_url: settings.page_url.clone(),
-            stop: CancellationToken::new(),
-            message: None,
-            next_try: now,
-            look: true,
-            is_in_trouble: false,
-        });
-    }
-    let channels = tasks.iter().map(|task| task.shared.clone()).collect();
-    let notify = Notify { channels, book: Some(book) };
-    Ok(Opened { notify, set_aside, tasks })
-}
-
-impl Opened {
-    /// Starts the channels; no thread if there are none. It ends soon after `stop`: what is not
-    /// delivered then is delivered after the next start.
-    ///
-    /// # Errors
-    /// If the system has no thread or timers to give.
-    pub fn start(self, stop: &CancellationToken) -> Result<Option<JoinHandle<()>>, OpenError> {
-        if self.tasks.is_empty() {
-            return Ok(None);
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            // Files are read one at a time by each channel, and names are looked up.
-            .max_blocking_threads(2 + 2 * self.tasks.len())
-            .build()
-            .map_err(OpenError::Runtime)?;
-        let (tasks, stop) = (self.tasks, stop.clone());
-        let run = move || {
-            runtime.block_on(async {
-                let mut running = tokio::task::JoinSet::new();
-                for mut task in tasks {
-                    task.stop = stop.clone();
-                    running.spawn(task.run());
-                }
-                while let Some(ended) = running.join_next().await {
-                    if let Err(error) = ended {
-                        log::error!(error:err = error; "a channel of notifications ended");
-                    }
-                }
-            });
-            // A file or a resolver that hangs keeps nobody.
-            runtime.shutdown_background();
-        };
-        let thread = std::thread::Builder::new().name("notify".into()).spawn(run);
-        thread.map(Some).map_err(OpenError::Runtime)
-    }
+    channels: Arc<Mutex<Arc<[Arc<Shared>]>>>,
+    /// Opened with the first channel.
+    pub(super) book: Arc<OnceLock<SharedBook>>,
 }
 
 impl Notify {
+    /// These from now on.
+    pub(super) fn set(&self, channels: Vec<Arc<Shared>>) {
+        *self.lock() = channels.into();
+    }
+
+    fn channels(&self) -> Arc<[Arc<Shared>]> {
+        self.lock().clone()
+    }
+
+    /// Never held for longer than that: a panic elsewhere does not matter.
+    fn lock(&self) -> MutexGuard<'_, Arc<[Arc<Shared>]>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How the channels are.
     #[must_use]
     pub fn views(&self) -> Vec<View> {
-        self.channels.iter().map(|channel| channel.view().clone()).collect()
+        self.channels().iter().map(|channel| channel.view().clone()).collect()
     }
 
     /// Names of those whose last attempt failed.
     #[must_use]
     pub fn failing(&self) -> Vec<String> {
-        let failing = self.channels.iter().filter(|channel| channel.view().state == "failing");
+        let channels = self.channels();
+        let failing = channels.iter().filter(|channel| channel.view().state == "failing");
         failing.map(|channel| channel.name.clone()).collect()
     }
 
@@ -241,7 +129,7 @@ impl Notify {
     /// # Errors
     /// [`TestError`].
     pub async fn test(&self, name: &str) -> Result<(), TestError> {
-        let channel = self.channels.iter().find(|channel| channel.name == name);
+        let channel = self.channels().iter().find(|channel| channel.name == name).cloned();
         let channel = channel.ok_or(TestError::Unknown)?;
         let _one = channel.testing.try_acquire().map_err(|_| TestError::Busy)?;
         let mut message = channel.test();
@@ -253,7 +141,7 @@ impl Notify {
     /// # Errors
     /// The file can't be read.
     pub async fn letters(&self, max: usize) -> Result<Vec<Letter>, BookError> {
-        let Some(book) = &self.book else { return Ok(Vec::new()) };
+        let Some(book) = self.book.get() else { return Ok(Vec::new()) };
         with(book, move |book| book.letters(max)).await
     }
 
@@ -277,22 +165,19 @@ impl Notify {
         &self,
         work: impl FnOnce(&mut Book) -> Result<u64, BookError> + Send + 'static,
     ) -> Result<u64, BookError> {
-        let Some(book) = &self.book else { return Ok(0) };
-        let names: Vec<_> = self.channels.iter().map(|channel| channel.name.clone()).collect();
+        let Some(book) = self.book.get() else { return Ok(0) };
+        let channels = self.channels();
+        let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
         let (changed, dead) = with(book, move |book| {
             let changed = work(book)?;
             let dead = names.iter().map(|name| book.dead(name)).collect::<Result<Vec<_>, _>>()?;
             Ok((changed, dead))
         })
         .await?;
-        for (channel, dead) in self.channels.iter().zip(dead) {
+        for (channel, dead) in channels.iter().zip(dead) {
             channel.view().dead_letters = dead;
             channel.wake.notify_one();
         }
         Ok(changed)
     }
 }
-
-#[cfg(test)]
-#[path = "handle_tests.rs"]
-mod tests;

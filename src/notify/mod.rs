@@ -22,6 +22,7 @@ mod grouping;
 mod handle;
 mod pace;
 mod patience;
+mod running;
 mod webhook;
 mod wording;
 
@@ -29,12 +30,16 @@ pub(crate) use book::FORMAT;
 pub use book::{BookError, Letter};
 pub use email::{EmailTarget, Mailbox, Tls, mailbox};
 pub use grouping::{HELD_MAX, Wanted};
-pub use handle::{Notify, OpenError, Opened, Settings, TestError, View, open};
+pub use handle::{Notify, OpenError, Settings, TestError, View};
+pub use running::{Channels, Opened, open};
 pub use webhook::WebhookTarget;
 
 use crate::rules;
 use std::error::Error;
 use std::time::Duration;
+
+/// Channels that there may be: each may hold as many events in memory as it may.
+pub const CHANNELS_MAX: usize = 50;
 
 /// The journal of the alerts' events, which is on disk.
 pub trait Journal: Send + Sync + 'static {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
+use tokio_util::sync::CancellationToken;
 use warp::Reply;
 use warp::http::{HeaderMap, HeaderValue, header};
 use warp::reply::Response;
@@ -27,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// 400 if the query string says what can't be, 503 if there are too many viewers.
 pub async fn events(
     app: Arc<App>,
-    caller: Arc<Caller>,
+    (caller, ended): (Arc<Caller>, CancellationToken),
     query: String,
     last_event_id: Option<String>,
     accept_encoding: Option<String>,
@@ -42,7 +43,7 @@ pub async fn events(
         .await
         .map_err(unavailable)?;
     let encoding = encoding(accept_encoding.as_deref());
-    let pass = app.door.pass(caller);
+    let pass = app.door.pass(caller, &ended);
     // It ends with either; the pass is held for as long as the body is read.
     let ended = pass.ended().clone();
     let events = sse::body(viewer, encoding, app.stop.clone());
@@ -66,16 +67,16 @@ pub async fn events(
 /// 400 if the query string says what can't be, 503 if there are too many viewers or the daemon stops.
 pub async fn poll(
     app: Arc<App>,
-    caller: Arc<Caller>,
+    (caller, ended): (Arc<Caller>, CancellationToken),
     query: String,
     accept_encoding: Option<String>,
 ) -> Result<Response, Problem> {
     let asked = PollQuery::parse(&query, app.live.windows()).map_err(Problem::bad_request)?;
     let asked = PollQuery { subscription: asked.subscription.within(&caller.reach), ..asked };
-    let pass = app.door.pass(caller);
+    let pass = app.door.pass(caller, &ended);
     let polled = tokio::select! {
         polled = app.live.poll(asked) => polled.map_err(unavailable)?,
-        () = pass.ended().cancelled() => return Err(entry::problem(&Denied::NotGood("your token or login is no longer good"))),
+        () = pass.ended().cancelled() => return Err(entry::problem(&Denied::NotGood("your token, login or certificate is no longer good"))),
         () = app.stop.cancelled() => return Err(unavailable(SubscribeError::Ended)),
     };
     let encoding = encoding(accept_encoding.as_deref());

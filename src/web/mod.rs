@@ -57,7 +57,7 @@ pub use quarantine::Quarantined;
 pub(crate) use server::{ADDRESSES_MAX, RECEIVE_BUFFER_BYTES};
 pub use server::{
     AddressLimits, PROXY_HEADER_FIXED_BYTES, ProxyHeader, ProxyHeaderError, ServerOptions, Tls,
-    TlsError, proxy_header_rest_bytes, read_proxy_header, serve,
+    TlsChange, TlsError, proxy_header_rest_bytes, read_proxy_header, serve,
 };
 pub use state::{App, StatusSource};
 pub use surface::{ForReach, Needs, ROWS, Row};

@@ -4,6 +4,7 @@ use super::history::{self, Parameters};
 use super::problem::Problem;
 #[cfg(feature = "mqtt")]
 use super::quarantine;
+use super::server::Peer;
 use super::state::App;
 use super::{
     alerts, assets, boards, breaker, commands, dead_letters, devices, export, influx, ingest, keys,
@@ -14,6 +15,7 @@ use crate::model::{NAME_BYTES_MAX, check_name};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use warp::filters::BoxedFilter;
 use warp::http::{HeaderValue, Request, StatusCode, header};
 use warp::reply::Response;
@@ -55,7 +57,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .boxed();
     let export = get("api/v1/export")
         .and(with())
-        .and(caller())
+        .and(lasting())
         .and(parameters())
         .and(warp::header::optional::<String>("accept-encoding"))
         .then(|app, caller, asked, coding| async move {
@@ -64,7 +66,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .boxed();
     let sse = get("api/v1/live")
         .and(with())
-        .and(caller())
+        .and(lasting())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::optional::<String>("last-event-id"))
         .and(warp::header::optional::<String>("accept-encoding"))
@@ -74,7 +76,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .boxed();
     let poll = get("api/v1/live/poll")
         .and(with())
-        .and(caller())
+        .and(lasting())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::header::optional::<String>("accept-encoding"))
         .then(|app, caller, query, coding| async move {
@@ -140,6 +142,12 @@ pub(super) fn page<B>(request: &Request<B>) -> Response {
 /// Who a request is from; the entry has let them through.
 pub(super) fn caller() -> BoxedFilter<(Arc<Caller>,)> {
     warp::ext::get::<Arc<Caller>>().boxed()
+}
+
+/// Who a request is from whose answer lasts, and what its connection lasts until.
+fn lasting() -> BoxedFilter<((Arc<Caller>, CancellationToken),)> {
+    let ended = warp::ext::get::<Peer>().map(|peer: Peer| peer.ended);
+    caller().and(ended).map(|caller, ended| (caller, ended)).boxed()
 }
 
 /// Devices, and what operators say of them.

@@ -184,6 +184,7 @@ mod tests {
     use super::*;
     use crate::auth::{How, Scope};
     use crate::model::Reach;
+    use tokio_util::sync::CancellationToken;
 
     #[test]
     fn whatever_changes_something_is_noted() {
@@ -214,6 +215,7 @@ mod tests {
                 certificate: None,
                 is_forwarded: false,
                 is_tls: false,
+                ended: CancellationToken::new(),
             };
             let doing = doing(method, path, Some(Arc::new(caller.clone())), Some(peer));
             doing.map(|doing| doing.done(response))

@@ -2,14 +2,13 @@
 //! the socket.
 
 use super::problem::Problem;
-use super::server::Held;
+use super::server::{Held, Peer};
 use super::state::App;
 use crate::auth::Caller;
 use crate::live::{Form, ws};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
@@ -67,7 +66,7 @@ pub(super) fn upgrade(
     endpoint: Endpoint,
     app: &Arc<App>,
     mut request: Request<Incoming>,
-    (peer, caller): (SocketAddr, Arc<Caller>),
+    (peer, caller): (Peer, Arc<Caller>),
     held: Held,
     tasks: &TaskTracker,
 ) -> Response {
@@ -98,13 +97,13 @@ pub(super) fn upgrade(
     let app = app.clone();
     tasks.spawn(async move {
         let held = held;
-        let pass = app.door.pass(caller);
+        let pass = app.door.pass(caller, &peer.ended);
         let Ok(upgraded) = upgraded.await else { return };
         let socket =
             WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config))
                 .await;
         match endpoint {
-            Endpoint::Ingest => app.intake.serve(socket, peer, &pass).await,
+            Endpoint::Ingest => app.intake.serve(socket, peer.address, &pass).await,
             Endpoint::Live => {
                 let chosen = ws::PROTOCOLS.iter().find(|(name, _)| Some(*name) == subprotocol);
                 let form = chosen.map_or(Form::Json, |(_, form)| *form);

@@ -14,8 +14,8 @@ use tidegate::model::SessionId;
 use tidegate::wire::{Hello, RefusalCode, encode_hello};
 use tokio_tungstenite::tungstenite::Message;
 
-const INGEST: &str = "/api/v1/ingest/ws";
-const LIVE: &str = "/api/v1/live/ws";
+pub const INGEST: &str = "/api/v1/ingest/ws";
+pub const LIVE: &str = "/api/v1/live/ws";
 
 /// `tidegate token` on a state directory.
 fn token(state_dir: &Path, arguments: &[&str]) -> Output {
@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-fn issue(state_dir: &Path, arguments: &[&str]) -> String {
+pub fn issue(state_dir: &Path, arguments: &[&str]) -> String {
     let arguments: Vec<_> = ["issue"].iter().chain(arguments).copied().collect();
     let output = token(state_dir, &arguments);
     assert!(output.status.success(), "{output:?}");
@@ -46,7 +46,7 @@ fn bearer(key: &str) -> (&'static str, String) {
 }
 
 /// The status that `GET path` gets with this key.
-fn status(daemon: &Daemon, path: &str, key: &str) -> u16 {
+pub fn status(daemon: &Daemon, path: &str, key: &str) -> u16 {
     ask(daemon, "GET", path, key, b"").0
 }
 
@@ -61,7 +61,7 @@ fn json(daemon: &Daemon, path: &str, key: &str) -> Json {
     serde_json::from_str(&body).unwrap()
 }
 
-fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = clock::monotonic() + PATIENCE;
     while !is() {
         assert!(clock::monotonic() < deadline, "{what}");
@@ -69,14 +69,14 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-fn connect(daemon: &Daemon, path: &str, key: &str) -> Result<Client, String> {
+pub fn connect(daemon: &Daemon, path: &str, key: &str) -> Result<Client, String> {
     let subprotocol = if path == INGEST { "tidegate.v1" } else { "tidegate.live.v1" };
     let path = format!("{path}?access_token={key}");
     Client::connect_with(daemon, &path, Some(subprotocol)).map(|(client, _)| client)
 }
 
 /// The code that a WebSocket is closed with, whatever is said before.
-fn closed(mut client: Client) -> u16 {
+pub fn closed(mut client: Client) -> u16 {
     let deadline = clock::monotonic() + PATIENCE;
     loop {
         assert!(clock::monotonic() < deadline, "it stays open");

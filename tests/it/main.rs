@@ -73,9 +73,13 @@ mod proxies;
 mod publisher;
 mod receiver;
 mod reload;
+mod reload_auth;
+mod reload_devices;
 #[cfg(feature = "mqtt")]
 mod reload_mqtt;
+mod reload_notify;
 mod reload_sinks;
+mod reload_tls;
 mod remote_write;
 mod session;
 mod shutdown;

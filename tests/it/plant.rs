@@ -1,5 +1,6 @@
 //! An authority, and what it signs, made by the commands of docs/tls.md; and clients that speak TLS.
 
+use crate::client::reading;
 use crate::daemon::{Daemon, PATIENCE, parsed};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -9,6 +10,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tidegate::clock;
+use tidegate::decode;
+use tidegate::model::SessionId;
+use tidegate::wire::{Downstream, Hello, encode_hello};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 /// A directory with an authority and a certificate for the daemon.
 pub struct Plant {
@@ -115,6 +121,26 @@ impl Plant {
         Ok(Secure(StreamOwned::new(session, socket)))
     }
 
+    /// A WebSocket, of a client that has a certificate, perhaps, and shows a token if it is not empty.
+    pub fn websocket(
+        &self,
+        daemon: &Daemon,
+        client: Option<&str>,
+        (path, subprotocol): (&str, &'static str),
+        token: &str,
+    ) -> Result<SecureSocket, String> {
+        let stream = self.secure(TcpStream::connect(daemon.address).unwrap(), client, &[]);
+        let stream = stream.map_err(|error| error.to_string())?.0;
+        let mut request = format!("wss://localhost{path}").into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("sec-websocket-protocol", subprotocol.parse().unwrap());
+        if !token.is_empty() {
+            headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let connected = tokio_tungstenite::tungstenite::client(request, stream);
+        connected.map(|(socket, _)| socket).map_err(|error| error.to_string())
+    }
+
     /// How a handshake begins.
     pub fn hello(&self) -> Vec<u8> {
         let name = ServerName::try_from("localhost").unwrap();
@@ -175,6 +201,51 @@ impl Plant {
             .unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr);
         format!("{}{complaint}", String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+/// A WebSocket over TLS.
+pub type SecureSocket = WebSocket<StreamOwned<ClientConnection, TcpStream>>;
+
+/// The code and the words that a WebSocket is closed with, whatever is said before.
+pub fn closed(mut socket: SecureSocket) -> (u16, String) {
+    let deadline = clock::monotonic() + PATIENCE;
+    loop {
+        assert!(clock::monotonic() < deadline, "it stays open");
+        if let Message::Close(frame) = socket.read().unwrap() {
+            let frame = frame.unwrap();
+            return (frame.code.into(), frame.reason.to_string());
+        }
+    }
+}
+
+/// Says hello on a device's WebSocket.
+pub fn greet(socket: &mut SecureSocket, client: &str) {
+    let hello = Hello { client: client.to_owned(), session: SessionId(1), ..Hello::default() };
+    socket.send(Message::Binary(encode_hello(&hello).into())).unwrap();
+    assert!(matches!(said(socket), Downstream::Welcome(_)));
+}
+
+/// Sends a batch of a reading, and waits for its receipt.
+pub fn sent(socket: &mut SecureSocket, device: &str, seq: u64) {
+    let batch = decode::encode(&reading(device, "heat", 1.0), seq);
+    socket.send(Message::Binary(batch.into())).unwrap();
+    loop {
+        match said(socket) {
+            Downstream::Ack { seq: acked, .. } if acked >= seq => return,
+            Downstream::Ack { .. } | Downstream::Throttle { .. } => {}
+            other => panic!("{other:?} instead of Ack {seq}"),
+        }
+    }
+}
+
+fn said(socket: &mut SecureSocket) -> Downstream {
+    let deadline = clock::monotonic() + PATIENCE;
+    loop {
+        assert!(clock::monotonic() < deadline, "nothing is said");
+        if let Message::Binary(bytes) = socket.read().unwrap() {
+            return Downstream::decode(&bytes).unwrap();
+        }
     }
 }
 

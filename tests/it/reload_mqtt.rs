@@ -71,3 +71,32 @@ fn bridges_come_change_and_go_and_the_others_stay_connected() {
     daemon.stop_and_audit();
     two.until_logged("Received DISCONNECT from tidegate-changes", 3);
 }
+
+#[test]
+fn as_much_is_kept_of_what_is_not_understood_as_the_configuration_says_now() {
+    let broker = Mosquitto::start();
+    let site = bridge("site", &broker, "plant/{device}");
+    let daemon = started(&site);
+    until_subscribed(&daemon, "site", &broker, 1);
+    for n in 0..6 {
+        broker.publish(&format!("plant/pump-{n}"), "{");
+    }
+    let totals = |wanted: [u64; 3]| {
+        let is = |page: &Value| {
+            ["came", "held", "shed"].map(|key| page["totals"][key].as_u64().unwrap()) == wanted
+        };
+        daemon.eventually("/api/v1/quarantine", is)
+    };
+    totals([6, 6, 0]);
+    let log = daemon.reload(&format!("{site}[quarantine]\nmessages_max = 4\n"));
+    assert!(says(&log, &["event=reloaded", "applied=quarantine.messages_max"]), "{log:#?}");
+    // Nothing came meanwhile.
+    let page = daemon.json("/api/v1/quarantine");
+    assert_eq!((&page["totals"]["held"], &page["totals"]["shed"]), (&4.into(), &2.into()));
+    broker.publish("plant/pump-6", "{");
+    totals([7, 4, 3]);
+    daemon.reload(&format!("{site}[quarantine]\nmessages_max = 10\nage_max = \"1 h\"\n"));
+    broker.publish("plant/pump-7", "{");
+    totals([8, 5, 3]);
+    assert_eq!(bridge_of(&daemon.json("/api/v1/status"), "site")["connections"], 1);
+}

@@ -1,7 +1,7 @@
 //! TLS as docs/tls.md promises it, seen by other people's clients.
 
 use crate::daemon::{Daemon, PATIENCE};
-use crate::plant::{Plant, eventually};
+use crate::plant::{Plant, closed, eventually, greet, sent};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -398,6 +398,44 @@ fn who_is_revoked_while_connected_is_cut_off() {
     for connection in [&mut good, &mut none] {
         connection.until("\"type\":\"status\"");
     }
+}
+
+pub const DEVICES: (&str, &str) = ("/api/v1/ingest/ws", "tidegate.v1");
+pub const VIEWERS: (&str, &str) = ("/api/v1/live/ws", "tidegate.live.v1");
+
+#[test]
+fn who_is_revoked_while_connected_is_told_so_before_it_is_cut_off() {
+    let plant = plant_with_clients();
+    plant.run_for("gateway-2", "client");
+    let settings = [
+        "tls.client_certificates=required",
+        "auth.certificates.0.name=gateway-*",
+        "auth.certificates.0.scopes=view,ingest",
+        "auth.certificates.0.devices=*",
+    ];
+    let daemon = plant.daemon(&[&CLIENTS[..], &settings].concat());
+    let connect = |client: &str, path| plant.websocket(&daemon, Some(client), path, "").unwrap();
+    let [mut device, mut stays] = ["gateway-7", "gateway-2"].map(|client| {
+        let mut socket = connect(client, DEVICES);
+        greet(&mut socket, client);
+        socket
+    });
+    // One that has not said hello, and one that has an answer to come.
+    let (silent, viewer) = (connect("gateway-7", DEVICES), connect("gateway-7", VIEWERS));
+    let mut stream =
+        plant.secure(TcpStream::connect(daemon.address).unwrap(), Some("gateway-7"), &[]).unwrap();
+    stream.ask("GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.until("snapshot");
+    sent(&mut device, "pump-1", 1);
+    plant.run("revoke");
+    for socket in [device, silent, viewer] {
+        let (code, reason) = closed(socket);
+        assert_eq!(code, 1008, "{reason}");
+        assert!(reason.contains("certificate is no longer good"), "{reason}");
+    }
+    // The last chunk: the body is complete.
+    stream.until("\r\n0\r\n\r\n");
+    sent(&mut stays, "pump-1", 1);
 }
 
 #[test]

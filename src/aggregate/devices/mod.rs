@@ -11,7 +11,7 @@ pub use activity::MINUTES;
 pub use skew::{Clock, ClockPolicy, ClockState, ClockTerms};
 
 use super::names::TableId;
-use super::settings::{PresenceTerms, Settings};
+use super::settings::DeviceTerms;
 use crate::model::{ClientId, Position, Protocol, Timestamp};
 use activity::Activity;
 use clients::{ClientNumber, Clients};
@@ -212,10 +212,7 @@ pub(super) struct Devices {
     by_name: HashTable<DeviceId>,
     hasher: RandomState,
     clients: Clients,
-    terms: PresenceTerms,
-    clocks: ClockTerms,
-    /// New devices are to be looked at by an operator.
-    inbox: bool,
+    terms: DeviceTerms,
     /// Nobody is found offline before.
     grace_until: Timestamp,
     /// When we last began to be there: gaps over it say nothing.
@@ -225,18 +222,28 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    pub fn new(settings: &Settings) -> Devices {
+    pub fn new(terms: DeviceTerms) -> Devices {
         Devices {
             all: Vec::new(),
             by_name: HashTable::new(),
             hasher: RandomState::default(),
             clients: Clients::default(),
-            terms: settings.presence.clone(),
-            clocks: settings.clocks.clone(),
-            inbox: settings.inbox,
+            terms,
             grace_until: Timestamp(i64::MIN),
             awake_since: Timestamp(i64::MIN),
             changed: Vec::new(),
+        }
+    }
+
+    pub fn terms(&self) -> &DeviceTerms {
+        &self.terms
+    }
+
+    /// What was learned stays; those in the inbox do, too.
+    pub fn set_terms(&mut self, terms: DeviceTerms) {
+        let before = std::mem::replace(&mut self.terms, terms);
+        if before.clock_policy != self.terms.clock_policy {
+            (0..self.all.len()).for_each(|index| self.mark(DeviceId(index as u32)));
         }
     }
 
@@ -273,7 +280,7 @@ impl Devices {
             name: name.into(),
             first_seen: seen,
             last_seen: seen,
-            known: !self.inbox,
+            known: !self.terms.inbox,
             series: 0,
             tables: Vec::new(),
             watermark: i64::MIN,
@@ -366,7 +373,7 @@ impl Devices {
             return;
         }
         let skew = device.skew.get_or_insert_with(|| Box::new(Skew::new(at)));
-        skew.see(at, newest, &self.clocks);
+        skew.see(at, newest, &self.terms.clocks);
     }
 
     /// Something is done about a device's clock, or no longer.
@@ -405,7 +412,7 @@ impl Devices {
     pub fn absent(&mut self, from: Timestamp, until: Timestamp) {
         self.all.iter_mut().for_each(|device| device.presence.absent(from, until));
         self.awake_since = until;
-        self.grace_until = until.saturating_add(self.terms.offline_after);
+        self.grace_until = until.saturating_add(self.terms.presence.offline_after);
     }
 
     /// Our clock was set back: nothing was heard after now.
@@ -417,7 +424,7 @@ impl Devices {
             device.presence.not_after(now);
         }
         self.awake_since = now;
-        self.grace_until = now.saturating_add(self.terms.offline_after);
+        self.grace_until = now.saturating_add(self.terms.presence.offline_after);
     }
 
     /// Finds out who is there at `now`.
@@ -429,7 +436,7 @@ impl Devices {
         let device = &mut self.all[id.0 as usize];
         let client = device.via.map(|(_, client)| self.clients.get(client));
         let way = (device.via.map(|(protocol, _)| protocol), client);
-        if device.presence.judge(now, way, &self.terms, self.grace_until) {
+        if device.presence.judge(now, way, &self.terms.presence, self.grace_until) {
             self.mark(id);
         }
     }

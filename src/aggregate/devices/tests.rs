@@ -18,7 +18,7 @@ struct Story(Devices);
 
 impl Story {
     fn new() -> Story {
-        Story(Devices::new(&Settings::default()))
+        Story(Devices::new(DeviceTerms::default()))
     }
 
     fn receive(&mut self, device: &str, second: f64, protocol: Protocol, client: &str) {
@@ -254,7 +254,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step, Vec<u64>)>> {
 
 /// What is thought of all devices after these steps; looked at in between as `looks` says.
 fn lived(steps: &[(u64, Step, Vec<u64>)], looks: bool) -> Vec<(bool, i64, Option<Arc<str>>)> {
-    let mut devices = Devices::new(&Settings::default());
+    let mut devices = Devices::new(DeviceTerms::default());
     let mut now = 0;
     let mut ids = Vec::new();
     for device in 0..3 {
@@ -315,7 +315,7 @@ proptest! {
 
 #[test]
 fn more_open_windows_than_fit_hold_the_log_no_less() {
-    let mut devices = Devices::new(&Settings::default());
+    let mut devices = Devices::new(DeviceTerms::default());
     let id = devices.intern("pump", at(0.0));
     let device = devices.get_mut(id);
     for (start, at) in [(0, 5), (60, 6), (120, 7), (0, 8)] {

@@ -105,6 +105,12 @@ impl Bridges {
         Bridges { means, views, made: Vec::new(), running: Vec::new() }
     }
 
+    /// Where goes what is not understood.
+    #[must_use]
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.means.quarantine
+    }
+
     /// Makes one; it runs from [`Bridges::start`] on. Reads what is remembered of Sparkplug nodes from
     /// the file.
     pub fn add(&mut self, config: &MqttConfig) {

@@ -34,6 +34,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use warp::Reply;
 use warp::http::{HeaderName, HeaderValue, StatusCode, header};
 use warp::reply::Response;
@@ -63,7 +64,7 @@ struct After {
 /// 400 for a parameter that can't be, 503 if there are too many exports, or the history is behind the log.
 pub async fn export(
     app: Arc<App>,
-    caller: Arc<Caller>,
+    (caller, ended): (Arc<Caller>, CancellationToken),
     parameters: Parameters,
     accept_encoding: Option<String>,
 ) -> Result<Response, Problem> {
@@ -108,7 +109,7 @@ pub async fn export(
         let detail = "as many exports as there may be are under way";
         return Err(Problem::unavailable(detail, RETRY));
     };
-    let pieces = running::pieces(place, app.door.pass(caller), app.stop.clone());
+    let pieces = running::pieces(place, app.door.pass(caller, &ended), app.stop.clone());
     let mut response = warp::reply::stream(Unshared::new(pieces)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));

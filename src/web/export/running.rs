@@ -36,7 +36,7 @@ pub(super) enum Broken {
     Compress(#[from] io::Error),
     #[error("the daemon stops")]
     Stopping,
-    #[error("the token or login is no longer good")]
+    #[error("the token, login or certificate is no longer good")]
     Ended,
     #[error("another export has this one's place: nothing was read of it for too long")]
     Stalled,

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
 
 /// The first byte of every TLS connection: a record of the handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -110,6 +111,7 @@ impl<S> Server<S> {
             certificate: None,
             is_forwarded: told.source.is_some(),
             is_tls: told.is_tls,
+            ended: CancellationToken::new(),
         };
         let Some(tls) = tls else {
             return Ok(Arrived { stream: Either::Left(socket), is_http2: false, peer, place });
@@ -121,9 +123,9 @@ impl<S> Server<S> {
         if first[0] != TLS_HANDSHAKE {
             return Err(answer_plainly(socket, first[0]).await);
         }
-        let Secured { stream, is_http2, certificate } =
+        let Secured { stream, is_http2, certificate, ended } =
             tls.accept(socket, &self.tasks).await.map_err(Refused::Tls)?;
-        (peer.is_tls, peer.certificate) = (true, certificate);
+        (peer.is_tls, peer.certificate, peer.ended) = (true, certificate, ended);
         Ok(Arrived { stream: Either::Right(stream), is_http2, peer, place })
     }
 

@@ -4,6 +4,7 @@ use super::addresses::Place;
 use super::arrival::Stream;
 use super::forwarded::{self, Forwarded};
 use super::{Body, Held, Peer, Server, grace};
+use crate::auth::Denied;
 use crate::web::dialect;
 use crate::web::entry::{self, Entered};
 use crate::web::problem::Problem;
@@ -50,6 +51,8 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// How often the other end of HTTP/2 is asked whether it is still there, and how long it has to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Said on a connection that may not go on.
+const CERTIFICATE: &str = "a client certificate that is good is asked for here; connect with one";
 /// A viewer too many may try again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -76,6 +79,7 @@ pub(super) async fn serve<S>(
 {
     let (address, asked) = (peer.address, CancellationToken::new());
     let (stop, tasks) = (server.stop.clone(), server.tasks.clone());
+    let over = peer.ended.clone();
     let header_timeout = server.options.borrow().header_timeout;
     let connection = Arc::new(Connection { server, peer, held, asked: asked.clone() });
     let service = service_fn(move |request| {
@@ -90,7 +94,7 @@ pub(super) async fn serve<S>(
             ended = served.as_mut() => ended,
             // HTTP/1.1 has its own time for headers.
             () = unasked(header_timeout, &asked) => return,
-            () = stop_after_first(&stop, &asked) => {
+            () = last_request(&stop, &asked, &over) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
@@ -100,7 +104,7 @@ pub(super) async fn serve<S>(
         let mut served = pin!(served);
         tokio::select! {
             ended = served.as_mut() => ended,
-            () = stop_after_first(&stop, &asked) => {
+            () = last_request(&stop, &asked, &over) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
@@ -156,6 +160,18 @@ async fn unasked(patience: Duration, asked: &CancellationToken) {
     }
 }
 
+/// When no further request is taken: the connection may not go on, or the daemon stops.
+async fn last_request(
+    stop: &CancellationToken,
+    asked: &CancellationToken,
+    over: &CancellationToken,
+) {
+    tokio::select! {
+        () = over.cancelled() => {}
+        () = stop_after_first(stop, asked) => {}
+    }
+}
+
 /// When the daemon stops, and this connection has asked something, or had time to.
 async fn stop_after_first(stop: &CancellationToken, asked: &CancellationToken) {
     tokio::select! {
@@ -178,6 +194,9 @@ where
             Ok(peer) => peer,
             Err(problem) => return boxed(problem.into_response(), None),
         };
+        if peer.ended.is_cancelled() {
+            return boxed(entry::problem(&Denied::NotGood(CERTIFICATE)).into_response(), None);
+        }
         let caller = match entry::enter(app, &request, &peer) {
             Ok(Entered::As(caller)) => caller,
             Ok(Entered::Page) => return boxed(routes::page(&request), None),
@@ -189,7 +208,7 @@ where
         };
         if let Some(endpoint) = Endpoint::of(request.uri().path()) {
             let held = self.held.clone().viewing(viewer);
-            let who = (peer.address, caller);
+            let who = (peer, caller);
             let tasks = &self.server.tasks;
             return boxed(upgrade::upgrade(endpoint, app, request, who, held, tasks), None);
         }
@@ -224,6 +243,7 @@ where
             is_forwarded: self.peer.is_forwarded || address.is_some(),
             is_tls: is_tls.unwrap_or(self.peer.is_tls),
             certificate: self.peer.certificate.clone(),
+            ended: self.peer.ended.clone(),
         })
     }
 

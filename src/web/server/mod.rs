@@ -46,7 +46,7 @@ pub use proxy_header::{
     FIXED_BYTES as PROXY_HEADER_FIXED_BYTES, ProxyHeaderError, Told as ProxyHeader,
     read as read_proxy_header, rest_bytes as proxy_header_rest_bytes,
 };
-pub use tls::{Tls, TlsError};
+pub use tls::{Tls, TlsChange, TlsError};
 
 /// What every response body is boxed to.
 pub(super) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -154,6 +154,8 @@ pub(super) struct Peer {
     pub is_forwarded: bool,
     /// Nobody on the way reads along: it speaks TLS, with us or with a proxy that is trusted.
     pub is_tls: bool,
+    /// Of the connection: cancelled when it may not go on, though whoever asks might.
+    pub ended: CancellationToken,
 }
 
 /// What a connection holds until it is closed, whether it stays HTTP or becomes a WebSocket; and the

@@ -1,52 +1,47 @@
 //! A stream that somebody else can end: of a client whose certificate is revoked while it is connected.
 
+use futures_util::FutureExt;
+use futures_util::future::{Fuse, FusedFuture};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// For a goodbye: a WebSocket is closed with a word, which is answered or not.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// A stream, and what ends it.
 pub(super) struct Severable<S> {
     stream: S,
-    sword: Option<Sword>,
+    fallen: Fuse<Sword>,
+    /// Tells whoever wants to know that the stream is gone.
+    _gone: Option<DropGuard>,
 }
 
-struct Sword {
-    fallen: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Tells whoever holds the sword that the stream is gone.
-    _gone: DropGuard,
-}
-
-/// The other end of the sword.
-pub(super) struct Above {
-    pub severed: CancellationToken,
-    /// Cancelled when the stream is dropped.
-    pub gone: CancellationToken,
-}
+type Sword = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<S> Severable<S> {
-    /// One that nobody ends.
-    pub fn never(stream: S) -> Severable<S> {
-        Severable { stream, sword: None }
+    /// One that ends soon after `ended` is cancelled.
+    pub fn new(stream: S, ended: CancellationToken) -> Severable<S> {
+        let sword: Sword = Box::pin(async move {
+            ended.cancelled_owned().await;
+            tokio::time::sleep(GRACE).await;
+        });
+        Severable { stream, fallen: sword.fuse(), _gone: None }
     }
 
-    /// One that ends when `severed` is cancelled.
-    pub fn new(stream: S) -> (Severable<S>, Above) {
-        let (severed, gone) = (CancellationToken::new(), CancellationToken::new());
-        let sword = Sword {
-            fallen: Box::pin(severed.clone().cancelled_owned()),
-            _gone: gone.clone().drop_guard(),
-        };
-        (Severable { stream, sword: Some(sword) }, Above { severed, gone })
+    /// Cancels `gone` when it is dropped.
+    pub fn telling(self, gone: CancellationToken) -> Severable<S> {
+        Severable { _gone: Some(gone.drop_guard()), ..self }
     }
 
     fn look_up(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let Some(sword) = &mut self.sword else { return Ok(()) };
-        match sword.fallen.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Poll::Pending => Ok(()),
+        if self.fallen.is_terminated() || self.fallen.poll_unpin(context).is_ready() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        Ok(())
     }
 }
 

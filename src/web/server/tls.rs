@@ -1,11 +1,13 @@
 //! TLS on the listener: the certificate of now, and which clients are taken by theirs.
 //!
-//! The files are looked at once a second. What they say holds for new connections at once; of open ones those end
-//! whose own certificate is no longer good.
+//! The files are looked at once a second, and may be others after a reload. What they say holds for new
+//! connections at once; of open ones those end whose own certificate is no longer good, and those that
+//! showed none where from now on one is asked of everybody. They are told first ([`Secured::ended`]), and
+//! severed soon after.
 
 use super::certificate;
 use super::own_too::OwnToo;
-use super::severable::{Above, Severable};
+use super::severable::Severable;
 use crate::clock;
 use crate::config::{ClientCertificates, TlsConfig, TlsVersion};
 use crate::metrics::Metrics;
@@ -13,7 +15,7 @@ use crate::model::Timestamp;
 use crate::watched::Watched;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -78,9 +80,18 @@ pub enum TlsError {
 /// TLS as it is set up, with what its files said last.
 #[derive(Debug)]
 pub struct Tls {
-    config: TlsConfig,
     current: watch::Sender<Arc<Current>>,
     looked: Mutex<Looked>,
+    /// Above connections of which no certificate was asked, or none was shown.
+    bare: Mutex<CancellationToken>,
+}
+
+/// `[tls]` with what its files say: to begin with, or to go over to.
+#[derive(Debug)]
+pub struct TlsChange {
+    config: TlsConfig,
+    files: Watched,
+    current: Current,
 }
 
 #[derive(Debug)]
@@ -92,6 +103,7 @@ struct Current {
 
 #[derive(Debug)]
 struct Looked {
+    config: TlsConfig,
     files: Watched,
     /// Something changed at the last look, and more may: certificate and key are two files.
     is_settling: bool,
@@ -104,23 +116,57 @@ pub(super) struct Secured {
     pub is_http2: bool,
     /// The name in the client's certificate.
     pub certificate: Option<Arc<str>>,
+    /// Cancelled when it may not go on.
+    pub ended: CancellationToken,
 }
 
-impl Tls {
+impl TlsChange {
     /// Reads the files.
     ///
     /// # Errors
     /// [`TlsError`], if no connection could be taken with them.
-    pub fn open(config: &TlsConfig) -> Result<Tls, TlsError> {
+    pub fn read(config: &TlsConfig) -> Result<TlsChange, TlsError> {
         // Stamped before they are read: what changes meanwhile is seen.
         let clients = config.clients.iter();
         let of_clients =
             clients.flat_map(|clients| [Some(clients.ca_file.clone()), clients.crl_file.clone()]);
         let files = [config.certificate_file.clone(), config.key_file.clone()];
         let files = Watched::new(files.into_iter().chain(of_clients.flatten()));
-        let looked = Looked { files, is_settling: false, said_at: None };
-        let current = watch::Sender::new(Arc::new(Current::read(config)?));
-        Ok(Tls { config: config.clone(), current, looked: Mutex::new(looked) })
+        Ok(TlsChange { config: config.clone(), files, current: Current::read(config)? })
+    }
+
+    /// Whether clients are asked for certificates.
+    #[must_use]
+    pub fn asks_clients(&self) -> bool {
+        self.config.clients.is_some()
+    }
+}
+
+impl Tls {
+    /// Begins so.
+    #[must_use]
+    pub fn new(first: TlsChange) -> Tls {
+        let TlsChange { config, files, current } = first;
+        let looked = Looked { config, files, is_settling: false, said_at: None };
+        let current = watch::Sender::new(Arc::new(current));
+        Tls { current, looked: Mutex::new(looked), bare: Mutex::default() }
+    }
+
+    /// Goes over to this. Connections that showed a certificate are looked at anew, but while none is
+    /// asked for; those that showed none end if they could not be made any more.
+    pub fn change(&self, change: TlsChange) {
+        let TlsChange { config, files, current } = change;
+        let mut looked = self.looked();
+        let before = std::mem::replace(
+            &mut *looked,
+            Looked { config, files, is_settling: false, said_at: None },
+        );
+        self.current.send_replace(Arc::new(current));
+        if requires(&looked.config) && !requires(&before.config) {
+            // Whose handshake is under way is among those above whom it was.
+            let bare = std::mem::take(&mut *self.bare());
+            bare.cancel();
+        }
     }
 
     /// When the certificate expires.
@@ -148,20 +194,29 @@ impl Tls {
         }
     }
 
+    /// A panic elsewhere while it was locked leaves it valid.
+    fn looked(&self) -> MutexGuard<'_, Looked> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bare(&self) -> MutexGuard<'_, CancellationToken> {
+        self.bare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn look(&self) {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = self.looked();
         if looked.files.changed() {
             looked.is_settling = true;
         } else if std::mem::take(&mut looked.is_settling) {
-            self.read_again();
+            self.read_again(&looked.config);
             looked.said_at = None;
         }
         self.say_if_it_expires(&mut looked);
     }
 
-    fn read_again(&self) {
-        let path = self.config.certificate_file.display();
-        match Current::read(&self.config) {
+    fn read_again(&self, config: &TlsConfig) {
+        let path = config.certificate_file.display();
+        match Current::read(config) {
             Ok(current) => {
                 log::info!(event = "certificate-loaded", path:% = path, expires:% = written(current.expires_at); "new connections get the new certificate");
                 self.current.send_replace(Arc::new(current));
@@ -181,7 +236,7 @@ impl Tls {
             return;
         }
         looked.said_at = Some(now);
-        let path = self.config.certificate_file.display();
+        let path = looked.config.certificate_file.display();
         if left > 0 {
             let days = left / 86_400_000_000_000;
             log::warn!(event = "certificate-expires", path:% = path, expires:% = written(expires_at), days = days; "the certificate of [tls] expires soon");
@@ -196,43 +251,56 @@ impl Tls {
         socket: TcpStream,
         tasks: &TaskTracker,
     ) -> io::Result<Secured> {
+        // In this order: if certificates are asked of everybody in between, one is here, or it ends.
+        let bare = self.bare().child_token();
         let server = self.current.borrow().server.clone();
         let stream = TlsAcceptor::from(server).accept(socket).await?;
         let (_, session) = stream.get_ref();
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
         let chain = session.peer_certificates().map(<[CertificateDer<'static>]>::to_vec);
         let Some(chain) = chain.filter(|chain| !chain.is_empty()) else {
-            return Ok(Secured { stream: Severable::never(stream), is_http2, certificate: None });
+            let stream = Severable::new(stream, bare.clone());
+            return Ok(Secured { stream, is_http2, certificate: None, ended: bare });
         };
         let certificate = match self.current.borrow().is_own(&chain[0]) {
             true => None,
             false => certificate::name(&chain[0]),
         };
-        let (stream, above) = Severable::new(stream);
-        tasks.spawn(self.clone().sever_in_time(chain, above));
-        Ok(Secured { stream, is_http2, certificate })
+        let (ended, gone) = (CancellationToken::new(), CancellationToken::new());
+        let stream = Severable::new(stream, ended.clone()).telling(gone.clone());
+        tasks.spawn(self.clone().end_in_time(chain, ended.clone(), gone));
+        Ok(Secured { stream, is_http2, certificate, ended })
     }
 
     /// Ends the connection when the client's certificate is no longer good.
-    async fn sever_in_time(self: Arc<Self>, chain: Vec<CertificateDer<'static>>, above: Above) {
+    async fn end_in_time(
+        self: Arc<Self>,
+        chain: Vec<CertificateDer<'static>>,
+        ended: CancellationToken,
+        gone: CancellationToken,
+    ) {
         let mut current = self.current.subscribe();
         let expires_at = certificate::expires_at(&chain[0]).unwrap_or(Timestamp(0));
         loop {
             if !current.borrow_and_update().takes(&chain) {
                 let name = certificate::name(&chain[0]);
                 log::info!(client = name.as_deref().unwrap_or_default(); "a client's certificate is no longer good: its connection ends");
-                return above.severed.cancel();
+                return ended.cancel();
             }
             let left = u64::try_from(expires_at.0 - clock::now().0)
                 .map_or(Duration::ZERO, Duration::from_nanos);
             tokio::select! {
-                () = above.gone.cancelled() => return,
+                () = gone.cancelled() => return,
                 // It fails when we are dropped, which we hold.
                 _ = current.changed() => {}
                 () = tokio::time::sleep(left.clamp(LOOK_INTERVAL, RECHECK_MAX)) => {}
             }
         }
     }
+}
+
+fn requires(config: &TlsConfig) -> bool {
+    config.clients.as_ref().is_some_and(|clients| clients.required)
 }
 
 /// For people.
@@ -275,9 +343,9 @@ impl Current {
         self.clients.as_ref().is_some_and(|clients| clients.own == *certificate)
     }
 
-    /// Whether a client's certificate is good now.
+    /// Whether a client's certificate is good now; while none is asked for it does not matter.
     fn takes(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let Some(clients) = &self.clients else { return false };
+        let Some(clients) = &self.clients else { return true };
         let now = Duration::from_nanos(u64::try_from(clock::now().0).unwrap_or(0));
         let now = UnixTime::since_unix_epoch(now);
         clients.verify_client_cert(&chain[0], &chain[1..], now).is_ok()

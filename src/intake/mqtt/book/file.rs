@@ -110,6 +110,11 @@ impl Book {
         FORMAT.read_only(path)?.map(|connection| Book::over(connection, Bounds::NONE)).transpose()
     }
 
+    /// The next round keeps these.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// Whether somebody else changed the file since this was last asked, or since it was opened.
     ///
     /// # Errors

@@ -119,6 +119,11 @@ impl Quarantine {
         Replays(receiver)
     }
 
+    /// So much is kept from now on; what is too much goes with the next round. Never waits.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.0.0.change(|pending| pending.bounds = Some(bounds));
+    }
+
     /// Returns when all that was put or remembered before is written, or could not be. Cancel-safe.
     pub async fn written(&self) {
         let (sender, mut written) = mpsc::channel::<()>(1);

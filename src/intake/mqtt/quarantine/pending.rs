@@ -1,7 +1,8 @@
 //! What waits to be written: bounded, and added up while it waits.
 
 use crate::intake::mqtt::book::{
-    Message, Outcome, PAYLOAD_BYTES_MAX, Quarantined, Remember, Round, Seen, TOPIC_MESSAGES_MAX,
+    Bounds, Message, Outcome, PAYLOAD_BYTES_MAX, Quarantined, Remember, Round, Seen,
+    TOPIC_MESSAGES_MAX,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(super) struct Pending {
     /// Dropped when what is here is written.
     pub(super) waiting: Vec<mpsc::Sender<()>>,
     pub(super) ended: bool,
+    /// So much is kept from now on.
+    pub(super) bounds: Option<Bounds>,
 }
 
 /// A topic on which messages came, and how many of them wait.
@@ -55,7 +58,8 @@ impl Pending {
             || !self.remember.is_empty()
             || !self.replayed.is_empty()
             || !self.listeners.is_empty()
-            || !self.waiting.is_empty();
+            || !self.waiting.is_empty()
+            || self.bounds.is_some();
         match now {
             true => Urgency::Now,
             false if self.topics > 0 || !self.others.is_empty() => Urgency::Soon,

@@ -113,6 +113,9 @@ impl Writer {
             self.write_round(round)?;
         }
         let pending = self.desk.lock().take();
+        if let Some(bounds) = pending.bounds {
+            self.book.set_bounds(bounds);
+        }
         let old = clock::monotonic().saturating_duration_since(self.wrote_at) > SHED_INTERVAL;
         if pending.urgency() > Urgency::Idle || old {
             self.write_round(pending.into_round())?;

@@ -1,4 +1,4 @@
-use super::super::{Target, Wanted, WebhookTarget};
+use super::super::{Target, TestError, Wanted, WebhookTarget};
 use super::*;
 use crate::notify::wording::tests::{alert, event};
 use crate::rules::{Event, EventKind, Severity};
@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use tokio::sync::watch;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,24 +114,32 @@ impl Endpoint {
 struct Run {
     notify: Notify,
     stop: CancellationToken,
-    thread: JoinHandle<()>,
+    channels: Channels,
+}
+
+fn settings(directory: &Path, channels: Vec<Channel>) -> Settings {
+    Settings {
+        path: directory.join("notify.db"),
+        group_wait: Duration::from_millis(50),
+        group_interval: Duration::from_millis(50),
+        messages_per_hour: 3600,
+        give_up_after: Duration::from_secs(3600),
+        page_url: None,
+        channels,
+    }
 }
 
 impl Run {
     fn start(directory: &Path, journal: &Arc<Memory>, channels: Vec<Channel>) -> Run {
-        let settings = Settings {
-            path: directory.join("notify.db"),
-            group_wait: Duration::from_millis(50),
-            group_interval: Duration::from_millis(50),
-            messages_per_hour: 3600,
-            give_up_after: Duration::from_secs(3600),
-            page_url: None,
-            channels,
-        };
-        let opened = open(settings, journal.clone()).unwrap();
-        let (notify, stop) = (opened.notify.clone(), CancellationToken::new());
-        let thread = opened.start(&stop).unwrap().unwrap();
-        Run { notify, stop, thread }
+        let stop = CancellationToken::new();
+        let opened = open(settings(directory, channels), journal.clone(), &stop).unwrap();
+        Run { notify: opened.notify, stop, channels: opened.channels }
+    }
+
+    /// Goes over to other settings, of which the channels of these names are others.
+    fn change(&mut self, names: &[&str], settings: Settings) {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        assert_eq!(block(self.channels.change(&names, settings)), []);
     }
 
     /// Waits until a channel is as it should be.
@@ -149,7 +158,7 @@ impl Run {
 
     fn stop(self) {
         self.stop.cancel();
-        self.thread.join().unwrap();
+        self.channels.end().unwrap().join().unwrap();
     }
 }
 
@@ -264,16 +273,61 @@ fn a_test_goes_past_what_waits_and_leaves_nothing() {
 #[test]
 fn without_channels_there_is_no_thread_and_no_file() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        path: directory.path().join("notify.db"),
-        group_wait: Duration::ZERO,
-        group_interval: Duration::ZERO,
-        messages_per_hour: 60,
-        give_up_after: Duration::from_secs(1),
-        page_url: None,
-        channels: Vec::new(),
-    };
-    let opened = open(settings.clone(), Memory::new()).unwrap();
-    assert!(opened.start(&CancellationToken::new()).unwrap().is_none());
+    let settings = settings(directory.path(), Vec::new());
+    let opened = open(settings.clone(), Memory::new(), &CancellationToken::new()).unwrap();
+    assert!(opened.channels.end().is_none());
     assert!(!settings.path.exists());
+}
+
+#[test]
+fn channels_come_change_and_go_while_the_others_go_on() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), Memory::new());
+    let at = |channels| settings(directory.path(), channels);
+    let mut run = Run::start(directory.path(), &journal, Vec::new());
+    journal.fire("before there was any");
+    let (dead, old, ops) = (endpoint(&[0]), endpoint(&[500]), endpoint(&[200]));
+    run.change(&["ops", "moves"], at(vec![ops.channel("ops"), old.channel("moves")]));
+    journal.fire("one");
+    assert_eq!(rules(&ops.next().1), ["one"]);
+    let (_, first) = old.next();
+    run.until("moves", |view| view.state == "failing");
+
+    // What it did not deliver goes where it is now, under the id of before; one comes that hangs.
+    let new = endpoint(&[200]);
+    let channels = vec![new.channel("moves"), dead.channel("dead"), ops.channel("ops")];
+    run.change(&["moves", "dead"], at(channels));
+    assert_eq!(new.next(), (200, first));
+    let names = run.notify.views().into_iter().map(|view| view.name);
+    assert_eq!(names.collect::<Vec<_>>(), ["moves", "dead", "ops"]);
+    journal.fire("two");
+    assert_eq!((rules(&new.next().1), rules(&ops.next().1)), (vec!["two"], vec!["two"]));
+    run.until("dead", |view| view.pending_events == 1);
+
+    // It goes though nobody answers, and is forgotten; who did not change has all he had.
+    run.change(&["dead", "moves"], at(vec![ops.channel("ops")]));
+    let view = run.until("ops", |view| view.sent == 2);
+    assert_eq!((run.notify.views().len(), view.failed), (1, 0));
+    run.change(&["dead"], at(vec![ops.channel("ops"), dead.channel("dead")]));
+    assert_eq!(run.until("dead", |_| true).pending_events, 0);
+    journal.fire("three");
+    assert_eq!(rules(&ops.next().1), ["three"]);
+    run.stop();
+}
+
+#[test]
+fn what_holds_for_all_channels_holds_at_once() {
+    let (directory, journal) = (tempfile::tempdir().unwrap(), Memory::new());
+    let ops = endpoint(&[200]);
+    let channels = vec![ops.channel("ops")];
+    let patient = Settings {
+        group_wait: Duration::from_secs(86_400),
+        ..settings(directory.path(), channels.clone())
+    };
+    let mut run = Run::start(directory.path(), &journal, channels.clone());
+    run.change(&[], patient);
+    journal.fire("one");
+    run.until("ops", |view| view.pending_events == 1);
+    run.change(&[], settings(directory.path(), channels));
+    assert_eq!(rules(&ops.next().1), ["one"]);
+    run.stop();
 }
