@@ -38,6 +38,10 @@ const APPLIED: &[&str] = &[
 /// What of these can't: sizes of what was made at the start.
 const NOT_APPLIED: &[&str] = &["limits.series_max", "limits.gate_memory", "limits.sessions_max"];
 
+/// Lists of which the first block that fits counts: where a block stands is what it is called, for its name
+/// may stand there twice.
+const ORDERED: &[&str] = &["auth.certificates"];
+
 /// Settings by their paths.
 #[derive(Debug, Default, PartialEq)]
 struct Flat {
@@ -84,7 +88,7 @@ impl Reloading {
         let (config, effective) = match self.settings.read() {
             Ok(read) => read,
             Err(mistakes) => {
-                log::error!(event = "reload-refused"; "the configuration stays as it was: {mistakes}");
+                log::error!(event = "reload-refused", mistakes = mistakes.0.len(); "the configuration stays as it was: {mistakes}");
                 return;
             }
         };
@@ -103,8 +107,8 @@ impl Reloading {
                 Ok(failed) => failed,
                 Err(wrong) => {
                     let told = wrong.iter().map(|it| format!("{}: {}", it.path.join("."), it.why));
-                    let mistakes = told.collect::<Vec<_>>().join("; ");
-                    log::error!(event = "reload-refused"; "the configuration stays as it was: {mistakes}");
+                    let told = told.collect::<Vec<_>>().join("\n  ");
+                    log::error!(event = "reload-refused", mistakes = wrong.len(); "the configuration stays as it was: {told}");
                     return;
                 }
             };
@@ -155,9 +159,10 @@ impl Flat {
                 table.into_iter().for_each(|(key, value)| self.flatten(&below(key), value));
             }
             Value::Array(items) if items.iter().any(Value::is_table) => {
+                let is_ordered = ORDERED.contains(&path.join(".").as_str());
                 for (number, item) in items.into_iter().enumerate() {
                     // Names of blocks are unique.
-                    let name = item.get("name").and_then(Value::as_str);
+                    let name = item.get("name").and_then(Value::as_str).filter(|_| !is_ordered);
                     let block = below(name.map_or_else(|| number.to_string(), str::to_owned));
                     self.flatten(&block, item);
                     self.blocks.insert(block);
@@ -208,6 +213,19 @@ mod tests {
         assert_eq!(names(&changed), "a, alerts.x.kind, log.level, log.modules.gate");
         let applied: Vec<_> = changed.iter().map(|path| can_be_applied(path)).collect();
         assert_eq!(applied, [false, true, true, true]);
+    }
+
+    #[test]
+    fn where_the_first_block_counts_another_order_is_a_change() {
+        let rule = |name: &str, scope: &str| {
+            format!("[[auth.certificates]]\nname = \"{name}\"\nscopes = [\"{scope}\"]\n")
+        };
+        let before = [rule("*", "ingest"), rule("gateway-*", "view"), rule("*", "view")].concat();
+        let after = [rule("gateway-*", "view"), rule("*", "ingest"), rule("*", "view")].concat();
+        let changed = Flat::read(&before).changed(&Flat::read(&after));
+        let both = ["0.name", "0.scopes", "1.name", "1.scopes"]
+            .map(|key| format!("auth.certificates.{key}"));
+        assert_eq!(names(&changed), both.join(", "));
     }
 
     #[test]

@@ -327,6 +327,8 @@ fn what_holds_for_all_channels_holds_at_once() {
     run.change(&[], patient);
     journal.fire("one");
     run.until("ops", |view| view.pending_events == 1);
+    let told = ops.taken.recv_timeout(Duration::from_millis(500));
+    assert!(told.is_err(), "it has a day: {told:?}");
     run.change(&[], settings(directory.path(), channels));
     assert_eq!(rules(&ops.next().1), ["one"]);
     run.stop();
