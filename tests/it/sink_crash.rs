@@ -266,14 +266,17 @@ fn killed_while_it_looks_for_poison_it_sets_each_aside_once() {
     }
     let sent = load.finish();
     daemon.until_sink("influx", |sink| sink["lag_samples"] == 0);
-    let letters = daemon.json("/api/v1/dead-letters?limit=1000");
-    let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
-    // All that is poison is set aside, each once; all else is stored.
     let poison: BTreeSet<i64> = sent.all()["gateway-7"]
         .values()
         .copied()
         .filter(|value| is_poison(&format!("telemetry,device=gateway-7 n={value}i 0")))
         .collect();
+    // What was refused last is written down with the next settlement.
+    let letters = daemon.eventually("/api/v1/dead-letters?limit=1000", |told| {
+        told["letters"].as_array().is_some_and(|letters| letters.len() >= poison.len())
+    });
+    let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
+    // All that is poison is set aside, each once; all else is stored.
     let letters = letters["letters"].as_array().unwrap();
     assert!(letters.iter().all(|it| it["samples"] == 1), "{letters:#?}");
     assert_eq!(
