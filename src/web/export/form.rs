@@ -164,7 +164,10 @@ impl Writer {
     }
 
     /// What stands after the last sample.
-    #[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "the others end so"))]
+    #[cfg_attr(
+        not(feature = "parquet"),
+        expect(unused_variables, clippy::ptr_arg, reason = "the others end so")
+    )]
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), WriteError> {
         match self {
             Writer::Ndjson(_) | Writer::Csv(_) | Writer::Lines(_) => {}
