@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json};
 
-/// What they are told, by its place; `*` is each of a list. What stands here not is left out: nothing new
+/// What they are told, by its place; `*` is each of a list. What does not stand here is left out: nothing new
 /// is told before somebody has thought of it.
 const TOLD: &[&str] = &[
     "version",
