@@ -71,6 +71,7 @@ mod promql_limits;
 mod proxies;
 #[cfg(feature = "mqtt")]
 mod publisher;
+mod reader;
 mod receiver;
 mod reload;
 mod reload_auth;

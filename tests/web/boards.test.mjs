@@ -54,10 +54,17 @@ test('a device has a board by itself; saved, dragged and saved again it survives
   await button(page, 'Edit').first().click();
   const first = (await order(page))[0];
   const handle = page.locator(`[data-panel="${first}"] .handle`);
+  // Where it stands once the tools of all panels have found their places.
+  await until(page, (first) => new Promise((done) => {
+    const place = () => JSON.stringify(document.querySelector(`[data-panel="${first}"] .handle`)?.getBoundingClientRect());
+    const before = place();
+    requestAnimationFrame(() => requestAnimationFrame(() => done(before !== undefined && place() === before)));
+  }), first);
   const box = await handle.boundingBox();
   const cell = await page.locator(`[data-panel="${first}"]`).boundingBox();
   await page.mouse.move(box.x + 30, box.y + box.height / 2);
   await page.mouse.down();
+  assert.equal(await page.evaluate(() => document.activeElement.closest('[data-panel]')?.dataset.panel), first, 'it is taken');
   await page.mouse.move(box.x + 30 + cell.width / 2, box.y + cell.height, { steps: 5 });
   await page.mouse.move(box.x + 30 + cell.width + 20, box.y + cell.height + 20, { steps: 5 });
   await page.mouse.up();
