@@ -105,8 +105,6 @@ struct Current {
 struct Looked {
     config: TlsConfig,
     files: Watched,
-    /// Something changed at the last look, and more may: certificate and key are two files.
-    is_settling: bool,
     said_at: Option<Instant>,
 }
 
@@ -147,7 +145,7 @@ impl Tls {
     #[must_use]
     pub fn new(first: TlsChange) -> Tls {
         let TlsChange { config, files, current } = first;
-        let looked = Looked { config, files, is_settling: false, said_at: None };
+        let looked = Looked { config, files, said_at: None };
         let current = watch::Sender::new(Arc::new(current));
         Tls { current, looked: Mutex::new(looked), bare: Mutex::default() }
     }
@@ -157,10 +155,7 @@ impl Tls {
     pub fn change(&self, change: TlsChange) {
         let TlsChange { config, files, current } = change;
         let mut looked = self.looked();
-        let before = std::mem::replace(
-            &mut *looked,
-            Looked { config, files, is_settling: false, said_at: None },
-        );
+        let before = std::mem::replace(&mut *looked, Looked { config, files, said_at: None });
         self.current.send_replace(Arc::new(current));
         if requires(&looked.config) && !requires(&before.config) {
             // Whose handshake is under way is among those above whom it was.
@@ -206,8 +201,6 @@ impl Tls {
     fn look(&self) {
         let mut looked = self.looked();
         if looked.files.changed() {
-            looked.is_settling = true;
-        } else if std::mem::take(&mut looked.is_settling) {
             self.read_again(&looked.config);
             looked.said_at = None;
         }
