@@ -93,7 +93,6 @@ impl Door {
         if shows_again {
             sessions.end_of_jwts();
         }
-        sessions.end_of_certificates(|caller| !terms.still_certifies(caller));
         self.end_who(now, |caller| match caller.how {
             How::Jwt => shows_again,
             How::Certificate => !terms.still_certifies(caller),

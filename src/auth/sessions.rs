@@ -104,8 +104,8 @@ impl Sessions {
         Sessions { table, work }
     }
 
-    /// Logs somebody in; on disk when this returns. It ends when its time is over, or that of what the
-    /// caller showed.
+    /// Logs somebody in who showed a token: a certificate is shown with each connection anyway. On disk when
+    /// this returns. It ends when its time is over, or that of what the caller showed.
     ///
     /// # Errors
     /// [`SessionError`]; then there is no session.
@@ -185,12 +185,6 @@ impl Sessions {
     /// Ends the sessions that were got for JWTs, whose keys are others now; tells how many there were.
     pub fn end_of_jwts(&self) -> usize {
         self.end_where(|session| *session.login == *How::Jwt.name())
-    }
-
-    /// Ends the sessions that were got for certificates, of whom it is so; tells how many there were.
-    pub fn end_of_certificates(&self, is_so: impl Fn(&Caller) -> bool) -> usize {
-        let certificate = How::Certificate.name();
-        self.end_where(|session| *session.login == *certificate && is_so(&session.caller))
     }
 
     /// How long sessions last that begin from now on; those that are open end no later than if they had
