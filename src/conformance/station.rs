@@ -29,6 +29,9 @@ const LINES_MAX: usize = 256;
 /// How much of stderr is looked at.
 const STDERR_BYTES: u64 = 4096;
 const STDERR_LINES: usize = 6;
+/// What a process may take at least until it connects: an interpreter on a busy machine is slow, and that is
+/// not what the client is tried for.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// Between the end of its connection and its own.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -42,7 +45,7 @@ pub struct Bench {
     /// What the client shows.
     pub token: String,
     /// What takes longer is taken to never come. To be far above what a client needs; its longest
-    /// back-off here is 4 s.
+    /// back-off here is 4 s. The first connection of a process may take a minute in any case.
     pub patience: Duration,
     /// Where its stderr goes; `None`: nowhere.
     pub stderr: Option<Stderr>,
@@ -98,6 +101,7 @@ impl Bench {
             buffer,
             readings: 0,
             running: None,
+            is_starting: false,
             said: Vec::new(),
             socket: None,
             left_at: None,
@@ -121,6 +125,8 @@ pub(super) struct Station {
     /// How many it was given in all.
     pub readings: u64,
     running: Option<Running>,
+    /// Its process has not connected yet.
+    pub is_starting: bool,
     /// Lines of its stdout.
     pub said: Vec<String>,
     pub socket: Option<WebSocketStream<TcpStream>>,
@@ -199,8 +205,17 @@ impl Station {
         }
         self.readings += readings;
         self.running = Some(Running { child, lines });
+        self.is_starting = true;
         self.left_at = None;
         Ok(())
+    }
+
+    /// How long its next connection is waited for.
+    pub fn comes_within(&self) -> Duration {
+        match self.is_starting {
+            true => self.bench.patience.max(STARTS_WITHIN),
+            false => self.bench.patience,
+        }
     }
 
     /// As `kill -9` does, whatever the client is doing.

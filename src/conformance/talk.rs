@@ -30,14 +30,16 @@ pub(super) fn credit(batches: u32) -> Credit {
 impl Station {
     /// The client's next connection, not yet spoken to. It must not have come too soon.
     pub async fn came(&mut self) -> Result<TcpStream, Fault> {
-        let until = clock::monotonic() + self.bench.patience;
+        let patience = self.comes_within();
+        let until = clock::monotonic() + patience;
         loop {
             match self.event(until).await {
                 Event::Came(stream) => {
+                    self.is_starting = false;
                     self.not_too_soon()?;
                     return Ok(stream);
                 }
-                Event::Over => return Err(Fault::NotHere(self.bench.patience)),
+                Event::Over => return Err(Fault::NotHere(patience)),
                 event => self.pass(event)?,
             }
         }

@@ -39,6 +39,10 @@ fn passes(command: &[&str]) {
     assert_eq!(verdicts["passed"], tidegate::conformance::SCENARIOS.len());
 }
 
+/// Plays of a scenario until its mistake is told: where one is to be seen in a time that is too short, a
+/// busy machine may hide it.
+const PLAYS_MAX: usize = 3;
+
 /// Each of these clients, which do one thing wrong, fails the scenario with a sentence that has the words.
 fn told(mistakes: &[(&str, &str, &str)]) {
     let wrong = Mutex::new(Vec::new());
@@ -52,12 +56,17 @@ fn told(mistakes: &[(&str, &str, &str)]) {
                     let Some((mistake, scenario, words)) = taken else { break };
                     let client = [".venv/bin/python", "tests/clients/wrong.py", mistake];
                     let options = ["--patience", "10 s", "--scenario", scenario];
-                    let (verdicts, success) = verdicts(&options, &client);
-                    let verdict = &verdicts["scenarios"][0];
-                    let fault = verdict["fault"].as_str().unwrap_or("it passed");
-                    if success || !fault.contains(words) {
+                    let play = || {
+                        let (verdicts, success) = verdicts(&options, &client);
+                        let verdict = &verdicts["scenarios"][0];
+                        let fault = verdict["fault"].as_str().unwrap_or("it passed");
                         let said = format!("{mistake} in {scenario}: {fault:?}, not {words:?}");
-                        wrong.lock().unwrap().push(format!("{said} {}", verdict["stderr"]));
+                        let is_told = !success && fault.contains(words);
+                        (!is_told).then(|| format!("{said} {}", verdict["stderr"]))
+                    };
+                    let untold: Vec<_> = (0..PLAYS_MAX).map_while(|_| play()).collect();
+                    if untold.len() == PLAYS_MAX {
+                        wrong.lock().unwrap().extend(untold);
                     }
                 }
             });
