@@ -17,6 +17,8 @@ pub struct Aggregate {
     pub(super) store: Store,
     /// The next record to be folded.
     pub(super) next: Position,
+    /// See [`Aggregate::set_whole_from`].
+    pub(super) whole_from: Position,
     /// The latest receipt in the log so far.
     pub(super) log_time: Timestamp,
     pub(super) counts: Counts,
@@ -65,6 +67,7 @@ impl Aggregate {
             devices,
             store,
             next: Position(0),
+            whole_from: Position(0),
             log_time: Timestamp(i64::MIN),
             counts: Counts::default(),
             changed_since: Position(0),
@@ -302,7 +305,7 @@ impl Aggregate {
 }
 
 /// Windows that end at or before this are closed.
-fn limit(watermark: i64, settings: &Settings) -> i64 {
+pub(super) fn limit(watermark: i64, settings: &Settings) -> i64 {
     let lateness = i64::try_from(settings.lateness.as_nanos()).unwrap_or(i64::MAX);
     watermark.saturating_sub(lateness)
 }

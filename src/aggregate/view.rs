@@ -1,11 +1,11 @@
 //! Looking at the state: who there is, and the rollups of a series, all or those that changed.
 
 use super::devices::{Clock, ClockPolicy, ClockState, Device, DeviceId, Fact, Seed, Via};
-use super::fold::{Aggregate, Counts};
+use super::fold::{Aggregate, Counts, limit};
 use super::names::{MetricId, SeriesId, TableId};
 use super::rollup::Rollup;
 use super::series::Kind;
-use super::settings::{DeviceTerms, Windows};
+use super::settings::{DeviceTerms, Windows, align};
 use crate::model::{Position, Timestamp, tags_of_identity};
 use std::time::Duration;
 
@@ -58,6 +58,12 @@ impl Aggregate {
     pub fn oldest_open(&self) -> Position {
         let after = self.log_time.saturating_sub(self.settings.hold);
         self.devices.oldest_open(after).unwrap_or(self.next)
+    }
+
+    /// Hears that all windows which were open at this position are whole, while those that were closed before may
+    /// lack records from before the first that was folded: they are shown no more.
+    pub fn set_whole_from(&mut self, position: Position) {
+        self.whole_from = position;
     }
 
     /// The widths of windows.
@@ -331,8 +337,24 @@ impl<'a> SeriesView<'a> {
     pub fn rollups(self, level: usize, filter: Filter, out: &mut Vec<(i64, Rollup)>) {
         let series = &self.aggregate.names.series[self.id.0 as usize];
         match filter {
-            Filter::Held => series.held(level, &self.aggregate.store, out),
+            Filter::Held => {
+                series.held(level, &self.aggregate.store, out);
+                out.retain(|&(start, ref rollup)| self.is_whole(start, rollup));
+            }
             Filter::Since(since) => series.since(level, since, &self.aggregate.store, out),
         }
+    }
+
+    /// Whether no record of this window may have been before the first that was folded.
+    fn is_whole(self, start: i64, rollup: &Rollup) -> bool {
+        let Aggregate { whole_from, names, devices, settings, .. } = self.aggregate;
+        if rollup.touched() >= *whole_from {
+            return true;
+        }
+        let series = &names.series[self.id.0 as usize];
+        let device = devices.get(names.tables[series.table.0 as usize].device);
+        // The log is kept from the first record of each of a device's coarsest windows that are open.
+        let coarsest = settings.windows.coarsest();
+        align(start, coarsest).saturating_add(coarsest) > limit(device.watermark, settings)
     }
 }

@@ -105,10 +105,12 @@ impl Hub {
     /// Begins to serve: what there was when the daemon started is folded.
     pub(super) fn caught_up(&mut self) {
         if self.resume_from.is_none() {
-            self.resume_from = Some(match self.settings.begin {
+            let from = match self.settings.begin {
                 Begin::Kept(_) => self.floors.resume_from(),
                 Begin::Cut(_) => self.aggregate.next(),
-            });
+            };
+            self.aggregate.set_whole_from(from);
+            self.resume_from = Some(from);
         }
     }
 
