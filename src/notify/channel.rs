@@ -212,6 +212,8 @@ impl Task {
         }
         if self.message.is_some() {
             if self.next_try <= clock::monotonic() {
+                // One that was made just now may be under way for long, and is not idleness.
+                self.tell();
                 self.attempt().await?;
             }
             if self.message.is_some() {
