@@ -72,6 +72,14 @@ impl Http {
     }
 
     fn trusting(target: &Target, authorities: RootCertStore) -> Result<Http, HttpError> {
+        Http::asking(target, authorities, Names)
+    }
+
+    fn asking(
+        target: &Target,
+        authorities: RootCertStore,
+        names: impl reqwest::dns::Resolve + 'static,
+    ) -> Result<Http, HttpError> {
         let trusts_nobody = target.url.scheme() == "https" && authorities.is_empty();
         // reqwest's own verifier would not do: without any authority on the machine it refuses to
         // make a client, also for a store without TLS.
@@ -82,7 +90,7 @@ impl Http {
             .with_no_client_auth();
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(Names))
+            .dns_resolver(Arc::new(names))
             .default_headers(headers())
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
