@@ -96,7 +96,7 @@ async fn simulate(options: Options, breaks: usize, batches: usize) -> (Report, S
     let both = async {
         tokio::join!(serve(listener, breaks, batches, done.clone()), run(options, done.clone()))
     };
-    let (stored, report) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
+    let (stored, report) = tokio::time::timeout(Duration::from_secs(120), both).await.unwrap();
     (report.unwrap(), stored)
 }
 
@@ -127,8 +127,9 @@ async fn what_is_acknowledged_is_stored_and_nothing_is_lost_over_breaks_and_refu
 
 #[tokio::test]
 async fn saturating_load_arrives_without_a_hole() {
+    // Until so many batches are there, however long that takes.
     let saturate = Saturate {
-        duration: Duration::from_millis(300),
+        duration: Duration::from_secs(3600),
         row_step: Duration::from_millis(100),
         pace: None,
     };
