@@ -68,6 +68,15 @@ impl Rig {
         WebSocketStream::from_raw_socket(theirs, Role::Client, None).await
     }
 
+    /// Waits until all records up to here are folded: what is asked for after that knows them.
+    async fn folded(&self, next: u64) {
+        let deadline = clock::monotonic() + Duration::from_secs(60);
+        while self.live.stats().next < Position(next) {
+            assert!(clock::monotonic() < deadline, "{next} records are not folded");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     fn record(&self, position: u64) {
         let mut builder = BatchBuilder::new();
         builder.table("pump-1", &mut [], [position as i64]).unwrap();
@@ -148,10 +157,14 @@ async fn a_subscription_resumes_at_its_cursor() {
     let mut rig = Rig::new(10);
     let mut socket = rig.connect(PATIENCE).await;
     rig.record(0);
+    rig.folded(1).await;
     say(&mut socket, json!({"type": "subscribe", "sub": 1})).await;
     let first = hear(&mut socket).await;
     say(&mut socket, json!({"type": "unsubscribe", "sub": 1})).await;
+    say(&mut socket, json!({"type": "ping"})).await;
+    assert_eq!(hear(&mut socket).await, json!({"type": "pong"}), "it is unsubscribed");
     rig.record(1);
+    rig.folded(2).await;
     say(&mut socket, json!({"type": "subscribe", "sub": 1, "cursor": first["id"]})).await;
     let frame = hear(&mut socket).await;
     assert_eq!((&frame["type"], &frame["id"]), (&json!("rollups"), &json!("1f-2")));
