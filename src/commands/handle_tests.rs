@@ -34,7 +34,7 @@ fn wish(device: &str, delivery: Delivery) -> Wish {
         name: "open".into(),
         arguments: None,
         delivery,
-        ttl: Duration::from_secs(60),
+        ttl: Duration::from_secs(3600),
         by: "ana".into(),
     }
 }
