@@ -15,7 +15,10 @@ import threading
 import time
 from pathlib import Path
 
-PATIENCE = 60
+# Whatever takes longer hangs.
+PATIENCE = 180
+# A mirror that does not answer is asked again: apt does, and then we.
+DOWNLOADS_MAX = 3
 SUITE = "bookworm"
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "libpam-systemd", "ca-certificates", "man-db"]
 PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
@@ -31,13 +34,17 @@ def make_root(directory):
     if (root / "made").exists():
         return root
     fresh = directory / "root.new"
-    shutil.rmtree(fresh, ignore_errors=True)
     print("making a Debian with systemd; once, half a minute", flush=True)
-    made = subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", "--aptopt=APT::Sandbox::User \"root\"",
-         f"--include={','.join(PACKAGES)}", SUITE, fresh, *sources()],
-        stderr=subprocess.PIPE, text=True,
-    )
+    for _ in range(DOWNLOADS_MAX):
+        shutil.rmtree(fresh, ignore_errors=True)
+        made = subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", "--aptopt=APT::Sandbox::User \"root\"",
+             "--aptopt=Acquire::Retries \"5\"", f"--include={','.join(PACKAGES)}", SUITE, fresh, *sources()],
+            stderr=subprocess.PIPE, text=True,
+        )
+        if not made.returncode:
+            break
+        print(f"mmdebstrap failed:\n{made.stderr[-1000:]}", flush=True)
     if made.returncode:
         raise MachineFailed(f"mmdebstrap failed:\n{made.stderr[-3000:]}")
     (fresh / "made").touch()
@@ -100,8 +107,8 @@ class Machine:
         return self.run(f"systemctl show --value -p {key} {unit}").stdout.strip()
 
     def journal(self, *matches):
-        """Lines of the journal with these fields."""
-        shown = self.run(f"journalctl --output=json --all {' '.join(matches)}", check=False).stdout
+        """Lines of the journal with these fields; all that was said before is in it."""
+        shown = self.run(f"journalctl --sync; journalctl --output=json --all {' '.join(matches)}", check=False).stdout
         return [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
 
     def main_process(self, unit):

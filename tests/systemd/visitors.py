@@ -16,7 +16,7 @@ lock = threading.Lock()
 
 def visit():
     try:
-        with socket.create_connection((host, int(port)), timeout=60) as connection:
+        with socket.create_connection((host, int(port)), timeout=180) as connection:
             connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             answer = b""
             while more := connection.recv(4096):
