@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 
 # Anything that takes longer than this, in seconds, hangs. The processor is emulated, and others may
 # use the real one.
-PATIENCE = 120
+PATIENCE = 600
 
 # What the machine needs of the kernel's modules, each after those it needs itself.
 MODULES = """virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk
