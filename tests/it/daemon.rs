@@ -1,19 +1,21 @@
 //! Starts, kills and asks the real binary.
 
+use crate::port::Port;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Anything that takes longer than this hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A state directory and the daemon that runs on it, at one address over all its restarts.
 pub struct Daemon {
     pub state_dir: tempfile::TempDir,
     pub address: SocketAddr,
+    _held: Port,
     settings: Vec<String>,
     running: Option<Running>,
 }
@@ -39,11 +41,11 @@ impl Daemon {
 
     /// Starts it on this state directory.
     pub fn start_in(state_dir: tempfile::TempDir, settings: &[&str]) -> Daemon {
-        // A free port that stays the same over restarts.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let held = Port::hold();
         let mut daemon = Daemon {
             state_dir,
-            address,
+            address: held.address,
+            _held: held,
             settings: settings.iter().map(ToString::to_string).collect(),
             running: None,
         };
@@ -126,16 +128,18 @@ impl Daemon {
     pub fn wait_for_log(&mut self, text: &str) -> String {
         let running = self.running.as_mut().unwrap();
         let deadline = tidegate::clock::monotonic() + PATIENCE;
-        let mut lines = running.log.lines.lock().unwrap();
         loop {
+            // Asked before the lines are looked at: then they are all that it said.
+            let is_all = running.reader.is_finished();
+            let lines = running.log.lines.lock().unwrap();
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
-            if let Some(status) = running.child.try_wait().unwrap() {
+            if is_all && let Some(status) = running.child.try_wait().unwrap() {
                 panic!("the daemon ended ({status}) before {text:?}: {lines:#?}");
             }
             assert!(tidegate::clock::monotonic() < deadline, "no {text:?} in {lines:#?}");
-            lines = running.log.more.wait_timeout(lines, Duration::from_millis(100)).unwrap().0;
+            drop(running.log.more.wait_timeout(lines, Duration::from_millis(100)).unwrap());
         }
     }
 

@@ -64,6 +64,7 @@ mod notify_mail;
 mod operator;
 mod otlp;
 mod plant;
+mod port;
 mod presence;
 mod prometheus;
 mod promql;
