@@ -116,14 +116,14 @@ impl Door {
         names.sort_unstable();
         names.dedup();
         names.truncate(TOLD_MAX);
+        for (_, end) in &ended {
+            end.cancel();
+        }
         log::info!(
             event = "connections-ended", connections = ended.len(), names = names.join(", ");
             "{} connection(s) are ended, of {}: what let them in is good no more",
             ended.len(), names.join(", ")
         );
-        for (_, end) in ended {
-            end.cancel();
-        }
     }
 
     /// By what can change at any time.
