@@ -28,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// From the first packet of the connection to the end of the upgrade.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long to wait for the last answers before leaving.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How long a device that vanished stays away.
 const VANISHED: std::ops::Range<f64> = 3.0..15.0;
 
@@ -47,6 +45,7 @@ pub(super) struct Client {
     pub(super) outbox: Outbox,
     pub(super) orders: Orders,
     pub(super) backoff: Backoff,
+    pub(super) last_answers: Duration,
     pub(super) misbehaves: bool,
     pub(super) ack_log: Option<AckLog>,
     pub(super) stats: Stats,
@@ -126,7 +125,7 @@ impl Client {
         let mut come_back = None;
         loop {
             if leave_at.is_none() && stop.is_cancelled() {
-                leave_at = Some(Instant::now() + DRAIN_MAX);
+                leave_at = Some(Instant::now() + self.last_answers);
             }
             if leave_at.is_some_and(|at| self.outbox.is_empty() || at <= Instant::now()) {
                 return Ok(leave(socket).await);

@@ -66,6 +66,8 @@ pub struct Options {
     pub buffer_batches: usize,
     /// How to come back after a lost connection.
     pub backoff: Backoff,
+    /// How long to wait for the last answers before leaving.
+    pub last_answers: Duration,
     /// A file that gets a line `client session seq` for every acknowledged batch, at once.
     pub ack_log: Option<PathBuf>,
 }
@@ -118,6 +120,7 @@ impl Default for Options {
             seed: 1,
             buffer_batches: 10_000,
             backoff: Backoff::default(),
+            last_answers: Duration::from_secs(5),
             ack_log: None,
         }
     }
@@ -205,6 +208,7 @@ fn clients(options: &Options, ack_log: Option<&AckLog>) -> Vec<Client> {
         session: SessionId(rand::rng().random_range(1..u64::MAX)),
         outbox: Outbox::new(options.buffer_batches),
         backoff: options.backoff,
+        last_answers: options.last_answers,
         ack_log: ack_log.cloned(),
         orders: Orders::default(),
         stats: Stats::default(),
