@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tidegate::clock;
+
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// A command of the client's, at this address.
 fn command(name: &str, at: SocketAddr) -> Command {
@@ -166,6 +169,30 @@ fn pass(mut client: TcpStream, to: SocketAddr, trouble: Option<(Trouble, usize)>
             _ => {}
         }
     }
+}
+
+/// A network that lets a request through when it is told so.
+struct Gate {
+    address: SocketAddr,
+    /// How many more it lets through.
+    open_for: Arc<AtomicUsize>,
+}
+
+fn gate(to: SocketAddr) -> Gate {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let open_for = Arc::new(AtomicUsize::new(0));
+    let left = open_for.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let take = |left: usize| left.checked_sub(1);
+            while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err() {
+                std::thread::sleep(MOMENT);
+            }
+            std::thread::spawn(move || pass(client, to, None));
+        }
+    });
+    Gate { address, open_for }
 }
 
 /// Rows whose texts have line feeds and quotes in them: so that an end of a line is not that of a record.
@@ -392,8 +419,10 @@ fn an_import_through_kill_nine_of_both_sides_enters_once() {
         lines += &format!("m,device=d{} t={}.5 {}\n", row % 50, row, now - 1 - row * 1_000);
     }
     std::fs::write(&file, &lines).unwrap();
-    let start = |daemon: &Daemon| -> Child {
-        let mut command = command("import", daemon.address);
+    // However long we stand still, the import is not over before it was killed.
+    let gate = gate(daemon.address);
+    let start = || -> Child {
+        let mut command = command("import", gate.address);
         command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let state = with(&file, ".import.json");
@@ -402,21 +431,27 @@ fn an_import_through_kill_nine_of_both_sides_enters_once() {
             .map_or(Value::Null, |json| serde_json::from_slice(&json).unwrap());
         state["offset"].as_u64().unwrap_or(0)
     };
-    let (mut kills, mut child) = (0, start(&daemon));
-    let deadline = clock::monotonic() + 4 * PATIENCE;
+    let (mut kills, mut child) = (0, start());
+    let deadline = clock::monotonic() + 2 * PATIENCE;
     loop {
         let before = offset();
-        // After some of it, wherever it is then.
-        let until =
-            clock::monotonic() + std::time::Duration::from_millis(rand::random_range(5..120));
-        while clock::monotonic() < until && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        let until = clock::monotonic() + Duration::from_millis(rand::random_range(5..120));
+        // After some of it, wherever it is then; each third time in any case after a while.
+        let is_enough = || offset() > before || kills % 3 == 2;
+        let mut let_through = 0;
+        while child.try_wait().unwrap().is_none() && !(clock::monotonic() > until && is_enough()) {
+            if (let_through < 3 || !is_enough())
+                && gate.open_for.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            {
+                let_through += 1;
+            }
+            assert!(clock::monotonic() < deadline, "the import makes no way: {before}");
+            std::thread::sleep(MOMENT);
         }
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "{status}");
             break;
         }
-        assert!(clock::monotonic() < deadline, "the import makes no way: {before}");
         if kills % 3 == 0 {
             daemon.kill();
             daemon.restart();
@@ -424,7 +459,7 @@ fn an_import_through_kill_nine_of_both_sides_enters_once() {
         if kills % 3 != 1 || kills > 12 {
             child.kill().unwrap();
             child.wait().unwrap();
-            child = start(&daemon);
+            child = start();
         }
         kills += 1;
     }
