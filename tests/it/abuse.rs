@@ -5,7 +5,7 @@ use crate::client::{Client, reading};
 use crate::daemon::{Daemon, PATIENCE, parsed};
 use crate::plant::{Plant, eventually};
 use crate::proxies::proxy_header;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -25,14 +25,16 @@ impl Neighbour {
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             let mut took = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
+            loop {
                 let since = clock::monotonic();
                 let (status, body) = ask();
                 assert_eq!(status, 200, "{body}");
                 took.push(since.elapsed());
+                if stopped.load(Ordering::Relaxed) {
+                    return took;
+                }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            took
         });
         Neighbour { stop, thread }
     }
@@ -56,7 +58,6 @@ impl Neighbour {
             took[count / 2],
             took[count - 1]
         );
-        assert!(count > 0, "nobody was answered");
     }
 }
 
@@ -76,10 +77,18 @@ fn connect(address: SocketAddr) -> TcpStream {
 /// All that comes until it is closed, or reset; it must be either.
 fn until_closed(mut connection: impl Read) -> Vec<u8> {
     let mut all = Vec::new();
-    let late = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    let late = |error: std::io::Error| error.kind() == ErrorKind::WouldBlock;
     let ended = connection.read_to_end(&mut all);
     assert!(!ended.is_err_and(late), "never closed: {}", String::from_utf8_lossy(&all));
     all
+}
+
+/// Whether something came, or the end.
+fn has_ended(socket: &TcpStream) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let came = socket.peek(&mut [0]).map_err(|error| error.kind());
+    socket.set_nonblocking(false).unwrap();
+    came != Err(ErrorKind::WouldBlock)
 }
 
 /// The statuses of what is answered to these bytes, until the connection ends.
@@ -94,12 +103,14 @@ fn answers(daemon: &Daemon, bytes: &[u8]) -> Vec<u16> {
 
 const POST: &str = "POST /api/v1/ingest?client=c HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n";
 const GET: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n";
-/// What a smuggler wants to have answered as a request of its own.
-const SMUGGLED: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-smuggled: yes\r\n\r\n";
+/// What a smuggler wants to have answered as a request of its own, the last one.
+const SMUGGLED: &str =
+    "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-smuggled: yes\r\nconnection: close\r\n\r\n";
 
 #[test]
 fn a_request_that_can_be_read_two_ways_is_none() {
-    let daemon = Daemon::start(&["limits.header_timeout=1 s"]);
+    // So long that nothing is answered because it came late.
+    let daemon = Daemon::start(&["limits.header_timeout=30 s"]);
     let with_body = |headers: &str, body: &str| format!("{POST}{headers}\r\n\r\n{body}{SMUGGLED}");
     let chunked = |chunks: &str| with_body("transfer-encoding: chunked", chunks);
     for (what, request) in [
@@ -134,7 +145,7 @@ fn a_request_that_can_be_read_two_ways_is_none() {
         ),
         ("a space before the colon", format!("{GET}transfer-encoding : chunked\r\n\r\n{SMUGGLED}")),
         ("a NUL", format!("{GET}x-a: a\0b\r\n\r\n{SMUGGLED}")),
-        ("two hosts", format!("{GET}host: y\r\n\r\n")),
+        ("two hosts", format!("{GET}host: y\r\nconnection: close\r\n\r\n")),
         ("HTTP/0.9", "GET /healthz\r\n\r\n".to_owned()),
     ] {
         assert_eq!(answers(&daemon, request.as_bytes()), [400], "{what}");
@@ -163,10 +174,10 @@ fn a_request_that_can_be_read_two_ways_is_none() {
 #[test]
 fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
     let daemon = Daemon::start(&[
-        "limits.header_timeout=1 s",
-        "limits.body_timeout=1 s",
-        "limits.ping_interval=500 ms",
-        "limits.pong_timeout=500 ms",
+        "limits.header_timeout=10 s",
+        "limits.body_timeout=10 s",
+        "limits.ping_interval=5 s",
+        "limits.pong_timeout=5 s",
     ]);
     let neighbour = Neighbour::plain(&daemon);
     let open = |beginning: &str| {
@@ -187,8 +198,10 @@ fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
         })
         .collect();
     let mut device = Client::greet(&daemon, "good", 1).0;
-    // For three seconds, which is the pace of the attack.
-    for seq in 1..=30 {
+    let frames_closed =
+        || daemon.get("/metrics").1.contains("tidegate_device_closes_total{code=\"4004\"} 100\n");
+    let deadline = clock::monotonic() + PATIENCE;
+    for seq in 1.. {
         for mut socket in of_headers
             .iter()
             .chain(&of_bodies)
@@ -199,6 +212,11 @@ fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
         }
         device.batch(seq, &reading("good", "t", 1.0));
         device.acked(seq);
+        if of_headers.iter().chain(&of_bodies).all(has_ended) && frames_closed() {
+            break;
+        }
+        assert!(clock::monotonic() < deadline, "some may go on for ever");
+        // The pace of the attack.
         std::thread::sleep(Duration::from_millis(100));
     }
     let statuses = |sockets: Vec<TcpStream>| {
@@ -217,8 +235,6 @@ fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
         // The same: what was said may be lost.
         assert!(said || answer.len() < 1000, "{answer:?}");
     }
-    let (_, metrics) = daemon.get("/metrics");
-    assert!(metrics.contains("tidegate_device_closes_total{code=\"4004\"} 100"), "{metrics}");
     neighbour.leave("300 clients send byte by byte");
 }
 
@@ -226,7 +242,7 @@ fn who_sends_byte_by_byte_is_closed_and_holds_nobody_up() {
 fn thousands_of_half_open_connections_cost_little_and_end() {
     allow_sockets();
     let plant = Plant::new();
-    let daemon = plant.daemon(&["limits.hello_timeout=5 s"]);
+    let daemon = plant.daemon(&["limits.hello_timeout=15 s"]);
     let before = daemon.memory_mib("VmRSS");
     let (address, neighbours) = (daemon.address, Arc::new(plant));
     let asking = neighbours.clone();
@@ -276,7 +292,7 @@ fn thousands_of_handshakes_from_one_address_leave_room_for_others() {
         "proxy.trusted=127.0.0.1",
         "proxy.protocol=v2",
         "auth.anonymous=anywhere",
-        "limits.handshakes_per_second=50",
+        "limits.handshakes_per_second=10",
     ]);
     let address = daemon.address;
     let asking = plant.clone();
@@ -298,13 +314,15 @@ fn thousands_of_handshakes_from_one_address_leave_room_for_others() {
     });
     let hello = plant.hello();
     let since = clock::monotonic();
-    let mut sent = 0_u64;
-    while since.elapsed() < Duration::from_secs(5) {
+    let (mut sent, mut turned_away) = (0_u64, 0);
+    // At some pace, and until it is more than what it may on the slowest machine, too.
+    while since.elapsed() < Duration::from_secs(5) || turned_away < 100 {
+        assert!(since.elapsed() < 2 * PATIENCE, "{turned_away} of {sent} were turned away");
         let mut socket = connect(address);
         socket.write_all(&proxy_header([198, 51, 100, 7])).unwrap();
         socket.write_all(&hello).unwrap_or_default();
         // Waits for the answer: certificate, signature and all; or is reset.
-        socket.read(&mut [0; 4096]).unwrap_or_default();
+        turned_away += u64::from(socket.read(&mut [0; 4096]).unwrap_or_default() == 0);
         sent += 1;
     }
     let seconds = since.elapsed().as_secs_f64();
@@ -314,9 +332,8 @@ fn thousands_of_handshakes_from_one_address_leave_room_for_others() {
     let refused = metrics.lines().find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok());
     let refused = refused.unwrap_or(0);
     println!("{sent} handshakes in {seconds:.1} s, {refused} refused");
-    let most = 500 + (50.0 * (seconds + 1.0)) as u64;
+    let most = 100 + (10.0 * (seconds + 1.0)) as u64;
     assert!(sent - refused <= most, "{sent} came, {refused} were refused, {most} may be taken");
-    assert!(refused > 0, "{sent} in {seconds} s are too few to tell");
 }
 
 /// A frame of HTTP/2.
@@ -369,14 +386,17 @@ fn floods_of_http2_end_their_connection_only() {
         all.extend(frame(SETTINGS, 0, 0, &[]));
         all.extend::<Vec<u8>>(flood);
         // For a second each, so that the neighbour feels it if there is anything to feel.
-        let since = clock::monotonic();
-        while since.elapsed() < Duration::from_secs(1) {
+        let until = clock::monotonic() + Duration::from_secs(1);
+        loop {
             let mut connection = plant.secure(connect(address), None, &[b"h2"]).unwrap();
             // It ends while we write.
             connection.0.write_all(&all).unwrap_or_default();
             let errors = goaways(&until_closed(&mut connection.0));
             // What was said may be lost, because we went on sending.
             assert!(errors.is_empty() || errors.contains(&ENHANCE_YOUR_CALM), "{what}: {errors:?}");
+            if clock::monotonic() > until {
+                break;
+            }
         }
     }
     let (_, metrics) = plant.get(&daemon, "/metrics");

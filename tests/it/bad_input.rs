@@ -225,15 +225,17 @@ fn a_client_over_its_credit_is_refused_then_closed() {
 
 #[test]
 fn what_is_not_our_protocol_is_closed_with_its_documented_code() {
-    let daemon = Daemon::start(&[
-        "limits.hello_timeout=300 ms",
-        "limits.message_bytes=64 KiB",
-        "limits.idle_timeout=400 ms",
-    ]);
-    let greeted = || Client::greet(&daemon, "odd", rand::random_range(1..u64::MAX)).0;
-
-    let mut client = Client::connect(&daemon);
+    let session = || rand::random_range(1..u64::MAX);
+    let hasty = Daemon::start(&["limits.hello_timeout=300 ms"]);
+    let mut client = Client::connect(&hasty);
     assert_eq!(client.closed(), 4003, "no Hello in time");
+
+    let busy = Daemon::start(&["limits.idle_timeout=400 ms"]);
+    let mut client = Client::greet(&busy, "odd", session()).0;
+    assert_eq!(client.closed(), 4005, "nothing sent for long");
+
+    let daemon = Daemon::start(&["limits.message_bytes=64 KiB"]);
+    let greeted = || Client::greet(&daemon, "odd", session()).0;
 
     let mut client = Client::connect(&daemon);
     client.batch(1, &reading("d", "t", 1.0));
@@ -272,9 +274,6 @@ fn what_is_not_our_protocol_is_closed_with_its_documented_code() {
     client.send_raw(&[0x82, 0x01, 0x00]);
     assert_eq!(client.closed(), 1002, "a frame without a mask");
 
-    let mut client = greeted();
-    assert_eq!(client.closed(), 4005, "nothing sent for long");
-
     let (mut older, _) = Client::greet(&daemon, "twin", 9);
     let (_newer, _) = Client::greet(&daemon, "twin", 9);
     assert_eq!(older.closed(), 4001, "replaced by a newer connection");
@@ -295,7 +294,8 @@ fn a_client_that_does_not_answer_pings_is_closed() {
 
 #[test]
 fn half_a_frame_costs_nobody_anything() {
-    let daemon = Daemon::start(&["limits.ping_interval=200 ms", "limits.pong_timeout=200 ms"]);
+    // The neighbour has time for its answers.
+    let daemon = Daemon::start(&["limits.ping_interval=200 ms", "limits.pong_timeout=10 s"]);
     let (mut client, _) = Client::greet(&daemon, "slow", 9);
     client.send_raw(&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
     assert_eq!(client.closed(), 4004, "nothing whole came any more");
