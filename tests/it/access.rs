@@ -187,7 +187,7 @@ fn a_key_that_is_revoked_ends_all_that_it_let_in_and_nothing_else() {
     // The last chunk: the body is complete.
     assert!(watching.into_iter().any(|line| line == "0"), "the stream broke off");
     let took = clock::monotonic() - began;
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < PATIENCE, "{took:?}");
     assert_eq!(status(&daemon, "/api/v1/live/poll", &gateway), 401);
     staying.batch(1, &reading("fan-1", "t", 1.0));
     staying.acked(1);
@@ -223,8 +223,9 @@ fn a_keys_file_that_breaks_leaves_the_keys_as_they_are() {
     std::fs::rename(&fresh, &file).unwrap();
     let line = daemon.wait_for_log("event=keys-refused");
     assert!(line.contains("level=error") && line.contains("must be some of ingest"), "{line}");
-    let (_, metrics) = ask(&daemon, "GET", "/metrics", &key, b"");
-    assert!(metrics.contains("tidegate_auth_files_failed_total 1"), "{metrics}");
+    let metrics = || ask(&daemon, "GET", "/metrics", &key, b"").1;
+    // It is said first, and then counted.
+    until("it is not counted", || metrics().contains("tidegate_auth_files_failed_total 1"));
     let refused = token(daemon.state_dir.path(), &["issue", "--name", "b", "--scope", "view"]);
     assert!(
         !refused.status.success() && text(&refused.stderr).contains("keys.0 (ana)"),
@@ -324,7 +325,7 @@ fn a_key_reaches_its_devices_and_no_others() {
         assert!(!told.contains("1.5"), "{told}");
     }
     let query = "/api/v1/query?device=pump-1&metric=t&from=-1h";
-    assert_eq!(status(&daemon, query, &pumps), 200);
+    until("the history does not have it", || status(&daemon, query, &pumps) == 200);
     for path in ["/api/v1/series?device=*", "/api/v1/live/poll", "/api/v1/alerts"] {
         let told = json(&daemon, path, &pumps).to_string();
         assert!(!told.contains("fan-1"), "{path}: {told}");
@@ -511,7 +512,7 @@ fn a_plant_is_simulated_with_a_key_and_not_without() {
     let with = simulate().arg("--token-file").arg(&file).output().unwrap();
     assert!(with.status.success(), "{with:?}");
     // The drill speaks as every device and every viewer do.
-    let drill = daemon.command("drill").output().unwrap();
+    let drill = daemon.command("drill").args(["--within", "20 s"]).output().unwrap();
     assert!(drill.status.success(), "{drill:?}");
 }
 

@@ -65,7 +65,7 @@ fn a_restart_of_ours_is_no_silence_of_a_device() {
         "alerts.0.name=away",
         "alerts.0.kind=offline",
         "alerts.0.for=0 s",
-        "live.offline_after=2 s",
+        "live.offline_after=10 s",
     ];
     let mut daemon = Daemon::start(&settings);
     let (mut client, _) = Client::greet(&daemon, "gateway", 1);

@@ -1,6 +1,6 @@
 //! The clients of `examples/clients` with the real daemon, while both are killed again and again.
 
-use crate::daemon::{Daemon, PATIENCE};
+use crate::daemon::Daemon;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -70,7 +70,7 @@ impl Run {
     /// Waits until it has kept so many.
     pub fn until_kept(&mut self, wanted: usize) {
         while self.kept.len() < wanted {
-            let line = self.said.recv_timeout(PATIENCE).expect("it keeps what it is given");
+            let line = self.said.recv_timeout(DONE_WITHIN).expect("it keeps what it is given");
             self.note(&line);
         }
     }

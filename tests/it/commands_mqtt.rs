@@ -87,7 +87,7 @@ fn a_sparkplug_node_is_written_to_and_its_report_is_the_answer() {
 
     // It does not do it; what it reports instead is told.
     n1.tell("deaf");
-    let asked = json!({ "name": "count", "arguments": { "value": 77 }, "ttl_s": 5 });
+    let asked = json!({ "name": "count", "arguments": { "value": 77 }, "ttl_s": 15 });
     let id = command(&daemon, METER, &asked);
     heard(&mut n1, "written count=77");
     n1.tell("data count=3");
@@ -122,6 +122,7 @@ fn a_device_at_a_broker_is_told_over_its_topic_and_answers_on_another() {
         (&done["via"], &done["message"], &done["result"]),
         (&json!("mqtt"), &json!("done"), &json!({ "was": "on" }))
     );
+    lamp.until_heard(|heard| !heard.is_empty());
     let heard = lamp.heard();
     let told: Value = serde_json::from_str(heard[0].strip_prefix("command ").unwrap()).unwrap();
     let expires_at = &done["expires_at"];

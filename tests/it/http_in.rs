@@ -52,9 +52,9 @@ fn lines_enter_and_are_read_back_with_their_types_and_units() {
     {
         assert!(types.contains(&expected), "{types:?}");
     }
-    let device = daemon.json("/api/v1/devices/pump-7");
-    assert_eq!(device["series"], 4);
-    assert_eq!(device["online"], true);
+    daemon.eventually("/api/v1/devices/pump-7", |device| {
+        device["series"] == 4 && device["online"] == true
+    });
     assert_eq!(daemon.get("/api/v1/devices/nobody").0, 404);
 }
 

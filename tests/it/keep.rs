@@ -39,8 +39,7 @@ fn metrics(frame: &Value, device: &str) -> BTreeSet<String> {
     of_it.flat_map(|it| it["rollups"].as_object().unwrap().keys().cloned()).collect()
 }
 
-fn in_history(daemon: &Daemon) -> BTreeSet<String> {
-    let listed = daemon.json("/api/v1/series");
+fn in_history(listed: &Value) -> BTreeSet<String> {
     let listed = listed["series"].as_array().unwrap();
     let name = |it: &Value| format!("{} {}", it["device"], it["metric"]).replace('"', "");
     listed.iter().map(name).collect()
@@ -78,7 +77,7 @@ fn stores_and_viewers_each_get_theirs_and_the_ledger_balances_after_kill_nine() 
     let stored: BTreeSet<String> = stored.map(str::to_owned).into();
     for round in 1..=2 {
         daemon.until_sink("influx", |sink| sink["lag_samples"] == 0);
-        assert_eq!(in_history(&daemon), stored);
+        daemon.eventually("/api/v1/series", |listed| in_history(listed) == stored);
         let status = daemon.eventually("/api/v1/status", |it| {
             it["ledger"]["skipped"] == LIVE_ONLY * round && it["ledger"]["balanced"] == true
         });

@@ -104,12 +104,11 @@ fn what_a_viewer_saw_is_in_the_history_when_it_asks_with_the_frame_id() {
     let daemon = Daemon::start(&[]);
     let (mut client, _) = Client::greet(&daemon, "pump-7", 1);
     let mut viewer = Events::open(&daemon, "?device=pump-*&metric=t", None);
-    viewer.next(&["snapshot"]);
+    let mut seen = BTreeMap::new();
     for seq in 1..=20 {
         client.batch(seq, &reading("pump-7", "t", seq as f64));
         client.acked(seq);
-        let frame = viewer.next(&["rollups"]);
-        let id = frame["id"].as_str().unwrap();
+        let id = viewer.collect(&mut seen, |seen| samples(seen) == seq as i64);
         let answer =
             daemon.json(&format!("/api/v1/query?device=pump-7&metric=t&from=-1h&after={id}"));
         assert!(answer["value"].as_array().unwrap().len() as u64 >= seq);
