@@ -1,9 +1,10 @@
 //! Starts, kills and asks a real broker, and publishes to it.
 
 use crate::daemon::{Daemon, PATIENCE, signal};
+use crate::port::Port;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,7 @@ use tidegate::clock;
 pub struct Mosquitto {
     pub directory: tempfile::TempDir,
     pub port: u16,
+    _held: Port,
     running: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
     /// For `mosquitto_pub`.
@@ -36,9 +38,9 @@ impl Mosquitto {
 
     /// A broker that does not run yet; its directory can be filled.
     pub fn new() -> Mosquitto {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let directory = tempfile::tempdir().unwrap();
-        Mosquitto { directory, port, running: None, log: Arc::default(), client: Vec::new() }
+        let (held, directory) = (Port::hold(), tempfile::tempdir().unwrap());
+        let (port, running, log) = (held.address.port(), None, Arc::default());
+        Mosquitto { directory, port, _held: held, running, log, client: Vec::new() }
     }
 
     /// Starts it with these lines of configuration.
@@ -252,10 +254,10 @@ impl Daemon {
         self.eventually("/api/v1/status", wanted)["intake"]["mqtt"][0].clone()
     }
 
-    /// Waits until the broker has its subscriptions.
+    /// Waits until it is connected, and the broker has had its subscriptions.
     pub fn until_subscribed(&self, broker: &Mosquitto) {
         self.until_bridge(|bridge| bridge["state"] == "connected");
-        broker.until_logged("Sending SUBACK", 1);
+        broker.until_logged("Sending SUBACK to tidegate-site", 1);
     }
 
     /// Times (ns) and values of a metric in the last hour, once there are so many.

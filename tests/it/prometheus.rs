@@ -1,9 +1,10 @@
 //! A real Prometheus (Debian's `prometheus`), on a port and in a directory of its own, with given samples.
 
 use crate::daemon::{PATIENCE, exchange};
+use crate::port::Port;
 use serde_json::Value;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tidegate::clock;
@@ -12,13 +13,15 @@ use tidegate::clock;
 pub struct Prometheus {
     address: SocketAddr,
     child: Child,
+    _held: Port,
     _directory: tempfile::TempDir,
 }
 
 impl Prometheus {
     /// Starts it with these samples, in OpenMetrics' text; returns when it answers.
     pub fn start(open_metrics: &str) -> Prometheus {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let held = Port::hold();
+        let address = held.address;
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::write(at("samples"), open_metrics).unwrap();
@@ -39,8 +42,8 @@ impl Prometheus {
             .stderr(File::create(at("log")).unwrap())
             .spawn()
             .expect("tests/setup installs prometheus");
-        let mut prometheus = Prometheus { address, child, _directory: directory };
-        let deadline = clock::monotonic() + PATIENCE;
+        let mut prometheus = Prometheus { address, child, _held: held, _directory: directory };
+        let deadline = clock::monotonic() + PATIENCE * 2;
         while TcpStream::connect(address).is_err() || !prometheus.is_ready() {
             let ended = prometheus.child.try_wait().unwrap();
             let log = std::fs::read_to_string(prometheus._directory.path().join("log"));

@@ -2,15 +2,17 @@
 
 use crate::daemon::{Daemon, PATIENCE, parsed};
 use crate::plant::{Plant, blocks, eventually};
+use crate::port::Port;
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 /// A proxy that was started, at its address.
 struct Proxy {
     child: Child,
     address: SocketAddr,
+    _held: Port,
     /// What it was started from.
     _directory: tempfile::TempDir,
 }
@@ -24,12 +26,8 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    fn start(
-        program: &str,
-        arguments: &[&str],
-        address: SocketAddr,
-        directory: tempfile::TempDir,
-    ) -> Proxy {
+    fn start(program: &str, arguments: &[&str], held: Port, directory: tempfile::TempDir) -> Proxy {
+        let address = held.address;
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(directory.path())
@@ -41,12 +39,13 @@ impl Proxy {
             assert!(ended.is_none(), "{program} ended: {ended:?}");
             TcpStream::connect(address).is_ok()
         });
-        Proxy { child, address, _directory: directory }
+        Proxy { child, address, _held: held, _directory: directory }
     }
 
     /// nginx with the manual's settings.
     fn nginx(plant: &Plant, daemon: &Daemon) -> Proxy {
-        let (address, directory) = (free(), tempfile::tempdir().unwrap());
+        let (held, directory) = (Port::hold(), tempfile::tempdir().unwrap());
+        let address = held.address;
         let [site] = &blocks("nginx")[..] else { panic!("one block for nginx") };
         let site = replaced(site, "listen 443 ssl", &format!("listen {address} ssl"));
         let site = replaced(&site, "127.0.0.1:8080", &daemon.address.to_string());
@@ -60,12 +59,13 @@ impl Proxy {
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, configuration).unwrap();
         let arguments = ["-e", "stderr", "-c", &file.display().to_string()];
-        Proxy::start("nginx", &arguments, address, directory)
+        Proxy::start("nginx", &arguments, held, directory)
     }
 
     /// HAProxy with the manual's settings, the first or the second.
     fn haproxy(which: usize, plant: &Plant, daemon: &Daemon) -> Proxy {
-        let (address, directory) = (free(), tempfile::tempdir().unwrap());
+        let (held, directory) = (Port::hold(), tempfile::tempdir().unwrap());
+        let address = held.address;
         plant.shell("cat server.pem server.key > server-and-key.pem");
         let settings = blocks("haproxy").swap_remove(which);
         let settings = replaced(&settings, "bind :443", &format!("bind {address}"));
@@ -73,12 +73,13 @@ impl Proxy {
         let settings = settings.replace("/etc/tidegate/", &plant.path(""));
         let file = directory.path().join("haproxy.cfg");
         std::fs::write(&file, settings).unwrap();
-        Proxy::start("haproxy", &["-db", "-f", &file.display().to_string()], address, directory)
+        Proxy::start("haproxy", &["-db", "-f", &file.display().to_string()], held, directory)
     }
 
     /// Caddy with the manual's settings.
     fn caddy(plant: &Plant, daemon: &Daemon) -> Proxy {
-        let (address, directory) = (free(), tempfile::tempdir().unwrap());
+        let (held, directory) = (Port::hold(), tempfile::tempdir().unwrap());
+        let address = held.address;
         let [site] = &blocks("caddy")[..] else { panic!("one block for Caddy") };
         let names = format!("https://localhost:{0}, https://127.0.0.1:{0}", address.port());
         let site = replaced(site, "tidegate.example", &names);
@@ -94,7 +95,7 @@ impl Proxy {
         std::fs::write(&file, configuration).unwrap();
         let file = file.display().to_string();
         let arguments = ["run", "--adapter", "caddyfile", "--config", &file];
-        Proxy::start("caddy", &arguments, address, directory)
+        Proxy::start("caddy", &arguments, held, directory)
     }
 
     /// Page, API, both ways to send, and to view, over TLS at the proxy.
@@ -185,7 +186,7 @@ impl Proxy {
 
     /// The daemon has [`TWO_VIEWERS`], and counts those of an address, which the proxy tells, whatever a
     /// visitor tells of itself.
-    fn tells_where_visitors_are(&self, plant: &Plant) {
+    fn tells_where_visitors_are(&self, plant: &Plant, daemon: &Daemon) {
         let url = format!("https://localhost:{}/api/v1/live", self.address.port());
         let from = |address: &str, claim: &str| {
             let mut viewer = Command::new("curl")
@@ -208,12 +209,18 @@ impl Proxy {
         let claims =
             ["x-forwarded-for: 198.51.100.1", "forwarded: for=198.51.100.2", "accept: */*"];
         eventually("two of three see", || {
+            until_nobody_looks(&|| daemon.json("/api/v1/status"));
             let three = claims.map(|claim| from("127.0.0.2", claim));
             let others = from("127.0.0.3", "accept: */*");
             let is_counted = three[2].0.ends_with("\n429");
             is_seen(&three[0]) && is_seen(&three[1]) && is_counted && is_seen(&others)
         });
     }
+}
+
+/// Those that went before are gone for the daemon, too.
+fn until_nobody_looks(status: &dyn Fn() -> Value) {
+    eventually("nobody looks", || status()["viewers"]["sse"] == 0);
 }
 
 /// A viewer that goes when this does.
@@ -230,10 +237,6 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 const TRUSTED: &str = "proxy.trusted=127.0.0.1";
 const ANYBODY: &str = "auth.anonymous=anywhere";
 const TWO_VIEWERS: &str = "live.viewers_per_address=2";
@@ -245,7 +248,7 @@ fn nginx_with_the_manuals_settings_carries_everything() {
     let nginx = Proxy::nginx(&plant, &daemon);
     nginx.carries_everything(&plant, &daemon, &|path| daemon.get(path));
     let daemon = Daemon::start(&[TRUSTED, ANYBODY, TWO_VIEWERS]);
-    Proxy::nginx(&plant, &daemon).tells_where_visitors_are(&plant);
+    Proxy::nginx(&plant, &daemon).tells_where_visitors_are(&plant, &daemon);
 }
 
 #[test]
@@ -255,7 +258,7 @@ fn haproxy_with_the_manuals_settings_carries_everything() {
     let haproxy = Proxy::haproxy(0, &plant, &daemon);
     haproxy.carries_everything(&plant, &daemon, &|path| daemon.get(path));
     let daemon = Daemon::start(&[TRUSTED, ANYBODY, TWO_VIEWERS]);
-    Proxy::haproxy(0, &plant, &daemon).tells_where_visitors_are(&plant);
+    Proxy::haproxy(0, &plant, &daemon).tells_where_visitors_are(&plant, &daemon);
 }
 
 #[test]
@@ -265,7 +268,7 @@ fn caddy_with_the_manuals_settings_carries_everything() {
     let caddy = Proxy::caddy(&plant, &daemon);
     caddy.carries_everything(&plant, &daemon, &|path| daemon.get(path));
     let daemon = Daemon::start(&[TRUSTED, ANYBODY, TWO_VIEWERS]);
-    Proxy::caddy(&plant, &daemon).tells_where_visitors_are(&plant);
+    Proxy::caddy(&plant, &daemon).tells_where_visitors_are(&plant, &daemon);
 }
 
 #[test]
@@ -286,6 +289,11 @@ fn haproxy_that_passes_bytes_on_says_where_they_come_from() {
         viewer
     };
     eventually("two viewers", || {
+        until_nobody_looks(&|| {
+            let (status, body) = plant.get_at(haproxy.address, "/api/v1/status");
+            assert_eq!(status, 200, "{body}");
+            serde_json::from_str(&body).unwrap()
+        });
         let (mut first, mut second, mut third) = (view(), view(), view());
         first.until("HTTP/1.1 ").contains("200")
             && second.until("HTTP/1.1 ").contains("200")
@@ -354,8 +362,7 @@ fn only_trusted_proxies_are_believed_about_the_pages_host() {
 
 #[test]
 fn a_proxy_header_comes_from_trusted_proxies_and_is_whole() {
-    let settings = [TRUSTED, ANYBODY, "proxy.protocol=v2", "limits.hello_timeout=500 ms"];
-    let daemon = Daemon::start(&settings);
+    let daemon = Daemon::start(&[TRUSTED, ANYBODY, "proxy.protocol=v2"]);
     let ask = |beginning: &[u8]| {
         let mut socket = TcpStream::connect(daemon.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();

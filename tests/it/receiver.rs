@@ -1,6 +1,7 @@
 //! Takes webhooks: answers as it is told, and keeps what came.
 
 use crate::daemon::PATIENCE;
+use crate::port::Port;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
@@ -49,6 +50,7 @@ impl Message {
 /// An endpoint at a port of its own, over all its restarts.
 pub struct Endpoint {
     pub port: u16,
+    _held: Port,
     script: Arc<Mutex<VecDeque<How>>>,
     sender: Sender<(How, Message)>,
     taken: Taken<(How, Message)>,
@@ -63,9 +65,10 @@ struct Running {
 impl Endpoint {
     /// One that does not run yet.
     pub fn away() -> Endpoint {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let held = Port::hold();
         let (sender, taken) = channel();
-        Endpoint { port, script: Arc::default(), sender, taken, running: None }
+        let (port, script) = (held.address.port(), Arc::default());
+        Endpoint { port, _held: held, script, sender, taken, running: None }
     }
 
     /// One that takes everything.
@@ -116,10 +119,10 @@ impl Endpoint {
         format!("http://127.0.0.1:{}/hooks/7", self.port)
     }
 
-    /// The next request that it answers so.
+    /// The next request that it answers so. Whoever was refused for a while comes back after twice as long.
     pub fn next(&self, how: How) -> Message {
         loop {
-            let (was, message) = self.taken.recv_timeout(PATIENCE).expect("a message");
+            let (was, message) = self.taken.recv_timeout(PATIENCE * 3).expect("a message");
             if was == how {
                 return message;
             }

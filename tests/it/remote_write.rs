@@ -1,9 +1,10 @@
 //! Prometheus' remote write: by Debian's Prometheus, and by requests of our own.
 
 use crate::daemon::{Daemon, PATIENCE};
+use crate::port::Port;
 use serde_json::Value as Json;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use tidegate::clock;
 
@@ -11,13 +12,15 @@ use tidegate::clock;
 struct Prometheus {
     child: Child,
     address: SocketAddr,
+    _held: Port,
     _directory: tempfile::TempDir,
 }
 
 impl Prometheus {
     fn start(daemon: &Daemon) -> Prometheus {
         let directory = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let held = Port::hold();
+        let address = held.address;
         let target = daemon.address;
         let configuration = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
@@ -39,7 +42,7 @@ impl Prometheus {
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("prometheus: {error}; run `make setup-tests`"));
-        Prometheus { child, address, _directory: directory }
+        Prometheus { child, address, _held: held, _directory: directory }
     }
 
     /// All samples of a metric's series that it has itself: labels, and times in ms with texts of values.
@@ -161,10 +164,17 @@ fn what_prometheus_writes_is_found_again_bit_for_bit_also_after_kill_nine() {
         let found = is_found(&daemon, &prometheus, metric);
         assert!(found >= least, "{metric}: {found} samples, not {least}");
     }
-    let (_, metrics) = daemon.get("/metrics");
-    let left_out =
-        metrics.lines().find(|line| line.contains("left_out_total{reason=\"no_value\"}"));
-    assert!(left_out.is_some_and(|line| !line.ends_with(" 0")), "no staleness markers: {metrics}");
+    let deadline = clock::monotonic() + PATIENCE * 2;
+    let metrics = loop {
+        let metrics = daemon.get("/metrics").1;
+        let left_out =
+            metrics.lines().find(|line| line.contains("left_out_total{reason=\"no_value\"}"));
+        if left_out.is_some_and(|line| !line.ends_with(" 0")) {
+            break metrics;
+        }
+        assert!(clock::monotonic() < deadline, "no staleness markers: {metrics}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
     assert!(!metrics.contains("tidegate_batches_refused_total{protocol=\"http\""), "{metrics}");
     drop(prometheus);
     daemon.stop_and_audit();

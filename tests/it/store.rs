@@ -2,6 +2,7 @@
 //! those of InfluxDB 2 and 3, against which `src/sinks/influx/answers.rs` was written.
 
 use crate::daemon::PATIENCE;
+use crate::port::Port;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,6 +17,7 @@ const LISTED_MAX: usize = 100;
 /// A store that listens, or is stopped and can be started again at the same address.
 pub struct Store {
     pub address: SocketAddr,
+    _held: Port,
     shared: Arc<Shared>,
     listening: Option<JoinHandle<()>>,
 }
@@ -47,6 +49,14 @@ pub struct Stored {
     pub at: Instant,
     /// With which of the requests it came, counted from 0.
     pub request: usize,
+}
+
+/// The row of a line of `load`: 0 is what was measured first.
+pub fn row(line: &str) -> i64 {
+    let value = line.split_once(" n=").and_then(|(_, rest)| rest.split_once("i "));
+    value
+        .and_then(|(value, _)| value.parse().ok())
+        .unwrap_or_else(|| panic!("another line: {line}"))
 }
 
 /// What the store does with a request.
@@ -227,10 +237,10 @@ impl Store {
             runs: false,
         };
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut store = Store { address, shared: Arc::new(shared), listening: None };
-        store.listen(listener);
+        let held = Port::hold();
+        let address = held.address;
+        let mut store = Store { address, _held: held, shared: Arc::new(shared), listening: None };
+        store.restart();
         store
     }
 

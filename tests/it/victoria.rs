@@ -1,10 +1,11 @@
 //! A real VictoriaMetrics (Debian's `victoria-metrics`), on a port and in a directory of its own.
 
 use crate::daemon::{PATIENCE, exchange, signal};
+use crate::port::Port;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tidegate::clock;
@@ -12,6 +13,7 @@ use tidegate::clock;
 /// A store that runs, or was killed and can be started again on the same data.
 pub struct Victoria {
     pub address: SocketAddr,
+    _held: Port,
     directory: tempfile::TempDir,
     child: Option<Child>,
 }
@@ -40,9 +42,9 @@ fn stands_still(process: u32) -> bool {
 impl Victoria {
     /// Starts it without data; returns when it answers.
     pub fn start() -> Victoria {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let mut victoria = Victoria { address, directory, child: None };
+        let (held, directory) = (Port::hold(), tempfile::tempdir().unwrap());
+        let address = held.address;
+        let mut victoria = Victoria { address, _held: held, directory, child: None };
         victoria.restart();
         victoria
     }
@@ -64,7 +66,7 @@ impl Victoria {
             .spawn();
         let child = child.expect("tests/setup installs victoria-metrics");
         self.child = Some(child);
-        let deadline = clock::monotonic() + PATIENCE;
+        let deadline = clock::monotonic() + PATIENCE * 2;
         while TcpStream::connect(self.address).is_err() || self.get("/health").0 != 200 {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
             let late = clock::monotonic() > deadline;
