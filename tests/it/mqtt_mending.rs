@@ -46,6 +46,8 @@ fn once_a_route_is_mended_a_replay_brings_the_readings_of_then() {
     }
     broker.publish("plant/pump-2", "{\"t\":");
     totals(&daemon, |totals| totals["held"] == 11);
+    // Without its acknowledgement the broker would send it again, to the next one.
+    broker.until_logged("Received PUBACK from tidegate-site", 11);
     let after = clock::now().0;
     let topics = daemon.json("/api/v1/quarantine/topics");
     let topic = &topics["topics"][1];
@@ -82,6 +84,7 @@ fn a_replay_while_the_daemon_is_down_is_done_when_it_is_up() {
     daemon.until_subscribed(&broker);
     broker.publish("plant/pump-1", "{\"t\":7}");
     totals(&daemon, |totals| totals["held"] == 1);
+    broker.until_logged("Received PUBACK from tidegate-site", 1);
     daemon.stop();
     said(&daemon, "quarantine", &["replay", "--all"]);
     mend(&mut daemon, &broker, &JSON_ROUTE);
@@ -151,7 +154,7 @@ fn a_tap_reads_what_somebody_recorded() {
 
 #[test]
 fn a_check_subscribes_and_says_what_the_broker_answers() {
-    let broker = Mosquitto::start();
+    let mut broker = Mosquitto::start();
     let daemon = Daemon::bridged(&broker.url(), &JSON_ROUTE);
     daemon.until_subscribed(&broker);
     let checked = said(&daemon, "check", &[]);
@@ -162,7 +165,7 @@ fn a_check_subscribes_and_says_what_the_broker_answers() {
     let bridge = daemon.until_bridge(|bridge| bridge["state"] == "connected");
     assert_eq!(bridge["connections"], 1, "it was not sent away: {bridge:#}");
 
-    drop(broker);
+    broker.kill();
     let output = run(&daemon, "check", &[]);
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     let problem = String::from_utf8(output.stderr).unwrap();

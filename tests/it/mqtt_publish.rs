@@ -5,8 +5,8 @@ use crate::mosquitto::{Mosquitto, bridge};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 use tidegate::clock;
 
 /// `mosquitto_sub`: what is published, with its topics.
@@ -26,10 +26,11 @@ pub struct Message {
 impl Subscriber {
     /// Returns when it is subscribed.
     pub fn start(broker: &Mosquitto, filter: &str) -> Subscriber {
-        let before = broker.logged("Sending SUBACK").len();
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let id = format!("subscriber-{}-", STARTED.fetch_add(1, Ordering::Relaxed));
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-q", "1", "-t", filter])
-            .args(["-F", "%r\t%t\t%p"])
+            .args(["-i", &id, "-F", "%r\t%t\t%p"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("mosquitto_sub; tests/setup installs it");
@@ -41,7 +42,7 @@ impl Subscriber {
                 drop(sender.send(line));
             }
         });
-        broker.until_logged("Sending SUBACK", before + 1);
+        broker.until_logged(&format!("Sending SUBACK to {id}"), 1);
         Subscriber { child, lines }
     }
 
@@ -94,40 +95,54 @@ fn is_online(device: &str, online: bool) -> impl Fn(&Message) -> bool {
 
 fn rollups_and_presence_over(version: &str) {
     const COUNT: u64 = 30;
+    const GROUP: u64 = 10;
     let mut broker = Mosquitto::start();
     let daemon = start(&settings(&broker, version));
     daemon.until_subscribed(&broker);
     let rollups = Subscriber::start(&broker, "tidegate/#");
     let presence = Subscriber::start(&broker, "online/#");
     // The name has a slash, which would make a level.
-    for n in 1..=COUNT {
-        broker.publish("plant/line/1", &format!("{{\"t\":{n},\"mode\":\"auto\"}}"));
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let online = presence.until("online", is_online("line%2F1", true));
-    assert!(!online.retained, "it was told when it happened");
-
     // Every sample is in one window, which is told once.
     let (mut count, mut sum, mut end, mut windows) = (0, 0.0, 0, 0);
-    let last = rollups.until("all samples", |message| {
-        if message.topic != "tidegate/line%2F1/t" {
-            return false;
+    let mut told = |sent: u64| {
+        rollups.until("all samples", |message| {
+            if message.topic != "tidegate/line%2F1/t" {
+                return false;
+            }
+            let told = &message.payload;
+            assert!(told["start"].as_i64().unwrap() >= end, "in order, each once: {message:?}");
+            end = told["end"].as_i64().unwrap();
+            windows += 1;
+            count += told["count"].as_u64().unwrap();
+            sum += told["mean"].as_f64().unwrap() * told["count"].as_f64().unwrap();
+            count >= sent
+        })
+    };
+    let group = |from: u64| {
+        for n in from..from + GROUP {
+            broker.publish("plant/line/1", &format!("{{\"t\":{n},\"mode\":\"auto\"}}"));
         }
-        let told = &message.payload;
-        assert!(told["start"].as_i64().unwrap() >= end, "in order, each once: {message:?}");
-        end = told["end"].as_i64().unwrap();
-        windows += 1;
-        count += told["count"].as_u64().unwrap();
-        sum += told["mean"].as_f64().unwrap() * told["count"].as_f64().unwrap();
-        count >= COUNT
-    });
+    };
+    group(1);
+    let online = presence.until("online", is_online("line%2F1", true));
+    assert!(!online.retained, "it was told when it happened");
+    // What comes after a window was told is in another.
+    told(GROUP);
+    group(1 + GROUP);
+    told(2 * GROUP);
+    group(1 + 2 * GROUP);
+    let last = told(COUNT);
     assert_eq!((count, sum.round()), (COUNT, (COUNT * (COUNT + 1) / 2) as f64));
     assert!(windows >= 3 && !last.retained, "{windows} {last:?}");
     assert_eq!(last.payload["max"], COUNT);
     assert_eq!((&last.payload["device"], &last.payload["metric"]), (&json!("line/1"), &json!("t")));
 
-    // It falls silent; who comes later is told the last of it.
-    presence.until("offline", is_online("line%2F1", false));
+    // It falls silent, perhaps not for the first time; who comes later is told the last of it.
+    let device = "/api/v1/devices/line%2F1";
+    let silent = daemon.eventually(device, |device| device["online"] == false)["since"].as_i64();
+    let offline = is_online("line%2F1", false);
+    presence
+        .until("offline", |message| offline(message) && message.payload["time"].as_i64() >= silent);
     let late = Subscriber::start(&broker, "online/#").until("kept", |_| true);
     assert!(late.retained && late.payload["online"] == false, "{late:?}");
 

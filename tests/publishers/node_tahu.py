@@ -94,7 +94,7 @@ client.on_message = on_message
 
 def birth():
     client.will_set(topic("NDEATH"), bytes(tahu.getNodeDeathPayload().SerializeToString()), qos=1)
-    client.connect(options.host, options.port, keepalive=5)
+    client.connect(options.host, options.port, keepalive=30)
     client.loop_start()
     if not connected.wait(30):
         raise RuntimeError("no CONNACK")
