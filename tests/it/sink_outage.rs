@@ -3,9 +3,9 @@
 //! `OUTAGE_S` is how long it is away (6), with the breaker's own patience if it is given. If it is not,
 //! a store that is away has used up a patience that is longer than the test, as after days.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 use crate::load::{Load, Pace, assert_same, end_in_order, in_store, in_victoria, story_time};
-use crate::store::{Reaction, Store};
+use crate::store::{Reaction, Request, Store, row};
 use crate::victoria::Victoria;
 use crate::viewer::{Viewer, Watched};
 use serde_json::Value;
@@ -14,11 +14,13 @@ use tidegate::clock;
 
 /// Viewers get something new four times a second, whatever a store does. What they got is printed;
 /// this much is left for a machine that is busy with other tests.
-const BLINK: Duration = Duration::from_secs(5);
+const BLINK: Duration = Duration::from_secs(15);
+/// So much they get in any case while a store is away.
+const FRAMES: u64 = 8;
 /// Behind its newest data a sink may be so far once it has recovered.
 const LIVE_LAG_S: f64 = 5.0;
 /// And while a backlog drains, on a machine that is busy with other tests.
-const LIVE_LAG_MOST_S: f64 = 15.0;
+const LIVE_LAG_MOST_S: f64 = 30.0;
 
 fn outage() -> Duration {
     story_time("OUTAGE_S", 6)
@@ -45,6 +47,15 @@ fn cause(sink: &Value) -> &str {
     sink["cause"].as_str().unwrap_or_default()
 }
 
+/// Takes 10,000 samples a second, but of what was measured before this row only 2,000: a backlog that is there
+/// until somebody has seen it.
+pub fn slow_before(row_of_now: i64) -> impl FnMut(&Request) -> Reaction + Send + 'static {
+    move |request| {
+        let is_old = request.lines.first().is_some_and(|line| row(line) < row_of_now);
+        request.stored_at(if is_old { 2_000 } else { 10_000 })
+    }
+}
+
 fn never_blinked(watched: &Watched) {
     assert!(watched.longest_gap < BLINK, "{watched:?}");
 }
@@ -62,11 +73,12 @@ fn a_store_that_was_down_under_load_has_everything_once() {
     let open = daemon.until_sink("influx", |sink| sink["breaker"] == "open");
     assert!(cause(&open).contains("nothing listens at the store"), "{open:#}");
     let lagging = outage().as_secs_f64() - 1.0;
-    let lagging = daemon.until_sink_within(outage() * 2, "influx", |sink| {
+    let lagging = daemon.until_sink_within(outage() * 2 + PATIENCE, "influx", |sink| {
         assert_ne!(sink["breaker"], "closed", "{sink:#}");
         sink["lag_s"].as_f64().unwrap() > lagging
     });
     assert!(lagging["lag_samples"].as_u64() > Some(0), "{lagging:#}");
+    viewer.sees(FRAMES);
     victoria.restart();
     let back = clock::monotonic();
     let minute = Duration::from_secs(60);
@@ -79,6 +91,7 @@ fn a_store_that_was_down_under_load_has_everything_once() {
     assert!(caught_up < minute, "{caught_up:?}");
 
     // It knocked often, and said once why.
+    daemon.wait_for_log("breaker closed");
     let count = |said: &str| daemon.log().iter().filter(|line| line.contains(said)).count();
     assert_eq!(count("breaker open: nothing listens at the store"), 1, "{:#?}", daemon.log());
     assert_eq!(count("breaker closed"), 1, "{:#?}", daemon.log());
@@ -109,7 +122,8 @@ fn after_an_outage_new_data_is_there_at_once_while_the_backlog_drains() {
         PATIENT,
         &["sinks.influx.0.batch_samples=1000", "sinks.influx.0.requests_max=1"],
     );
-    let pace = Pace { devices: 20, rows: 10, every: Duration::from_millis(50) };
+    const ROWS: usize = 10;
+    let pace = Pace { devices: 20, rows: ROWS, every: Duration::from_millis(50) };
     let load = Load::start(&daemon, "gateway", pace);
     let viewer = Viewer::open(&daemon);
     store.wait(|_, stored| !stored.is_empty());
@@ -117,8 +131,14 @@ fn after_an_outage_new_data_is_there_at_once_while_the_backlog_drains() {
     store.stop();
     let before = load.acked();
     let away = outage().as_secs_f64();
-    daemon.until_sink_within(outage() * 2, "influx", |sink| sink["lag_s"].as_f64() > Some(away));
+    daemon.until_sink_within(outage() * 2 + PATIENCE, "influx", |sink| {
+        sink["lag_s"].as_f64() > Some(away)
+    });
+    viewer.sees(FRAMES);
     let during = load.acked() - before;
+    // Of what came meanwhile the older half waits until it has been seen that it waits.
+    let old = i64::try_from(before + during / 2).unwrap() * ROWS as i64;
+    store.script(slow_before(old));
     store.restart();
     let back = clock::monotonic();
     let minute = Duration::from_secs(60);
@@ -127,6 +147,7 @@ fn after_an_outage_new_data_is_there_at_once_while_the_backlog_drains() {
             && sink["backlog_samples"].as_u64() > Some(0)
     });
     let caught_up = back.elapsed();
+    store.script(|request| request.stored_at(10_000));
     // And stays so until the last of the backlog is written.
     let mut live_lag_most = 0_f64;
     let end = clock::monotonic() + outage() * 4 + minute / 2;
@@ -173,7 +194,10 @@ fn a_store_that_hangs_instead_of_failing_is_waited_for() {
     let open = daemon.until_sink("influx", |sink| sink["breaker"] == "open");
     assert!(cause(&open).contains("does not answer in time"), "{open:#}");
     let hung = outage().as_secs_f64() / 2.0;
-    daemon.until_sink_within(outage() * 2, "influx", |sink| sink["lag_s"].as_f64() > Some(hung));
+    daemon.until_sink_within(outage() * 2 + PATIENCE, "influx", |sink| {
+        sink["lag_s"].as_f64() > Some(hung)
+    });
+    viewer.sees(FRAMES);
     victoria.resume();
     let back = clock::monotonic();
     daemon.until_sink_within(Duration::from_secs(60), "influx", |sink| {
@@ -242,8 +266,11 @@ fn a_slow_store_gets_fewer_requests_at_a_time_and_everything() {
     let well = allowed(&daemon.until_sink("influx", |sink| allowed(sink) >= 4));
     store.script(|_| Reaction::stored().after(Duration::from_millis(300)));
     let slower = allowed(&daemon.until_sink("influx", |sink| allowed(sink) < 4));
+    // Well again; then slower than that.
+    store.script(|_| Reaction::stored());
+    daemon.until_sink("influx", |sink| allowed(sink) >= 4);
     store.script(|_| Reaction::stored().after(Duration::from_secs(3)));
-    let slowest = allowed(&daemon.until_sink("influx", |sink| allowed(sink) < slower));
+    let slowest = allowed(&daemon.until_sink("influx", |sink| allowed(sink) < 4));
     store.script(|_| Reaction::stored());
     let sent = load.finish();
     let told = end_in_order(&mut daemon, &["influx"], &[&sent]);

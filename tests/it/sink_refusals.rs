@@ -46,7 +46,10 @@ fn only_the_poison_is_set_aside(refuse: fn(&[String]) -> Reaction, words: &str) 
     assert_eq!(sink["breaker"], "closed", "{sink:#}");
     daemon.until_sink("influx", |sink| sink["lag_samples"] == 0);
 
-    let listed = daemon.json("/api/v1/dead-letters");
+    // It is written down with the next settlement.
+    let listed = daemon.eventually("/api/v1/dead-letters", |listed| {
+        listed["letters"].as_array().is_some_and(|letters| !letters.is_empty())
+    });
     assert_eq!(listed["letters"].as_array().unwrap().len(), 1, "{listed:#}");
     let letter = &listed["letters"][0];
     assert_eq!((&letter["device"], &letter["samples"]), (&json!("gateway-3"), &json!(1)));
@@ -79,6 +82,7 @@ fn only_the_poison_is_set_aside(refuse: fn(&[String]) -> Reaction, words: &str) 
     // Once more is harmless.
     dead_letters(&daemon, &["replay", "--all"]);
     assert_eq!(totals(&daemon), told["totals"]);
+    daemon.until_sink("influx", |sink| sink["dead_letters"]["replayed"] == 1);
 
     let told = end_in_order(&mut daemon, &["influx"], &[&sent]);
     assert_eq!(told[0]["dead_lettered"], 1, "{told:#?}");

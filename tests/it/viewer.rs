@@ -3,6 +3,8 @@
 use crate::daemon::{Daemon, PATIENCE};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tidegate::clock;
@@ -10,15 +12,15 @@ use tidegate::clock;
 /// Follows `/api/v1/live` by SSE.
 pub struct Viewer {
     socket: TcpStream,
+    /// Frames with rollups so far.
+    frames: Arc<AtomicU64>,
     thread: JoinHandle<Watched>,
 }
 
 /// What it saw.
 #[derive(Debug)]
 pub struct Watched {
-    /// Frames with rollups.
-    pub frames: u64,
-    /// The longest time between two of them, or until it was closed.
+    /// The longest time between two frames with rollups, or until it was closed.
     pub longest_gap: Duration,
     last: Instant,
 }
@@ -31,19 +33,30 @@ impl Viewer {
         socket.write_all(b"GET /api/v1/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         let mut lines = BufReader::new(socket.try_clone().unwrap()).lines().map_while(Result::ok);
         lines.find(|line| line.contains("\"type\":\"snapshot\"")).expect("no snapshot came");
+        let frames = Arc::new(AtomicU64::new(0));
+        let seen = frames.clone();
         let thread = std::thread::spawn(move || {
-            let mut watched =
-                Watched { frames: 0, longest_gap: Duration::ZERO, last: clock::monotonic() };
+            let mut watched = Watched { longest_gap: Duration::ZERO, last: clock::monotonic() };
             for line in lines {
                 if line.contains("\"type\":\"rollups\"") {
-                    watched.frames += 1;
+                    seen.fetch_add(1, Ordering::Relaxed);
                     watched.step();
                 }
             }
             watched.step();
             watched
         });
-        Viewer { socket, thread }
+        Viewer { socket, frames, thread }
+    }
+
+    /// Waits until it has seen so many frames with rollups more.
+    pub fn sees(&self, more: u64) {
+        let wanted = self.frames.load(Ordering::Relaxed) + more;
+        let deadline = clock::monotonic() + PATIENCE;
+        while self.frames.load(Ordering::Relaxed) < wanted {
+            assert!(clock::monotonic() < deadline, "the picture stands still");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Stops watching.
