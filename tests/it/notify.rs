@@ -1,9 +1,11 @@
 //! Rules fire on the real daemon, and who wants to be told is told: signed, once, whatever is killed.
 
 use crate::daemon::Daemon;
+use crate::plant::eventually;
 use crate::receiver::{Endpoint, How};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -208,6 +210,10 @@ fn the_receivers_of_the_manual_believe_what_is_signed() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Each attempt that finds nobody makes the next one later.
+        eventually("the receiver listens", || {
+            TcpStream::connect(("127.0.0.1", endpoint.port)).is_ok()
+        });
         (child, lines)
     };
     let daemon = start(&settings(&endpoint, &secret, &[]));

@@ -33,7 +33,7 @@ impl MailServer {
                 drop(sender.send(line));
             }
         });
-        let port = lines.recv_timeout(PATIENCE).expect("a port; run `make setup-tests`");
+        let port = lines.recv_timeout(PATIENCE * 2).expect("a port; run `make setup-tests`");
         MailServer { child, port: port.parse().unwrap(), lines }
     }
 

@@ -78,34 +78,35 @@ impl Drop for Sdk {
     }
 }
 
+/// The series among all of them that a value of the export belongs to.
+fn series_of<'a>(all: &'a Json, value: &Json) -> Option<&'a Json> {
+    let [name, tags, le, ..] = value.as_array().unwrap().as_slice() else { panic!() };
+    let mut wanted = json!({ "service.name": "press", "deployment.environment.name": "test" });
+    wanted.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
+    let le = le.as_f64().or(le.as_str().map(|_| f64::INFINITY));
+    let bound = |tags: &Json| tags["le"].as_str().map(|le| le.parse::<f64>().unwrap());
+    all["series"].as_array().unwrap().iter().find(|series| {
+        let mut rest = series["tags"].clone();
+        rest.as_object_mut().unwrap().remove("le");
+        let near = match (bound(&series["tags"]), le) {
+            (Some(bound), Some(le)) => bound == le || (bound / le - 1.0).abs() < 1e-12,
+            (bound, le) => bound == le,
+        };
+        series["metric"] == *name && rest == wanted && near
+    })
+}
+
 /// Every value of the export is in the history, under its name, tags and time; bounds of buckets as the SDK
 /// computes them.
 fn is_found(daemon: &Daemon, values: &[Json]) {
     let series = daemon.eventually("/api/v1/series?device=press-7", |answer| {
-        let metrics = answer["series"].as_array().unwrap().iter();
-        let metrics: Vec<_> = metrics.map(|it| it["metric"].as_str().unwrap()).collect();
-        ["press.strokes", "stroke.duration.bucket", "force.max"]
-            .iter()
-            .all(|it| metrics.contains(it))
+        let missing = values.iter().find(|value| series_of(answer, value).is_none());
+        missing.inspect(|value| println!("no series yet of {value}")).is_none()
     });
-    let series = series["series"].as_array().unwrap();
-    let bound = |tags: &Json| tags["le"].as_str().map(|le| le.parse::<f64>().unwrap());
     let mut samples: BTreeMap<String, Json> = BTreeMap::new();
     for value in values {
-        let [name, tags, le, time, number] = value.as_array().unwrap().as_slice() else { panic!() };
-        let mut wanted = json!({ "service.name": "press", "deployment.environment.name": "test" });
-        wanted.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
-        let le = le.as_f64().or(le.as_str().map(|_| f64::INFINITY));
-        let found = series.iter().find(|series| {
-            let mut rest = series["tags"].clone();
-            rest.as_object_mut().unwrap().remove("le");
-            let near = match (bound(&series["tags"]), le) {
-                (Some(bound), Some(le)) => bound == le || (bound / le - 1.0).abs() < 1e-12,
-                (bound, le) => bound == le,
-            };
-            series["metric"] == *name && rest == wanted && near
-        });
-        let found = found.unwrap_or_else(|| panic!("no series of {value}: {series:#?}"));
+        let [name, _, _, time, number] = value.as_array().unwrap().as_slice() else { panic!() };
+        let found = series_of(&series, value).unwrap();
         let mut query = format!("/api/v1/query?device=press-7&metric={}", name.as_str().unwrap());
         for (key, value) in found["tags"].as_object().unwrap() {
             query += &format!("&tag.{key}={}", value.as_str().unwrap().replace('+', "%2B"));

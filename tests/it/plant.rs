@@ -294,9 +294,9 @@ impl Secure {
     }
 }
 
-/// Asks again until it is so.
+/// Asks again until it is so. Other people's programs need their time to start.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = clock::monotonic() + PATIENCE;
+    let deadline = clock::monotonic() + PATIENCE * 2;
     while !is_so() {
         assert!(clock::monotonic() < deadline, "never: {what}");
         std::thread::sleep(std::time::Duration::from_millis(20));

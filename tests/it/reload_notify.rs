@@ -11,7 +11,7 @@ use std::time::Duration;
 fn settings(wait: &str, channels: &[(&str, &Endpoint)]) -> String {
     let webhook = |(name, endpoint): &(&str, &Endpoint)| {
         let url = endpoint.url();
-        format!("[[notify.webhook]]\nname = \"{name}\"\nurl = \"{url}\"\ntimeout = \"4 s\"\n")
+        format!("[[notify.webhook]]\nname = \"{name}\"\nurl = \"{url}\"\ntimeout = \"8 s\"\n")
     };
     let channels: String = channels.iter().map(webhook).collect();
     format!(
@@ -63,6 +63,8 @@ fn channels_come_change_and_go_and_the_others_go_on() {
     assert_eq!((&again.delivery, &again.raw), (&under_way.delivery, &under_way.raw));
     assert!(stays.taken().summary().contains("pump-8"));
     channel(&daemon, "stays", |channel| channel["sent"] == 2 && channel["failed"] == 1);
+    // With nothing on its way, which would go to the other address.
+    channel(&daemon, "comes", |channel| channel["sent"] == 1 && channel["state"] == "idle");
 
     // It goes on elsewhere, with what happens from now on.
     let log = daemon.reload(&settings(SOON, &[("comes", &moved), ("stays", &stays)]));

@@ -1,7 +1,7 @@
 //! SIGTERM: the pipeline runs dry, clients are told to come back, nothing is left behind.
 
 use crate::client::{Client, reading};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 
 #[test]
 fn a_stopped_daemon_has_everything_in_history_and_tells_clients_to_come_back() {
@@ -44,6 +44,6 @@ fn an_idle_viewer_and_an_idle_connection_do_not_delay_the_end() {
     let started = tidegate::clock::monotonic();
     assert!(daemon.stop().success());
     let took = started.elapsed();
-    assert!(took < std::time::Duration::from_secs(15), "it took {took:?}");
+    assert!(took < PATIENCE, "it took {took:?}");
     drop((silent, device, viewer));
 }

@@ -137,25 +137,31 @@ fn devices_speak_websocket_over_tls() {
 #[test]
 fn plain_http_is_told_and_silence_is_closed() {
     let plant = Plant::new();
-    let daemon = plant.daemon(&["limits.hello_timeout=500 ms"]);
+    // So long that what is said is said in time.
+    let daemon = plant.daemon(&["limits.hello_timeout=5 s"]);
+    // They wait for the end of that together.
+    let beginnings = [&b""[..], b"\x16\x03\x01\x02\x00\x01", b"\x80\x2e\x01", b"\xff\xff\xff"];
+    let begun = beginnings.map(|beginning| {
+        let mut socket = TcpStream::connect(daemon.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(beginning).unwrap();
+        (beginning, socket)
+    });
+    // HTTP/2 is agreed on, and then nothing is said.
+    let socket = TcpStream::connect(daemon.address).unwrap();
+    let mut silent = plant.secure(socket, None, &[b"h2"]).unwrap();
     let (status, body) = daemon.get("/");
     assert_eq!((status, body.contains("this port speaks TLS")), (400, true), "{body}");
     // A request whose body is still on its way gets the answer, too.
     let (status, _) = daemon.request("POST", "/api/v1/ingest", &[], &[b'x'; 60_000]);
     assert_eq!(status, 400);
-    for beginning in [&b""[..], b"\x16\x03\x01\x02\x00\x01", b"\x80\x2e\x01", b"\xff\xff\xff"] {
-        let mut socket = TcpStream::connect(daemon.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(beginning).unwrap();
+    for (beginning, mut socket) in begun {
         let mut rest = Vec::new();
         // Closed, or reset because of what was not read.
         let ended = socket.read_to_end(&mut rest);
         let is_late = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
         assert!(!is_late, "{beginning:?} is waited for");
     }
-    // HTTP/2 is agreed on, and then nothing is said.
-    let socket = TcpStream::connect(daemon.address).unwrap();
-    let mut silent = plant.secure(socket, None, &[b"h2"]).unwrap();
     assert!(
         !silent
             .0
@@ -205,8 +211,13 @@ fn a_certificate_is_swapped_under_load_without_a_failed_request() {
         viewer.until("snapshot");
         for _ in 0..3 {
             let before = newest();
+            let had = asked.each_ref().map(|count| count.load(Ordering::Relaxed));
             plant.run("server");
             eventually("a new certificate", || newest() != before);
+            eventually("all go on", || {
+                let mut both = asked.iter().zip(had);
+                both.all(|(count, had)| count.load(Ordering::Relaxed) > had + 20)
+            });
         }
         let (before, good) = (newest(), plant.read("server.pem"));
         plant.write("server.pem", b"no certificate");
@@ -226,7 +237,7 @@ fn a_certificate_is_swapped_under_load_without_a_failed_request() {
     });
     let asked: Vec<_> = asked.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     println!("answered meanwhile: {asked:?}");
-    assert!(asked.iter().all(|count| *count > 100), "{asked:?}");
+    assert!(asked.iter().all(|count| *count > 60), "{asked:?}");
 }
 
 #[test]
@@ -238,17 +249,22 @@ fn a_certificate_that_expires_soon_is_spoken_of() {
         let (_, metrics) = plant.get(daemon, "/metrics");
         let name = "tidegate_tls_certificate_expires_seconds{certificate=\"listener\"} ";
         let gauge = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
-        assert_eq!(gauge.parse::<f64>().unwrap() * 1e3, expires.as_f64().unwrap());
-        (expires.as_f64().unwrap() / 1e3 - tidegate::clock::now().0 as f64 / 1e9) / 86_400.0
+        let gauge = gauge.parse::<f64>().unwrap() * 1e3;
+        // It may be another since it was asked.
+        let same = gauge == expires.as_f64().unwrap();
+        println!("{gauge} of {expires}");
+        same.then_some(
+            (expires.as_f64().unwrap() / 1e3 - tidegate::clock::now().0 as f64 / 1e9) / 86_400.0,
+        )
     };
-    let days = expires(&daemon);
+    let days = expires(&daemon).unwrap();
     assert!((396.0..=397.0).contains(&days), "{days}");
     assert!(!daemon.log().iter().any(|line| line.contains("certificate-expires")));
     let server = crate::plant::blocks("sh server").concat().replace("-days 397", "-days 7");
     plant.shell(&server);
     let line = daemon.wait_for_log("event=certificate-expires");
     assert!(line.contains("level=warn") && line.contains("days=6"), "{line}");
-    eventually("shown", || (6.9..=7.0).contains(&expires(&daemon)));
+    eventually("shown", || expires(&daemon).is_some_and(|days| (6.9..=7.0).contains(&days)));
 }
 
 #[test]
@@ -354,7 +370,7 @@ fn the_command_line_of_the_machine_comes_in_where_certificates_are_required() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     };
-    let (code, said) = run("drill", &["--within", "20 s"]);
+    let (code, said) = run("drill", &["--within", "60 s"]);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run("devices", &["ls"]);
     assert!(code == Some(0) && said.contains("tidegate-drill-"), "{said}");
@@ -409,6 +425,8 @@ fn who_is_revoked_while_connected_is_told_so_before_it_is_cut_off() {
     plant.run_for("gateway-2", "client");
     let settings = [
         "tls.client_certificates=required",
+        // One says hello late.
+        "limits.hello_timeout=10 m",
         "auth.certificates.0.name=gateway-*",
         "auth.certificates.0.scopes=view,ingest",
         "auth.certificates.0.devices=*",
