@@ -67,7 +67,9 @@ fn while_the_spool_is_full_the_broker_keeps_its_messages_and_the_connection_hold
     // than receive_maximum allows.)
     let pings = broker.logged(PING).len();
     broker.until_logged(PING, pings + 2);
-    let held = daemon.bridge();
+    let held = daemon.until_bridge(|bridge| {
+        bridge["messages"] == broker.logged("Sending PUBLISH to tidegate-site").len()
+    });
     assert!(held["unacked"].as_u64() > Some(0), "{held:#}");
     let pings = broker.logged(PING).len();
     let wanted = usize::try_from(hold.as_secs().div_ceil(KEEP_ALIVE_S)).unwrap();

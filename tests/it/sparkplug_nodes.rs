@@ -47,6 +47,16 @@ impl Site {
         }
     }
 
+    /// Stops the daemon in order, and starts it again; returns when our host is online.
+    fn restart(&mut self) {
+        self.daemon.stop_and_audit();
+        // Its last words are written down by then.
+        self.broker.until_logged("Received DISCONNECT from tidegate-site", 1);
+        let said = self.host_said();
+        self.daemon.restart();
+        self.until_host_is_online(said + 1);
+    }
+
     fn host_said(&self) -> usize {
         let published = self.broker.logged("Received PUBLISH from tidegate-site");
         published.iter().filter(|line| line.contains("'spBv1.0/STATE/tidegate'")).count()
@@ -175,10 +185,7 @@ fn a_node_lives_and_dies(program: Program) {
     // Asked for its births, it would tell them; so that the aliases can only be remembered, it is not
     // to answer.
     node.tell("deaf");
-    site.daemon.stop_and_audit();
-    let said = site.host_said();
-    site.daemon.restart();
-    site.until_host_is_online(said + 1);
+    site.restart();
     node.tell("alias temperature=22.5 count=-8");
     site.until_has("temperature", 22.5);
     site.until_has("count", -8);
@@ -259,10 +266,7 @@ fn nodes_of_tahu_and_spb_wrapper_live() {
     tahu.tell("device-birth");
     site.until_remembered(remembered);
     tahu.tell("deaf");
-    site.daemon.stop_and_audit();
-    let said = site.host_said();
-    site.daemon.restart();
-    site.until_host_is_online(said + 1);
+    site.restart();
     tahu.tell("alias temperature=22.5 count=9");
     site.until_has("temperature", 22.5);
     site.until_has("count", 9);
