@@ -166,5 +166,5 @@ fn a_query_ends_when_its_asker_leaves() {
     let (status, body) = daemon.get(late);
     assert_eq!(status, 200, "{body}");
     // Each of the six would have had its thirty seconds, two at a time.
-    assert!(before.elapsed() < PATIENCE, "{:?}", before.elapsed());
+    assert!(before.elapsed() < std::time::Duration::from_secs(40), "{:?}", before.elapsed());
 }

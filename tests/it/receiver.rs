@@ -122,7 +122,7 @@ impl Endpoint {
     /// The next request that it answers so. Whoever was refused for a while comes back after twice as long.
     pub fn next(&self, how: How) -> Message {
         loop {
-            let (was, message) = self.taken.recv_timeout(PATIENCE * 3).expect("a message");
+            let (was, message) = self.taken.recv_timeout(PATIENCE * 2).expect("a message");
             if was == how {
                 return message;
             }

@@ -31,7 +31,7 @@ fn a_stopped_daemon_has_everything_in_history_and_tells_clients_to_come_back() {
 
 #[test]
 fn an_idle_viewer_and_an_idle_connection_do_not_delay_the_end() {
-    let mut daemon = Daemon::start(&["shutdown.deadline=60 s"]);
+    let mut daemon = Daemon::start(&["shutdown.deadline=10 m"]);
     let silent = std::net::TcpStream::connect(daemon.address).unwrap();
     let (device, _) = Client::greet(&daemon, "idle", 1);
     let viewer =

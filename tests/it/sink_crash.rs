@@ -317,9 +317,9 @@ fn a_store_that_is_away_does_not_hold_up_the_end_and_gets_the_rest_after() {
         let mut store = Store::start(|_| Reaction::stored());
         let mut settings = settings(&store);
         // Long enough that waiting for it would be seen.
-        settings.push("sinks.influx.0.timeout=60 s".to_owned());
-        settings.push("sinks.influx.0.breaker.backoff_max=60 s".to_owned());
-        settings.push("shutdown.deadline=60 s".to_owned());
+        settings.push("sinks.influx.0.timeout=10 m".to_owned());
+        settings.push("sinks.influx.0.breaker.backoff_max=10 m".to_owned());
+        settings.push("shutdown.deadline=10 m".to_owned());
         let mut daemon = daemon(&settings);
         let load = Load::start(&daemon, "gateway", PACE);
         store.wait(|_, stored| stored.len() > 1000);

@@ -75,7 +75,7 @@ fn a_spike_of_ten_times_what_a_store_takes_is_kept_on_disk() {
     let peak = daemon.memory_mib("VmHWM");
     // What it would take to drain at its own pace is of no interest here.
     store.script(|_| Reaction::stored());
-    let told = daemon.until_sink_within(PATIENCE * 3, "influx", |sink| sink["lag_samples"] == 0);
+    let told = daemon.until_sink_within(PATIENCE * 2, "influx", |sink| sink["lag_samples"] == 0);
     let after = daemon.memory_mib("VmRSS");
     let accepted = calm.acked_samples + report.acked_samples;
     assert_eq!((report.given_up, report.reconnects, report.refused), (0, 0, 0), "{report}");
