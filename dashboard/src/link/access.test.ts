@@ -116,14 +116,14 @@ it('a page asks again at once when somebody is let in', async () => {
   const once = (): Promise<void> => get<{ path: string }>('api/v1/boards').then(({ path }) => void answers.push(path), () => void answers.push('none'));
   // So seldom that only the login can be why it asks again.
   const asking = new Asking(once, () => undefined, 3_600_000);
-  await vi.waitFor(() => expect(answers).toEqual(['/api/v1/boards']));
+  await vi.waitFor(() => expect(answers).toEqual(['/api/v1/boards']), 30_000);
   daemon.open = false;
   await asking.ask();
   expect(answers.at(-1)).toBe('none');
   const before = admissions.value;
   await logIn('good');
   expect(admissions.value).toBe(before + 1);
-  await vi.waitFor(() => expect(answers.at(-1)).toBe('/api/v1/boards'));
+  await vi.waitFor(() => expect(answers.at(-1)).toBe('/api/v1/boards'), 30_000);
   asking.close();
   await logIn('good');
   expect(answers).toHaveLength(3);
