@@ -239,6 +239,26 @@ describe('a feed', () => {
     expect(trace().history).toBe('joined');
   });
 
+  it('asks again by itself when the daemon says later, but not for ever', async () => {
+    const later = new api.ApiError(503, 'the history has not read that far', {}, 2);
+    vi.spyOn(api, 'buckets').mockRejectedValueOnce(later);
+    feed.open(live, 640);
+    frame('e-1', 'snapshot', [rollup(NOW - 1000, 1)]);
+    await settle();
+    expect([trace().history, asked.length]).toEqual(['loading', 0]);
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(asked).toHaveLength(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(asked[0]).toMatchObject({ after: 'e-1' });
+    await asked[0]!.answer(5);
+    expect(trace().history).toBe('joined');
+    const never = vi.spyOn(api, 'buckets').mockRejectedValue(later);
+    never.mockClear();
+    feed.retry();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([trace().history, never.mock.calls.length]).toEqual(['failed', 5]);
+  });
+
   it('takes no part in what it does not want', async () => {
     await joined();
     frame('e-2', 'rollups', [], { devices: [{ device: 'x', rollups: { m: [rollup(NOW, 1)] } }, { device: 'd', rollups: { other: [rollup(NOW, 1)] } }] });

@@ -22,6 +22,8 @@ import { type ChartView, COMPARED_MS, DEFAULT_CHARTS, spanAt } from './view';
 const QUESTIONS_AT_ONCE = 4;
 /** Late data comes in bursts; history is asked again so long after the first of one. */
 const LATE_MS = 2000;
+/** How often the daemon may say "later" to one question: the history may be some moments behind live. */
+const LATER_MAX = 5;
 /** A wheel turns many times: the daemon is asked when it rests. */
 const REST_MS = 120;
 const TICK_MS = 5000;
@@ -314,7 +316,7 @@ export class ChartFeed {
     // A live view goes on behind what was asked for, so it is asked without an end.
     const end = past === null ? null : to;
     try {
-      const answer = await api.buckets({ device, metric, tags, bucket_ms, from, to: end, after }, signal);
+      const answer = await patiently(() => api.buckets({ device, metric, tags, bucket_ms, from, to: end, after }, signal), signal);
       trace.join(answer, bucket_ms, [from, end ?? Infinity]);
     } catch (error) {
       if (signal.aborted) return;
@@ -353,6 +355,20 @@ export class ChartFeed {
 
   private now(): number {
     return this.link.daemonNow() ?? Date.now();
+  }
+}
+
+/** Asks again when the daemon, which says "later", says that it can answer. */
+async function patiently<Answer>(ask: () => Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      const wait_s = error instanceof api.ApiError && error.status === 503 ? error.retry_s : null;
+      if (wait_s === null || tries >= LATER_MAX) throw error;
+      await new Promise((done) => window.setTimeout(done, wait_s * 1000));
+      signal.throwIfAborted();
+    }
   }
 }
 
