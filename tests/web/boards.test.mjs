@@ -1,14 +1,13 @@
 // Boards, in a real browser: made, changed by pointer and keys, kept over a restart, and what two editors see.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { joined, open as openAt, until } from './charts.mjs';
-import { BUSY_MS, Daemon, launch } from './daemon.mjs';
+import { Daemon, launch } from './daemon.mjs';
+import { counts, reads, serious } from './room.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let daemon;
 let browser;
 
@@ -37,14 +36,19 @@ async function put(id, board, expected = { 'If-None-Match': '*' }) {
 
 const kept = (id) => daemon.json(`/api/v1/boards/${id}`);
 const order = (page) => page.locator('.board-grid > .cell').evaluateAll((cells) => cells.map((cell) => cell.dataset.panel));
+/** While a board is edited its panels have buttons "Edit", too. */
+const saved = async (page) => {
+  await button(page, 'Save').click();
+  await page.locator('.board-page:not(.editing)').waitFor();
+};
 const button = (page, name) => page.getByRole('button', { name, exact: true });
 
 test('a device has a board by itself; saved, dragged and saved again it survives a reload and a restart', async () => {
   const { page, faults, close } = await open('#/device/pump-002?range=5m');
   await joined(page, 'flow');
+  await until(page, () => ['pressure.in', 'pressure.out'].every((name) => window.__tidegate.series().includes(name)));
   await button(page, 'Save as board').click();
-  await until(page, () => location.hash.startsWith('#/board/'));
-  assert.match(page.url(), /#\/board\/pump-002/);
+  await until(page, () => location.hash.startsWith('#/board/pump-002'));
   await joined(page, 'pump-002:flow');
   const made = await kept('pump-002');
   assert.equal(made.range, '5m');
@@ -70,9 +74,8 @@ test('a device has a board by itself; saved, dragged and saved again it survives
   await page.mouse.up();
   await until(page, (first) => document.querySelector('.board-grid > .cell').dataset.panel !== first, first);
   const dragged = await order(page);
-  assert.match(await page.locator('.board-head').innerText(), /not saved yet/);
-  await button(page, 'Save').click();
-  await button(page, 'Edit').first().waitFor();
+  await reads(page.locator('.board-head'), /not saved yet/);
+  await saved(page);
   const stored = (await kept('pump-002')).panels.find((panel) => panel.id === first);
   assert.ok(stored.x > 0, 'it stands further to the right');
 
@@ -88,7 +91,8 @@ test('a device has a board by itself; saved, dragged and saved again it survives
   await until(again.page, () => document.querySelectorAll('.board-grid > .cell').length > 3);
   assert.deepEqual(await order(again.page), dragged);
   await joined(again.page, 'pump-002:flow');
-  assert.match(again.page.url(), /range=5m/, 'it opens with the range that it was saved with');
+  // It opens with the range that it was saved with.
+  await until(again.page, () => location.hash.includes('range=5m'));
   await again.close();
 });
 
@@ -105,8 +109,7 @@ test('panels are moved and resized by keys, which say where they are', async () 
   // The same by buttons, for those who cannot drag and have no keys.
   await page.locator('[data-panel="a"] summary').click();
   await page.locator('[data-panel="a"]').getByRole('button', { name: 'Taller' }).click();
-  await button(page, 'Save').click();
-  await button(page, 'Edit').first().waitFor();
+  await saved(page);
   const [a] = (await kept('keys')).panels.filter((panel) => panel.id === 'a');
   assert.deepEqual([a.x, a.y, a.w, a.h], [1, 4, 7, 5]);
   assert.deepEqual(faults, []);
@@ -129,19 +132,18 @@ test('several devices share a chart with two axes by unit; a third unit is refus
   await pick('pump-003', /^flow/);
   await page.getByRole('checkbox', { name: /^pressure.in/ }).click();
   await page.getByRole('checkbox', { name: /^vibration/ }).click();
-  assert.match(await page.getByRole('alert').innerText(), /m³\/h, bar; mm\/s needs a chart of its own/);
+  await reads(page.getByRole('alert'), /m³\/h, bar; mm\/s needs a chart of its own/);
   assert.equal(await page.getByRole('checkbox', { name: /^vibration/ }).isChecked(), false);
   await button(page, 'Done').click();
   await joined(page, 'pump-003:pressure.in');
   await joined(page, 'pump-002:flow');
   // Each with its own values, on its own axis.
-  const keys = await page.locator('.keys li').allInnerTexts();
-  assert.equal(keys.length, 3);
-  assert.match(keys[0], /pump-002 flow/);
-  assert.match(keys[2], /pump-003 pressure\.in[^]*bar/);
-  assert.equal(await page.locator('.board-grid .u-axis').count(), 3);
-  await button(page, 'Save').click();
-  await button(page, 'Edit').first().waitFor();
+  const keys = page.locator('.keys li');
+  await counts(keys, 3);
+  await reads(keys.nth(0), /pump-002 flow/);
+  await reads(keys.nth(2), /pump-003 pressure\.in[^]*bar/);
+  await counts(page.locator('.board-grid .u-axis'), 3);
+  await saved(page);
   assert.equal((await kept('pump-hall-no1')).name, 'Pump hall №1');
   assert.deepEqual(faults, []);
   await close();
@@ -160,7 +162,7 @@ test('values and texts stand beside charts', async () => {
   await page.getByRole('checkbox', { name: /^flow/ }).click();
   await button(page, 'Done').click();
   await until(page, () => /\d/.test(document.querySelector('.panel.values dd')?.innerText ?? ''));
-  assert.match(await page.locator('.panel.values dd').innerText(), /^[\d.]+\s*m³\/h$/);
+  await reads(page.locator('.panel.values dd'), /^[\d.]+\s*m³\/h$/);
   assert.equal(await page.locator('.panel.text p').innerText(), 'Call Ana before\nstopping <b>anything</b>.');
   await button(page, 'Discard').click();
   await page.getByText('This board is empty.').waitFor();
@@ -227,15 +229,15 @@ test('a board is exported as it is kept, imported elsewhere, and deleted only af
   await page.getByText('“travels” is imported.').waitFor();
   assert.deepEqual(await kept('travels'), board);
 
-  const from = async (text) => {
+  const refused = async (text, why) => {
     const path = join(tmpdir(), `tidegate-board-${process.pid}.json`);
     writeFileSync(path, text);
     await field.setInputFiles(path);
-    return page.getByRole('alert').innerText({ timeout: BUSY_MS });
+    await reads(page.getByRole('alert'), why);
   };
-  assert.match(await from(JSON.stringify({ ...board, version: 2 })), /newer page \(version 2\)/);
-  assert.match(await from('{"version":1,"name":"x","panels":[{"kind":"pie"}]}'), /“panels\[0\]/);
-  assert.match(await from('no json'), /“JSON”/);
+  await refused(JSON.stringify({ ...board, version: 2 }), /newer page \(version 2\)/);
+  await refused('{"version":1,"name":"x","panels":[{"kind":"pie"}]}', /“panels\[0\]/);
+  await refused('no json', /“JSON”/);
   assert.deepEqual(faults, []);
   await close();
 });
@@ -256,17 +258,14 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByRole('link', { name: 'axe' }).first().waitFor();
     // What is shown while there is no link is faded, and rightly so.
     await page.waitForSelector('[data-link="live"]');
-    await page.evaluate(AXE);
-    const check = async (where) => {
-      const { violations } = await page.evaluate(() => window.axe.run());
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(serious.map(({ id, nodes }) => [id, nodes[0].html]), [], where);
-    };
+    const check = async (where) => assert.deepEqual(await serious(page), [], where);
     await check('the list');
     await page.evaluate((id) => (location.hash = `#/board/${id}`), `axe-${colorScheme}`);
     await joined(page, 'pump-003:flow');
+    await page.locator('.board-grid .u-over').first().waitFor();
     await check('a board');
     await button(page, 'Edit').first().click();
+    await page.locator('.board-page.editing').waitFor();
     await check('a board that is edited');
     await page.getByRole('button', { name: 'Add chart' }).click();
     await page.getByRole('searchbox', { name: 'Find a device' }).fill('pump');

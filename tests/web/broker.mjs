@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from './daemon.mjs';
+import { answers, freePort } from './daemon.mjs';
 
 const listens = (port) =>
   new Promise((done) => {
@@ -27,11 +27,7 @@ export class Mosquitto {
 
   async restart() {
     this.process = spawn('mosquitto', ['-c', join(this.data, 'mosquitto.conf')], { stdio: 'ignore' });
-    for (let tries = 0; tries < 400; tries += 1) {
-      if (await listens(this.port)) return;
-      await new Promise((done) => setTimeout(done, 50));
-    }
-    throw new Error('the broker does not listen');
+    await answers('the broker', this.process, () => listens(this.port));
   }
 
   /** With QoS 1: the broker has it when this is done. */

@@ -1,13 +1,11 @@
 // What an operator sees of brokers, and does with messages that no route understands. The daemon, the broker and the
 // browser are real.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { Mosquitto } from './broker.mjs';
 import { BUSY_MS, Daemon, launch } from './daemon.mjs';
+import { open as openPage, reads, until, violations } from './room.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const BROKER = '[data-broker="site"]';
 const PHONE = { viewport: { width: 390, height: 844 } };
 let browser;
@@ -30,38 +28,19 @@ after(async () => {
   await broker?.end();
 });
 
-async function open(hash = '', options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(BUSY_MS);
-  const faults = [];
-  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-  page.on('pageerror', (error) => faults.push(String(error)));
-  await page.goto(`${daemon.url}/${hash}`);
-  await page.waitForSelector('[data-link="live"]');
-  return { page, faults, close: () => context.close() };
-}
-
-async function until(what, holds) {
-  for (const end = Date.now() + 2 * BUSY_MS; Date.now() < end; ) {
-    if (await holds()) return;
-    await new Promise((done) => setTimeout(done, 100));
-  }
-  assert.fail(`not in time: ${what}`);
-}
+const open = (hash = '', options = {}) => openPage(browser, daemon, hash, { viewport: { width: 1280, height: 800 }, ...options });
 
 const totals = async () => (await daemon.json('/api/v1/quarantine')).totals;
 const state = (page, wanted) => page.waitForSelector(`${BROKER}[data-state="${wanted}"]`, { timeout: 2 * BUSY_MS });
 
 /** Faults that axe finds, and what reaches out of the page. */
 async function flaws(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
+  const found = await violations(page, { resultTypes: ['violations'] });
   const wide = await page.evaluate(() => {
     const main = document.getElementById('main');
     return main.scrollWidth > main.clientWidth + 1 ? [`${main.scrollWidth} wide, ${main.clientWidth} shown`] : [];
   });
-  return [...violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join()}`), ...wide];
+  return [...found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join()}`), ...wide];
 }
 
 test('a broker is a line with its routes, and says why when it is away', async () => {
@@ -70,12 +49,12 @@ test('a broker is a line with its routes, and says why when it is away', async (
   await broker.publish('plant/a', '{"temp":21.5}');
   await page.locator(`${BROKER} summary`).click();
   await page.locator(`${BROKER} .routes`, { hasText: /plant\/#[^]*json[^]*1/ }).waitFor();
-  assert.match(await page.locator(BROKER).innerText(), /site[^]*connected[^]*mqtt:\/\/[^]*messages?\/s[^]*not understood/);
+  await reads(page.locator(BROKER), /site[^]*connected[^]*mqtt:\/\/[^]*messages?\/s[^]*not understood/);
   assert.deepEqual(await flaws(page), []);
   await broker.kill();
   await state(page, 'away');
   await page.locator(`${BROKER} .cause`).waitFor();
-  assert.match(await page.locator('.verdict').innerText(), /Broker site is away: ./);
+  await reads(page.locator('.verdict'), /Broker site is away: ./);
   await broker.restart();
   await state(page, 'connected');
   assert.deepEqual(faults, []);
@@ -95,16 +74,20 @@ test('what is not understood is a topic with its reason, an example and a route 
   assert.match(await topic.innerText(), /site, 1 message[^]*not valid JSON[^]*\{"temp":/);
   assert.match(await page.locator('[data-topic="plant/b"] code').innerText(), /08 96 01/);
   await topic.locator('summary').click();
+  // It says so for some seconds only.
+  await page.evaluate(() => {
+    const note = () => (window.copied ||= [...document.querySelectorAll('.copyable [role=status]')].some((said) => said.textContent === 'Copied'));
+    new MutationObserver(note).observe(document.body, { subtree: true, childList: true, characterData: true });
+  });
   await topic.getByRole('button', { name: 'Copy' }).click();
-  await topic.getByText('Copied').waitFor();
+  await page.waitForFunction(() => window.copied);
   assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^\[\[intake\.mqtt\.routes\]\]$/m);
   assert.deepEqual(await flaws(page), []);
 
   await page.locator('[data-topic="plant/b"]').getByRole('link').click();
   await page.getByRole('heading', { name: /Message \d+/ }).waitFor();
-  await page.getByLabel('As protobuf').waitFor();
-  assert.match(await page.getByLabel('As protobuf').innerText(), /1: 150/);
-  assert.match(await page.getByLabel('As bytes').innerText(), /000000 +08 96 01/);
+  await reads(page.getByLabel('As protobuf'), /1: 150/);
+  await reads(page.getByLabel('As bytes'), /000000 +08 96 01/);
   assert.deepEqual(await flaws(page), []);
   // Nothing was mended: it is tried again, and stays.
   await page.getByRole('button', { name: 'Replay 1 message' }).click();

@@ -1,5 +1,6 @@
 // What the stories of charts share: a kiln with a past of thirty days, and pages with their faults.
-import { BUSY_MS } from './daemon.mjs';
+import { BUSY_MS, faultsOf, newPage } from './daemon.mjs';
+import { drawn, until as untilAsked } from './room.mjs';
 
 const DAY = 24 * 3600 * 1000;
 /** A reading every two minutes. */
@@ -32,25 +33,22 @@ export async function kiln(daemon) {
     const answer = await fetch(`${daemon.url}/api/v1/ingest`, { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(`the past was refused: ${answer.status} ${await answer.text()}`);
   }
+  // What was taken is in the log; the history reads it from there, in its order.
+  const whole = `/api/v1/query?device=kiln-1&metric=fan.speed&from=${(now - 40 * DAY)}000000&to=now&buckets=1`;
+  const known = async () => (await daemon.json(whole)).count?.reduce((sum, one) => sum + one, 0) === lines.length;
+  await untilAsked('the history to have read the past', known, 8 * BUSY_MS);
   return { now, gap, spike };
 }
 
 /** A page with its faults: errors on the console, requests to anybody else; and what it asked of the history. */
 export async function open(browser, daemon, hash, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB', ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(BUSY_MS * 2);
-  const faults = [];
+  const { page, context } = await newPage(browser, { viewport: { width: 1440, height: 900 }, locale: 'en-GB', ...options });
+  // What other rooms answer on the same page is for their stories.
+  const elsewhere = (message) => /\/api\/v1\/(alerts|rules|silences|notifications)|\/(commands|desired)\b/.test(message.location().url);
+  const faults = faultsOf(page, daemon, elsewhere);
   const asked = [];
-  page.on('console', (message) => {
-    // What other rooms answer on the same page is for their stories.
-    const elsewhere = /\/api\/v1\/(alerts|rules|silences|notifications)|\/(commands|desired)\b/.test(message.location().url);
-    if (message.type() === 'error' && !elsewhere) faults.push(message.text());
-  });
-  page.on('pageerror', (error) => faults.push(String(error)));
   page.on('request', (request) => {
     const url = new URL(request.url());
-    if (!/^(data|blob):/.test(url.protocol) && !request.url().startsWith(daemon.url)) faults.push(`external request ${url}`);
     if (url.pathname.endsWith('/query')) asked.push(url.searchParams);
   });
   await page.goto(`${daemon.url}/${hash}`);
@@ -62,7 +60,7 @@ export const joined = (page, series) =>
   page.waitForFunction(
     (series) => window.__tidegate?.chart(series)?.history === 'joined' && window.__tidegate.chart(series).start.length > 1,
     series,
-    { timeout: BUSY_MS * 2 },
+    { timeout: BUSY_MS * 4 },
   );
 
 export const time = (page) => page.evaluate(() => window.__tidegate.time());
@@ -70,13 +68,14 @@ export const chart = (page, series) => page.evaluate((series) => window.__tidega
 
 /** Until what the page shows fulfils this. */
 export const until = (page, condition, argument = null) =>
-  page.waitForFunction(condition, argument, { timeout: BUSY_MS * 2 });
+  page.waitForFunction(condition, argument, { timeout: BUSY_MS * 4 });
 
 /** The part of a panel that is plotted on. */
 export const plot = (page, panel) => page.locator(`section[aria-label="${panel}"] .u-over`);
 
 /** Drags from one share of a plot's width to another. */
 export async function drag(page, over, from, to, key = null) {
+  await drawn(page);
   const box = await over.boundingBox();
   const y = box.y + box.height / 2;
   await page.mouse.move(box.x + from * box.width, y);
@@ -96,7 +95,8 @@ export async function drag(page, over, from, to, key = null) {
 export const ink = (page, panel, opacity = 60, colour = 60) =>
   page.evaluate(([panel, opacity, colour]) => {
     const section = document.querySelector(`section[aria-label="${panel}"]`);
-    const canvas = section.querySelector('canvas');
+    const canvas = section?.querySelector('canvas') ?? null;
+    if (canvas === null) return [];
     const over = section.querySelector('.u-over').getBoundingClientRect();
     const whole = canvas.getBoundingClientRect();
     const ratio = canvas.width / whole.width;
@@ -114,3 +114,10 @@ export const ink = (page, panel, opacity = 60, colour = 60) =>
     }
     return columns;
   }, [panel, opacity, colour]);
+
+/** The ink once it is as wanted: what the page knows is drawn some frames later, in a chart that is made when it comes on the screen. */
+export async function inked(page, panel, wanted, ...how) {
+  let columns = [];
+  await untilAsked(`the ink of ${panel}`, async () => wanted((columns = await ink(page, panel, ...how))));
+  return columns;
+}

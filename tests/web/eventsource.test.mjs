@@ -1,7 +1,7 @@
 // Chromium's own EventSource: reads a compressed stream event by event, and comes back by itself.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Daemon, launch } from './daemon.mjs';
+import { BUSY_MS, Daemon, launch, newPage } from './daemon.mjs';
 
 let daemon;
 let browser;
@@ -17,7 +17,7 @@ after(async () => {
 });
 
 test('an EventSource of a browser reads a compressed stream and resumes over a kill', async () => {
-  const page = await browser.newPage();
+  const { page, context } = await newPage(browser);
   const encodings = [];
   page.on('response', (answer) => {
     if (answer.url().includes('/api/v1/live?')) encodings.push(answer.headers()['content-encoding']);
@@ -37,16 +37,16 @@ test('an EventSource of a browser reads a compressed stream and resumes over a k
     }
   });
   const until = (wanted, count) =>
-    page.waitForFunction(([w, c]) => window.kinds.filter((kind) => kind === w).length >= c, [wanted, count], { timeout: 60_000 });
+    page.waitForFunction(([w, c]) => window.kinds.filter((kind) => kind === w).length >= c, [wanted, count], { timeout: 4 * BUSY_MS });
   await until('rollups', 4);
   await until('alert', 1);
   await daemon.kill();
   await daemon.restart();
-  await page.waitForFunction(() => window.opened === 2, undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => window.opened === 2, undefined, { timeout: 4 * BUSY_MS });
   const before = await page.evaluate(() => window.kinds.filter((kind) => kind === 'rollups').length);
   await until('rollups', before + 3);
   const kinds = await page.evaluate(() => window.kinds);
   assert.equal(kinds.filter((kind) => kind === 'snapshot').length, 1, 'it resumed');
   assert.equal(encodings[0], 'gzip');
-  await page.close();
+  await context.close();
 });

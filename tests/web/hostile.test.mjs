@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Daemon, launch } from './daemon.mjs';
-import { api, open, reading, until } from './room.mjs';
+import { api, go, open, reading, until } from './room.mjs';
 
 const DEVICE = '<img src=x onerror=alert(document.domain)>';
 const METRIC = '"><script>alert(1)</script>';
@@ -43,8 +43,6 @@ async function watched(hash, options = {}) {
 /** Elements that can only have come out of what a device said. */
 const foreign = (page) => page.evaluate(() => document.querySelectorAll('img, script:not([type=module]), [onerror], [onload]').length);
 
-const go = (page, hash) => page.evaluate((hash) => { location.hash = hash; }, hash);
-
 test('names and values that hold HTML and script are shown as the text that they are', async () => {
   const { page, faults, close } = await watched('');
   const stop = new AbortController();
@@ -68,15 +66,15 @@ test('names and values that hold HTML and script are shown as the text that they
     const said = document.querySelector('#main').innerText;
     return said.includes(text.slice(0, 20)) && said.includes(metric);
   }, [TEXT, METRIC]);
-  assert.ok((await page.title()).includes(DEVICE));
+  await until('the title', async () => (await page.title()).includes(DEVICE));
   assert.equal(await foreign(page), 0);
   // Alerts are told with both in their text.
   await go(page, '#/alerts');
-  await page.locator('[data-alert]').first().waitFor();
+  await page.locator('.alerts-page [data-alert]').first().waitFor();
   await until('the words of the alert', async () => (await page.locator('#main').innerText()).includes(`${DEVICE}: ${TEXT}`));
   assert.equal(await foreign(page), 0);
-  await page.locator('[data-alert]').getByRole('link').first().click();
-  await page.getByRole('heading', { level: 1 }).waitFor();
+  await page.locator('.alerts-page [data-alert]').getByRole('link').first().click();
+  await page.locator('.alert-page .events li').first().waitFor();
   assert.equal(await foreign(page), 0);
   stop.abort();
   await sending;
@@ -90,8 +88,8 @@ test('a board and its file take hostile names as they are', async () => {
   await page.waitForFunction(() => window.__tidegate.series().length > 1);
   await page.getByRole('button', { name: 'Save as board' }).click();
   await page.waitForFunction(() => location.hash.startsWith('#/board/'));
-  await page.getByRole('heading', { level: 1, name: DEVICE }).waitFor();
-  await page.waitForFunction(() => document.querySelectorAll('.panel').length > 0);
+  await page.locator('.board-page h1', { hasText: DEVICE }).waitFor();
+  await page.locator('.board-grid .panel').first().waitFor();
   assert.equal(await foreign(page), 0);
   await go(page, '#/boards');
   await page.getByRole('link', { name: DEVICE }).waitFor();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { BUSY_MS, Daemon, launch } from './daemon.mjs';
 import { Keys } from './keys.mjs';
-import { api, axe, focused, open, reading, until } from './room.mjs';
+import { api, axe, focused, go, open, reading, reads, until } from './room.mjs';
 
 const FAILURES_MAX = 4;
 let daemon;
@@ -45,7 +45,7 @@ after(async () => {
 /** What a browser says itself of an answer 401 or 403, and of sockets that were refused. */
 const own = (faults) => faults.filter((fault) => !/status of 40[13]|status of 429|WebSocket|ERR_CONNECTION|ERR_FAILED/.test(fault));
 const field = (page) => page.getByLabel('Access key or token');
-const loggedIn = (page) => page.waitForSelector('[data-link="live"]', { timeout: 2 * BUSY_MS });
+const loggedIn = (page) => page.waitForSelector('[data-link="live"]');
 
 /** A page that somebody has logged in to. */
 async function enter(key, hash = '', options = {}) {
@@ -64,8 +64,8 @@ test('who is not known is asked to log in, by keyboard alone, and is then where 
   assert.match(await page.locator('.login').innerText(), /tidegate token issue/);
   assert.deepEqual(await axe(page), []);
   // The field has the focus; what is typed is not shown, and a password manager may keep it.
-  const focus = await page.evaluate(() => [document.activeElement.type, document.activeElement.autocomplete]);
-  assert.deepEqual(focus, ['password', 'current-password']);
+  await page.waitForFunction(() => document.activeElement.type === 'password');
+  assert.equal(await page.evaluate(() => document.activeElement.autocomplete), 'current-password');
   await page.keyboard.type('tgk_aaaaaaaa_wrong');
   await page.keyboard.press('Enter');
   await page.getByText('The daemon does not know this key or token').waitFor();
@@ -152,14 +152,14 @@ test('a login that ends leaves the page as it is, and after the next one nothing
   keys.revoke(first);
   const dialog = page.getByRole('dialog', { name: 'Your login has ended' });
   await dialog.waitFor();
-  assert.ok(Date.now() - revoked < 5000, 'within moments');
+  assert.ok(Date.now() - revoked < 30_000, 'long before a login ends by itself');
   assert.deepEqual(await axe(page), []);
-  assert.equal(await page.evaluate(() => document.activeElement.type), 'password');
+  await page.waitForFunction(() => document.activeElement.type === 'password');
   // What was shown is shown still, and its age grows.
   const before = await points();
   assert.ok(before > 5);
   await page.getByRole('heading', { level: 1, name: 'counter' }).waitFor();
-  await page.waitForFunction(() => /data ([3-9]|\d\d) s old/.test(document.querySelector('.link .age').textContent));
+  await page.waitForFunction(() => /data ([3-9] s|\d\d s|\d+ min.*) old/.test(document.querySelector('.link .age').textContent));
   assert.equal(await page.locator('[data-link]').getAttribute('data-link'), 'barred');
   // Who is not logged in asks for nothing: each question would count as a wrong one.
   const quiet = requests.length;
@@ -168,7 +168,7 @@ test('a login that ends leaves the page as it is, and after the next one nothing
   // Escape: only look. A banner says what it is.
   await page.keyboard.press('Escape');
   await page.locator('.banner[data-login="ended"]').waitFor();
-  assert.match(await page.locator('.verdict').innerText(), /No link: what you see is .+ old/);
+  await reads(page.locator('.verdict'), /No link: what you see is .+ old/);
   assert.equal(await points(), before);
   await page.locator('.banner').getByRole('button', { name: 'Log in' }).click();
   await field(page).fill(second);
@@ -215,7 +215,6 @@ test('who only looks can do nothing, and reads why', async () => {
   await reading(daemon, 'lathe-1', { level: 91 });
   const { page, faults, close } = await enter(looker, '#/alerts', { bypassCSP: true });
   await page.locator('[data-alert]').first().waitFor();
-  const go = (hash) => page.evaluate((hash) => { location.hash = hash; }, hash);
   const off = async (name) => {
     const button = page.getByRole('button', { name }).first();
     await button.waitFor();
@@ -225,7 +224,7 @@ test('who only looks can do nothing, and reads why', async () => {
   const told = (scope) => page.getByText(`The token of lia has no scope “${scope}”.`).first().waitFor();
   await off(/^Acknowledge \d+ alert/);
   await told('command');
-  await go('#/rules');
+  await go(page, '#/rules');
   await page.locator('[data-rule="level"]').waitFor();
   await off('New rule');
   await off('Delete the rule “level”');
@@ -234,12 +233,13 @@ test('who only looks can do nothing, and reads why', async () => {
   await page.getByRole('dialog').waitFor();
   assert.equal(await page.getByRole('dialog').getByRole('button', { name: 'Save' }).count(), 0);
   await page.keyboard.press('Escape');
-  await go('#/silences');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await go(page, '#/silences');
   await told('command');
-  await go('#/boards');
+  await go(page, '#/boards');
   await told('command');
   assert.equal(await page.locator('.new-board').count(), 0);
-  await go('#/device/lathe-1');
+  await go(page, '#/device/lathe-1');
   await page.locator('.commands').waitFor();
   await off('Edit labels and interval of lathe-1');
   await off('Edit the desired configuration');
@@ -264,13 +264,16 @@ test('who reaches some devices sees those, and of pages about all why they are n
   assert.doesNotMatch(await page.locator('.vitals').innerText(), /Ledger|Samples/i);
   assert.doesNotMatch(await tiles.innerText(), /samples\/s|late/i);
   for (const hash of ['#/rules', '#/silences', '#/notifications', '#/dead-letters', '#/not-understood', '#/pipeline']) {
-    await page.evaluate((hash) => { location.hash = hash; }, hash);
+    // All of them say the same, so there is another page before each.
+    await go(page, '#/settings');
+    await go(page, hash);
     await page.getByText('This is about all devices, and noa reaches only lathe-*.').waitFor();
     assert.equal(await page.locator('.fault, [data-denied]').count(), 0, hash);
   }
-  for (const hash of ['#/alerts', '#/boards', '#/settings', '#/device/lathe-1']) {
-    await page.evaluate((hash) => { location.hash = hash; }, hash);
-    await page.waitForTimeout(700);
+  const answered = [['#/alerts', '[data-alert]'], ['#/boards', '.boards-page .empty strong'], ['#/settings', '#the-daemon'], ['#/device/lathe-1', '[data-facts] ~ .commands .empty']];
+  for (const [hash, what] of answered) {
+    await go(page, hash);
+    await page.locator(what).first().waitFor();
     assert.equal(await page.locator('[data-denied]').count(), 0, hash);
   }
   assert.deepEqual(own(faults), []);
@@ -311,18 +314,17 @@ test('administrators see the keys with their last use, and what was done, page b
   const { page, faults, close } = await enter(admin, '#/settings', { bypassCSP: true });
   const row = page.locator('.card.key-list tbody tr', { hasText: 'ana' }).first();
   await row.waitFor();
-  assert.match(await row.innerText(), /in force[\s\S]*view, command[\s\S]*a story[\s\S]*ago/);
+  await reads(row, /in force[\s\S]*view, command[\s\S]*a story[\s\S]*ago/);
   assert.equal(await page.locator('.card.key-list tbody tr[data-state="revoked"]').first().isVisible(), true);
   assert.match(await page.locator('.card.key-list').innerText(), /tidegate token issue[\s\S]*tidegate token revoke/);
   const deeds = page.locator('.card.trail-list tbody tr');
-  await deeds.first().waitFor();
-  assert.match(await deeds.first().innerText(), /root[\s\S]*logged in/);
+  await reads(deeds.first(), /root[\s\S]*logged in/);
   assert.match(await page.locator('.card.trail-list').innerText(), /ana[\s\S]*logged in/);
   const newest = await deeds.first().innerText();
   await page.locator('.card.trail-list').getByRole('button', { name: 'Older' }).click();
   await until('the next page', async () => (await deeds.first().innerText()) !== newest);
   await page.locator('.card.trail-list').getByRole('button', { name: 'Newest' }).click();
-  await until('the first page', async () => (await deeds.first().innerText()).startsWith(newest.slice(0, 5)));
+  await until('the first page', async () => (await deeds.first().innerText()) === newest);
   assert.deepEqual(await axe(page), []);
   assert.deepEqual(own(faults), []);
   await close();

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { Daemon, launch } from './daemon.mjs';
-import { api, axe, open, reading, until } from './room.mjs';
+import { api, axe, open, reading, reads, until } from './room.mjs';
 
 /** Takes messages, or refuses them with words of its own. */
 class Receiver {
@@ -58,7 +58,7 @@ async function lost(device) {
   receiver.refuses = true;
   await reading(daemon, device, { level: 91 });
   await until(`the message about ${device} to be given up`, async () =>
-    (await told()).dead_letters.some(({ summary }) => summary.includes(device)), 60_000);
+    (await told()).dead_letters.some(({ summary }) => summary.includes(device)));
 }
 
 test('a channel is tested from the page, which says what its receiver made of it', async () => {
@@ -69,9 +69,7 @@ test('a channel is tested from the page, which says what its receiver made of it
   assert.equal(receiver.taken.length, 1, receiver.taken.join());
   receiver.refuses = true;
   await page.getByRole('button', { name: 'Test ops' }).click();
-  const outcome = page.locator('.outcome.fault');
-  await outcome.waitFor();
-  assert.match(await outcome.innerText(), /^ops did not take the test message: .*422/);
+  await reads(page.locator('.outcome.fault'), /^ops did not take the test message: .*422/);
   // A test is no message: it leaves nothing behind.
   assert.deepEqual((await told()).dead_letters, []);
   receiver.refuses = false;
@@ -83,8 +81,7 @@ test('a message that was given up is listed with its reason, and is sent again',
   const { page, faults, close } = await open(browser, daemon, '#/notifications', { bypassCSP: true });
   await page.getByText('All messages were delivered.').waitFor();
   await lost('well-1');
-  await rows(page).first().waitFor();
-  assert.match(await rows(page).first().innerText(), /ops[\s\S]*critical[\s\S]*well-1[\s\S]*422/);
+  await reads(rows(page).first(), /ops[\s\S]*critical[\s\S]*well-1[\s\S]*422/);
   assert.deepEqual(await axe(page), []);
   const before = receiver.taken.length;
   receiver.refuses = false;
@@ -92,7 +89,7 @@ test('a message that was given up is listed with its reason, and is sent again',
   await page.getByText('1 message will be sent again.').waitFor();
   await page.getByText('All messages were delivered.').waitFor();
   await until('the message', async () => receiver.taken.slice(before).some((summary) => summary.includes('well-1')));
-  assert.match(await channel(page).innerText(), /\d/);
+  await reads(channel(page), /\d/);
   assert.deepEqual(faults, []);
   await close();
 });

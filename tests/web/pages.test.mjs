@@ -3,9 +3,24 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { BUSY_MS, Daemon, launch } from './daemon.mjs';
-import { api, axe, focused, open, until } from './room.mjs';
+import { api, axe, counts, focused, go, nameOf, open, reads, until } from './room.mjs';
 
-const PAGES = ['', '#/boards', '#/alerts', '#/alerts/history', '#/rules', '#/silences', '#/notifications', '#/inbox', '#/pipeline', '#/dead-letters', '#/not-understood', '#/settings', '#/device/pump-002'];
+/** Every page, and what is there once the daemon has answered what it asks for. */
+const PAGES = [
+  ['', '.rows .row .figure'],
+  ['#/boards', '.boards-page .empty strong'],
+  ['#/alerts', '[data-alert]'],
+  ['#/alerts/history', '.alerts-page :is(.empty, [data-alert])'],
+  ['#/rules', '[data-rule]'],
+  ['#/silences', '.alerts-page .empty'],
+  ['#/notifications', '.alerts-page .empty'],
+  ['#/inbox', '.inbox :is(.empty, [data-newcomer])'],
+  ['#/pipeline', '[data-part="spool"]'],
+  ['#/dead-letters', '.dead-letters .empty strong'],
+  ['#/not-understood', '.not-understood .empty strong'],
+  ['#/settings', '#the-daemon'],
+  ['#/device/pump-002', '[data-facts="pump-002"]'],
+];
 let daemon;
 let browser;
 
@@ -13,6 +28,7 @@ before(async () => {
   daemon = await Daemon.start('--devices', '60');
   browser = await launch();
   await api(daemon, 'PUT', 'rules/always', { kind: 'threshold', device: ['pump-00*'], metric: ['motor.temperature'], above: -1000 });
+  await until('its history', async () => (await api(daemon, 'GET', 'series?device=pump-002')).series.length > 3);
 });
 
 after(async () => {
@@ -20,7 +36,11 @@ after(async () => {
   await daemon?.end();
 });
 
-const go = (page, hash) => page.evaluate((hash) => { location.hash = hash === '' ? '#/' : hash; }, hash);
+/** Goes to one of the pages, until all of it is there. */
+async function show(page, [hash, what]) {
+  await go(page, hash);
+  await page.locator(what).first().waitFor();
+}
 
 for (const [look, options] of [
   ['light', { colorScheme: 'light' }],
@@ -30,9 +50,9 @@ for (const [look, options] of [
   test(`axe finds no fault on any page, ${look}`, async () => {
     const { page, faults, close } = await open(browser, daemon, '', { bypassCSP: true, ...options });
     const found = [];
-    for (const hash of PAGES) {
-      await go(page, hash);
-      await page.waitForTimeout(700);
+    for (const one of PAGES) {
+      const [hash] = one;
+      await show(page, one);
       found.push(...(await axe(page)).map((fault) => `${hash || 'overview'}: ${fault}`));
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       if (wide > 0) found.push(`${hash || 'overview'} is ${wide} px too wide`);
@@ -46,11 +66,11 @@ for (const [look, options] of [
 test('every page has its name, its heading and the age of what it shows', async () => {
   const { page, close } = await open(browser, daemon);
   const titles = new Set();
-  for (const hash of PAGES) {
-    await go(page, hash);
-    await page.waitForTimeout(300);
+  for (const one of PAGES) {
+    const [hash] = one;
+    await show(page, one);
     assert.equal(await page.locator('h1').count(), 1, hash);
-    titles.add((await page.title()).replace(/^(‼ )?\(\d+\) /, ''));
+    titles.add(await nameOf(page));
     const ages = await page.locator('.as-of, .link .age').count();
     assert.ok(ages > 0, hash);
   }
@@ -60,18 +80,34 @@ test('every page has its name, its heading and the age of what it shows', async 
 
 test('nothing moves under the reader: the pages do not shift', async () => {
   const { page, close } = await open(browser, daemon);
-  for (const hash of ['', '#/alerts', '#/pipeline', '#/device/pump-002', '#/settings']) {
-    await page.goto('about:blank');
-    await page.addInitScript(() => {
-      window.shift = 0;
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
-      }).observe({ type: 'layout-shift', buffered: true });
-    });
-    await page.goto(`${daemon.url}/${hash}`);
-    await page.waitForSelector('[data-link="live"]');
-    await page.waitForTimeout(2500);
-    const shift = await page.evaluate(() => window.shift);
+  await page.addInitScript(() => {
+    window.shift = 0;
+    window.stood_ms = 0;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+    }).observe({ type: 'layout-shift', buffered: true });
+    let last = performance.now();
+    setInterval(() => {
+      const now = performance.now();
+      window.stood_ms = Math.max(window.stood_ms, now - last);
+      last = now;
+    }, 50);
+  });
+  // A page waits for what stands above the rest, but for a second and a half only: where the machine stood still for longer, or
+  // an answer of the daemon took as long, it is loaded once more.
+  const held_ms = () => Math.max(window.stood_ms, ...performance.getEntriesByType('resource').map(({ duration }) => duration));
+  for (const one of PAGES.filter(([hash]) => ['', '#/alerts', '#/pipeline', '#/device/pump-002', '#/settings'].includes(hash))) {
+    const [hash, what] = one;
+    let shift;
+    await until(`${hash || 'the overview'} to load without being held up`, async () => {
+      await page.goto('about:blank');
+      await page.goto(`${daemon.url}/${hash}`);
+      await page.waitForSelector('[data-link="live"]');
+      await page.locator(what).first().waitFor();
+      await page.waitForTimeout(2000);
+      shift = await page.evaluate(() => window.shift);
+      return shift < 0.1 || (await page.evaluate(held_ms)) < 1000;
+    }, 8 * BUSY_MS);
     assert.ok(shift < 0.1, `${hash || 'overview'} shifts by ${shift.toFixed(3)}`);
   }
   await close();
@@ -79,12 +115,12 @@ test('nothing moves under the reader: the pages do not shift', async () => {
 
 test('both languages, and the choice is kept', async () => {
   const { page, close } = await open(browser, daemon, '#/settings', { locale: 'pt-PT' });
-  assert.equal(await page.locator('html').getAttribute('lang'), 'pt-PT');
   await page.getByRole('heading', { name: 'Definições' }).waitFor();
-  assert.match(await page.locator('.nav').innerText(), /Visão geral[\s\S]*Painéis[\s\S]*Alertas[\s\S]*Percurso[\s\S]*Definições/);
-  for (const hash of PAGES) {
-    await go(page, hash);
-    await page.waitForTimeout(300);
+  await page.locator('html[lang="pt-PT"]').waitFor();
+  await reads(page.locator('.nav'), /Visão geral[\s\S]*Painéis[\s\S]*Alertas[\s\S]*Percurso[\s\S]*Definições/);
+  for (const one of PAGES) {
+    const [hash] = one;
+    await show(page, one);
     const text = await page.locator('#main').innerText();
     // A place that was not filled, or a key that has no text.
     assert.doesNotMatch(text, /\{\w+\}|\b(alerts|common|devices|fleet|letters|page|pipeline|rules|settings|sinks|verdict)\.[a-z_]{3,}/, hash);
@@ -121,7 +157,7 @@ test('by keyboard alone: the skip link, the navigation, a dialog that keeps the 
   });
   assert.deepEqual(unseen, []);
   // Into a dialog, around in it, and out.
-  const button = page.locator('[data-alert][data-state="firing"]').first().getByRole('button');
+  const button = page.locator('[data-alert][data-state="firing"]', { hasText: 'always' }).first().getByRole('button');
   await button.focus();
   const from = await focused(page);
   await page.keyboard.press('Enter');
@@ -149,7 +185,7 @@ test('the picture of the pipeline lives', async () => {
   const { page, close } = await open(browser, daemon, '#/pipeline');
   await page.locator('[data-part="spool"]').waitFor();
   for (const part of ['clients', 'intake', 'spool', 'live', 'viewers', 'sink history']) {
-    assert.equal(await page.locator(`[data-part="${part}"]`).count(), 1, part);
+    await counts(page.locator(`[data-part="${part}"]`), 1, part);
   }
   await until('samples that flow', async () => /[1-9][\d,]* samples\/s/.test(await page.locator('.drawing').textContent()));
   await close();
@@ -207,7 +243,9 @@ function noise() {
     while (going) {
       const request = { method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' }, body: rows() };
       const answer = await fetch(`${daemon.url}/api/v1/ingest`, request);
-      assert.ok(answer.ok, `${answer.status} ${await answer.text()}`);
+      const text = await answer.text();
+      // A daemon that is busy may say "later".
+      assert.ok(answer.ok || [429, 503].includes(answer.status), `${answer.status} ${text}`);
       await new Promise((done) => setTimeout(done, 200));
     }
   })();
@@ -266,7 +304,7 @@ test('a page is opened over a network of 50 KB/s: later, but whole', async () =>
   await page.waitForFunction(() => window.__tidegate?.devices() >= 60, null, { timeout: 8 * BUSY_MS });
   await go(page, '#/pipeline');
   await page.locator('[data-part="spool"]').waitFor({ timeout: 4 * BUSY_MS });
-  assert.match(await page.locator('.link .age').innerText(), /data .+ old/);
+  await reads(page.locator('.link .age'), /data .+ old/);
   await close();
 });
 
@@ -279,7 +317,7 @@ test('an answer that the viewer has no right to is told everywhere', async () =>
   await right.page.locator('[data-rule]').first().waitFor();
   await answer(right.page, 403);
   await right.page.waitForSelector('[data-denied]', { timeout: 2 * BUSY_MS });
-  assert.match(await right.page.locator('.fault').first().innerText(), /not for you/);
+  await reads(right.page.locator('.fault').first(), /not for you/);
   await right.close();
   // Whoever has no login is asked to log in, over the page as it is.
   const login = await open(browser, daemon, '#/rules');

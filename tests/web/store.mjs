@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { freePort } from './daemon.mjs';
+import { answers, freePort } from './daemon.mjs';
 
 /** A VictoriaMetrics that can be killed and started again on the same data and address. */
 export class VictoriaMetrics {
@@ -21,12 +21,7 @@ export class VictoriaMetrics {
   async restart() {
     const flags = [`-httpListenAddr=127.0.0.1:${this.port}`, `-storageDataPath=${this.data}`, '-dedup.minScrapeInterval=1ms'];
     this.process = spawn('victoria-metrics', flags, { stdio: 'ignore' });
-    for (let tries = 0; tries < 400; tries += 1) {
-      const ready = await fetch(`${this.url}/health`).then((answer) => answer.ok, () => false);
-      if (ready) return;
-      await new Promise((done) => setTimeout(done, 50));
-    }
-    throw new Error('the store does not answer');
+    await answers('the store', this.process, () => fetch(`${this.url}/health`).then((answer) => answer.ok, () => false));
   }
 
   async kill() {
