@@ -14,6 +14,21 @@ export const BUSY_MS = 30_000;
 /** THROTTLE=8: pages have an eighth of the processor's time, which shows stories that look too early. */
 const THROTTLE = Number(process.env.THROTTLE ?? 1);
 
+/** STUTTER=2000: again and again the daemon stands still for so many ms, which shows stories that take an answer for granted. */
+const STUTTER_MS = Number(process.env.STUTTER ?? 0);
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms).unref());
+
+async function stutter(process) {
+  for (;;) {
+    await pause(500 + Math.random() * 3000);
+    if (process.exitCode !== null || process.signalCode !== null) return;
+    process.kill('SIGSTOP');
+    await pause(STUTTER_MS);
+    process.kill('SIGCONT');
+  }
+}
+
 const isFree = (port) =>
   new Promise((done) => {
     const server = createServer();
@@ -66,6 +81,7 @@ export class Daemon {
     const flags = [this.command, '--listen', `127.0.0.1:${this.port}`, '--state-dir', this.state, ...this.flags];
     this.process = spawn(BINARY, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
     await answers('the daemon', this.process, () => fetch(`${this.url}/readyz`).then((answer) => answer.ok, () => false));
+    if (STUTTER_MS > 0) void stutter(this.process);
   }
 
   async kill() {
