@@ -5,7 +5,7 @@ use crate::access::issue;
 use crate::daemon::Daemon;
 use crate::plant::{Plant, blocks, closed, eventually, greet, sent};
 use crate::reload::says;
-use crate::tls::{DEVICES, VIEWERS};
+use crate::tls_clients::{DEVICES, VIEWERS};
 
 const ANSWERED: &str = "HTTP/1.1 200";
 
