@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Which rollups of a series are wanted. A snapshot and a delta differ in nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
-    /// The open windows, and of a silent series the last one.
+    /// The open windows, and of a silent series the last one, if no record of it may be missing.
     Held,
     /// All that records at or after this position changed, closed ones too as far as
     /// [`Aggregate::forgotten`] tells.
